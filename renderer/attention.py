@@ -1,0 +1,97 @@
+"""What attends to what: whole sequences without a mask, MIDI then causal audio, and the cached decoder."""
+
+from typing import Protocol
+
+import torch
+from torch.nn import functional as F
+
+EXTENT_STEP = 64
+
+
+class Attend(Protocol):
+    """Attention of one layer, given by its index."""
+
+    def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """Queries, keys and values (B, heads, T, width) -> (B, heads, T, width)."""
+        ...
+
+
+class FullAttention:
+    """Every position sees every position: the NAR decoder."""
+
+    def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """See ``Attend``."""
+        return F.scaled_dot_product_attention(query, key, value)
+
+
+class PrefixAttention:
+    """MIDI rows see all MIDI and no audio; an audio frame sees all MIDI and audio up to itself: the AR decoder.
+
+    With a cache, the keys and values are also kept in one of its slots, for decoding to go on from.
+    """
+
+    def __init__(self, midi_rows: int, cache: "KeyValueCache | None" = None, slot: int = 0) -> None:
+        self.midi_rows = midi_rows
+        self.cache = cache
+        self.slot = slot
+
+    def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """See ``Attend``."""
+        if self.cache is not None:
+            self.cache.keys[layer, self.slot, :, : key.shape[2]] = key[0]
+            self.cache.values[layer, self.slot, :, : value.shape[2]] = value[0]
+        position = torch.arange(query.shape[2], device=query.device)
+        visible = (position < self.midi_rows) | (
+            (position[:, None] >= self.midi_rows) & (position <= position[:, None])
+        )
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+
+
+class KeyValueCache:
+    """Keys and values of the AR decoder: (layers, slots, heads, capacity, width), a sequence a slot, front to back."""
+
+    def __init__(
+        self, layers: int, slots: int, heads: int, width: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.keys = torch.zeros(layers, slots, heads, 0, width, dtype=dtype, device=device)
+        self.values = torch.zeros_like(self.keys)
+
+    @property
+    def capacity(self) -> int:
+        """Positions a slot can hold."""
+        return self.keys.shape[3]
+
+    def reserve(self, positions: int) -> None:
+        """Grow, if need be, until every slot can hold this many positions; what is stored stays."""
+        if positions > self.capacity:
+            more = -(-positions // EXTENT_STEP) * EXTENT_STEP - self.capacity
+            self.keys = F.pad(self.keys, (0, 0, 0, more))
+            self.values = F.pad(self.values, (0, 0, 0, more))
+
+
+class CachedAttention:
+    """One new position a slot, which sees all that its slot holds up to itself.
+
+    ``positions`` (slots,) int64 says where each slot's new key and value go. Slots are read up to a common extent,
+    a multiple of ``EXTENT_STEP``; what lies behind a slot's own position has weight exactly 0, so that a slot's
+    result does not depend on the others.
+    """
+
+    def __init__(self, cache: KeyValueCache, positions: torch.Tensor, longest: int) -> None:
+        self.cache = cache
+        self.slots = torch.arange(positions.shape[0], device=positions.device)
+        self.positions = positions
+        self.extent = min(-(-longest // EXTENT_STEP) * EXTENT_STEP, cache.capacity)
+        unseen = torch.arange(self.extent, device=positions.device) > positions[:, None]
+        self.bias = torch.zeros(unseen.shape, dtype=cache.keys.dtype, device=positions.device)
+        self.bias = self.bias.masked_fill_(unseen, float("-inf"))[:, None, None]
+
+    def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """See ``Attend``; T is 1."""
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        keys[self.slots, :, self.positions] = key[:, :, 0].to(keys.dtype)
+        values[self.slots, :, self.positions] = value[:, :, 0].to(keys.dtype)
+        seen = F.scaled_dot_product_attention(
+            query.to(keys.dtype), keys[:, :, : self.extent], values[:, :, : self.extent], attn_mask=self.bias
+        )
+        return seen.to(query.dtype)

@@ -1,0 +1,74 @@
+"""Which segments are generated together. Policy only: no tensors here."""
+
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+
+class Sized(Protocol):
+    """Work of a length known beforehand."""
+
+    @property
+    def frames(self) -> int:
+        """Steps from start to end."""
+        ...
+
+    @property
+    def prefix(self) -> int:
+        """Cache positions that are filled before the first step."""
+        ...
+
+
+Work = TypeVar("Work", bound=Sized)
+
+
+class Slots(Generic[Work]):
+    """A fixed number of slots, each refilled as soon as its segment is done.
+
+    Every segment's length is known, so nobody is asked whether it is finished, and work is pulled from the source
+    only when a slot is free for it.
+    """
+
+    def __init__(self, count: int, source: Iterator[Work]) -> None:
+        self._source = source
+        self._work: list[Work | None] = [None] * count
+        self._step = [0] * count
+        self.steps = 0
+        self.filled_steps = 0
+
+    def admit(self) -> Iterator[tuple[int, Work]]:
+        """Fill free slots with the next segments, as far as there are any."""
+        for slot, work in enumerate(self._work):
+            if work is None and (following := next(self._source, None)) is not None:
+                self._work[slot] = following
+                self._step[slot] = 0
+                yield slot, following
+
+    def advance(self) -> list[tuple[int, Work]]:
+        """Count one step of every filled slot; the segments that it finished leave their slots."""
+        finished = []
+        for slot, work in enumerate(self._work):
+            if work is None:
+                continue
+            self._step[slot] += 1
+            self.filled_steps += 1
+            if self._step[slot] == work.frames:
+                finished.append((slot, work))
+                self._work[slot] = None
+        self.steps += 1
+        return finished
+
+    @property
+    def longest(self) -> int:
+        """Cache positions in use in the fullest slot once this step's is written; 0 when all slots are free."""
+        used = (w.prefix + s + 1 for w, s in zip(self._work, self._step, strict=True) if w is not None)
+        return max(used, default=0)
+
+    @property
+    def filled(self) -> int:
+        """How many slots hold a segment."""
+        return sum(work is not None for work in self._work)
+
+    @property
+    def occupancy(self) -> float:
+        """The share of all slots' steps so far that served a segment."""
+        return self.filled_steps / (self.steps * len(self._work)) if self.steps else 1.0

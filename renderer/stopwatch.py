@@ -1,0 +1,27 @@
+"""Where the seconds go."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from renderer.device import synchronize
+
+
+class Stopwatch:
+    """Adds up seconds by stage. Waits for the device around every stage, so it is for benchmarks only."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._device = device
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count what happens inside as ``stage``."""
+        synchronize(self._device)
+        begin = time.perf_counter()
+        yield
+        synchronize(self._device)
+        self.seconds[stage] += time.perf_counter() - begin

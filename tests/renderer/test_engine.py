@@ -1,0 +1,126 @@
+"""The engine's codes are the model's: those of the golden file, alone or in any company."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from renderer.attention import FullAttention, PrefixAttention
+from renderer.checkpoint import find_model, load_model
+from renderer.engine import Engine, SegmentInput
+from renderer.model import MidiValle
+from renderer.sampling import Sampling, noise_key
+
+GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden" / "golden.npz"
+GREEDY = Sampling(temperature=0)
+
+
+@pytest.fixture(scope="module")
+def mini() -> MidiValle:
+    return load_model(find_model("mini"))
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, torch.Tensor]:
+    with np.load(GOLDEN) as file:
+        return {name: torch.from_numpy(file[name]) for name in file.files}
+
+
+@pytest.fixture(scope="module")
+def segments(golden: dict[str, torch.Tensor]) -> list[SegmentInput]:
+    """Segments of many lengths, made of the golden rows."""
+    random = np.random.default_rng(5)
+    made = []
+    for index, frames in enumerate([1, 20, 33, 47, 64, 12, 40, 5, 28]):
+        notes = int(random.integers(0, 80))
+        rows = golden["midi_rows"][1:-1][torch.from_numpy(random.integers(0, 35, notes))]
+        rows = torch.cat([golden["midi_rows"][:1], rows, golden["midi_rows"][-1:]])
+        positions = torch.zeros(notes + 2)
+        positions[1:-1] = torch.from_numpy(np.sort(random.uniform(0, 200, notes)))
+        prompt = golden["prompt_codes"][: int(random.integers(1, 150))]
+        made.append(SegmentInput(rows, positions, prompt, frames, noise_key(9, index)))
+    return made
+
+
+def codes_of(
+    model: MidiValle, segments: list[SegmentInput], batch_size: int, sampling: Sampling
+) -> dict[SegmentInput, torch.Tensor]:
+    return dict(Engine(model, batch_size).generate(segments, sampling))
+
+
+def golden_segment(golden: dict[str, torch.Tensor]) -> SegmentInput:
+    return SegmentInput(golden["midi_rows"], golden["positions"], golden["prompt_codes"], 40, 0)
+
+
+def test_greedy_codes_are_the_golden_ones(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
+    segment = golden_segment(golden)
+    assert torch.equal(codes_of(mini, [segment], 1, GREEDY)[segment], golden["greedy_codes"])
+
+
+@torch.inference_mode()
+def test_logits_are_the_golden_ones(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
+    rows, positions = golden["midi_rows"][None], golden["positions"][None]
+    prompt, codes = golden["prompt_codes"], golden["greedy_codes"]
+    frames = torch.cat([prompt, codes])[None]
+    frame = torch.arange(frames.shape[1])[None].float()
+
+    ar = torch.cat([mini.ar_midi(rows, positions), mini.ar_audio(frames[..., 0], frame)], dim=1)
+    hidden = mini.ar_decoder(ar, mini.ar_decoder.affines(), PrefixAttention(rows.shape[1]))
+    first = rows.shape[1] + len(prompt) - 1
+    assert (mini.ar_logits(hidden[0, first : first + 40]) - golden["ar_logits"]).abs().max() <= 1e-3
+
+    for stage, affines in enumerate(mini.nar_affines()):
+        audio = mini.nar_audio_position(mini.nar_audio(frames, len(prompt), stage), frame)
+        nar = torch.cat([mini.nar_midi(rows, positions), audio], dim=1)
+        hidden = mini.nar_decoder(nar, affines, FullAttention())
+        logits = mini.nar_logits(hidden[0, first + 1 :], stage)
+        assert (logits - golden["nar_logits"][stage]).abs().max() <= 1e-3
+
+
+def test_every_segment_gets_exactly_the_frames_it_wants_and_never_the_end_code(
+    mini: MidiValle, segments: list[SegmentInput]
+) -> None:
+    for segment, codes in codes_of(mini, segments, 4, Sampling()).items():
+        assert codes.shape == (segment.frames, 4)
+        assert codes.min() >= 0 and codes.max() < mini.config.end_code
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.1, top_k=200, top_p=0.95)])
+def test_codes_do_not_depend_on_batch_size_order_or_company(
+    segments: list[SegmentInput], dtype: torch.dtype, sampling: Sampling
+) -> None:
+    model = load_model(find_model("mini")).to(dtype)
+    together = codes_of(model, segments, 4, sampling)
+    for others, batch_size in ((segments, 1), (segments[::-1], 4), (segments[3:5], 4), (segments, 16)):
+        for segment, codes in codes_of(model, others, batch_size, sampling).items():
+            assert torch.equal(codes, together[segment]), (batch_size, segment.frames)
+
+
+def test_another_seed_gives_other_codes(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
+    one = golden_segment(golden)
+    other = SegmentInput(one.rows, one.positions, one.prompt, one.frames, noise_key(1, 0))
+    drawn = codes_of(mini, [one, other], 2, Sampling())
+    assert not torch.equal(drawn[one][:, 0], drawn[other][:, 0])
+
+
+def test_cached_steps_give_the_logits_of_the_whole_sequence(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
+    """Greedy codes by recomputing the whole prefix at every step, as published, equal the cached ones."""
+    segment = SegmentInput(golden["midi_rows"], golden["positions"], golden["prompt_codes"][:30], 12, 0)
+    codes = segment.prompt[:, 0]
+    with torch.inference_mode():
+        for _ in range(segment.frames):
+            midi = mini.ar_midi(segment.rows[None], segment.positions[None])
+            audio = mini.ar_audio(codes[None], torch.arange(len(codes))[None].float())
+            x = torch.cat([midi, audio], dim=1)
+            hidden = mini.ar_decoder(x, mini.ar_decoder.affines(), PrefixAttention(len(segment.rows)))
+            logits = mini.ar_logits(hidden[0, -1])[: mini.config.end_code]
+            codes = torch.cat([codes, logits.argmax()[None]])
+    assert torch.equal(codes_of(mini, [segment], 3, GREEDY)[segment][:, 0], codes[30:])
+
+
+def test_progress_counts_every_frame(mini: MidiValle, segments: list[SegmentInput]) -> None:
+    seen: list[int] = []
+    list(Engine(mini, 4).generate(segments, GREEDY, seen.append))
+    assert sum(seen) == sum(segment.frames for segment in segments)

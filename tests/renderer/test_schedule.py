@@ -1,0 +1,68 @@
+"""Slots are refilled at once, in order, and never ask for more work than they have room for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from renderer.schedule import Slots
+
+
+@dataclass(frozen=True)
+class Work:
+    name: int
+    frames: int
+    prefix: int = 10
+
+
+def run(slots: Slots[Work]) -> tuple[list[int], list[int]]:
+    admitted: list[int] = []
+    finished: list[int] = []
+    while True:
+        admitted += [work.name for _, work in slots.admit()]
+        if not slots.longest:
+            return admitted, finished
+        finished += [work.name for _, work in slots.advance()]
+
+
+def test_every_segment_gets_exactly_its_frames() -> None:
+    lengths = [3, 7, 1, 4, 4, 9, 2]
+    slots = Slots(3, iter(Work(index, frames) for index, frames in enumerate(lengths)))
+    admitted, finished = run(slots)
+    assert admitted == list(range(7))
+    assert sorted(finished) == list(range(7))
+    assert slots.filled_steps == sum(lengths)
+
+
+def test_work_is_pulled_only_when_a_slot_is_free() -> None:
+    pulled = []
+
+    def source() -> Iterator[Work]:
+        for index in range(10):
+            pulled.append(index)
+            yield Work(index, 5)
+
+    slots = Slots(2, source())
+    list(slots.admit())
+    assert pulled == [0, 1]
+    for _ in range(4):
+        assert slots.advance() == []
+        list(slots.admit())
+    assert pulled == [0, 1]
+    slots.advance()
+    list(slots.admit())
+    assert pulled == [0, 1, 2, 3]
+
+
+def test_longest_counts_prefix_and_steps_of_the_fullest_slot() -> None:
+    slots = Slots(2, iter([Work(0, 5, prefix=100), Work(1, 50, prefix=20)]))
+    assert slots.longest == 0
+    list(slots.admit())
+    assert slots.longest == 101
+    for _ in range(5):
+        slots.advance()
+    assert slots.longest == 26
+
+
+def test_occupancy_is_the_share_of_steps_that_served_a_segment() -> None:
+    slots = Slots(4, iter([Work(0, 10), Work(1, 5)]))
+    run(slots)
+    assert slots.occupancy == 15 / 40
