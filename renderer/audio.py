@@ -1,0 +1,201 @@
+"""Audio files: read as mono float32 at a wanted rate, and written so that equal samples give equal bytes."""
+
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, get_args
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from renderer.errors import AudioError
+
+FloatSamples = NDArray[np.float32]
+AudioFormat = Literal["flac", "flac24", "wav", "wav24", "wav-float", "ogg"]
+"""16-bit and 24-bit FLAC, 16-bit, 24-bit and 32-bit float WAV, and Ogg Vorbis (lossy)."""
+
+_LOWEST_RATE, _HIGHEST_RATE = 4_000, 768_000
+_BLOCK_FRAMES = 65_536
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    container: str
+    subtype: str
+    bits: int | None  # None: float samples
+
+
+_ENCODINGS: dict[str, _Encoding] = {
+    "flac": _Encoding("FLAC", "PCM_16", 16),
+    "flac24": _Encoding("FLAC", "PCM_24", 24),
+    "wav": _Encoding("WAV", "PCM_16", 16),
+    "wav24": _Encoding("WAV", "PCM_24", 24),
+    "wav-float": _Encoding("WAV", "FLOAT", None),
+    "ogg": _Encoding("OGG", "VORBIS", None),
+}
+
+
+def audio_suffix(audio_format: AudioFormat) -> str:
+    """The usual end of a file's name, as ``.flac``."""
+    return f".{_encoding(audio_format).container.lower()}"
+
+
+def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration: float | None = None) -> FloatSamples:
+    """Read a file that libsndfile knows (WAV, FLAC, Ogg, MP3, AIFF, ...) as mono.
+
+    Args:
+        path: the file; its channels are averaged.
+        sample_rate: wanted rate in Hz.
+        start: seconds to leave out at the beginning.
+        duration: seconds to read; all by default. The result is shorter where the file is.
+
+    Returns:
+        float32 (N,) with N = ceil(frames read * sample_rate / the file's rate).
+
+    Raises:
+        AudioError: the file is missing, unreadable or empty, ends before ``start``, or holds NaN or infinity.
+
+    """
+    try:
+        with Path(path).open("rb") as stream, soundfile.SoundFile(stream) as file:
+            rate = int(file.samplerate)
+            if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+                raise AudioError(f"{path}: {rate} Hz is not a rate of {_LOWEST_RATE} to {_HIGHEST_RATE} Hz")
+            samples = _read_mono(file, round(start * rate), None if duration is None else round(duration * rate))
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a headerless file, named .raw
+        reason = getattr(error, "error_string", str(error))
+        raise AudioError(f"{path}: cannot be read as audio: {reason}") from None
+    if not samples.size:
+        raise AudioError(f"{path}: holds no audio" + (f" after {start:g} s" if start else ""))
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinity)")
+    return resample(samples, rate, sample_rate)
+
+
+def _read_mono(file: soundfile.SoundFile, start: int, frames: int | None) -> FloatSamples:
+    # In blocks, because a damaged header may promise more frames than memory holds.
+    file.seek(min(start, file.frames))
+    blocks: list[FloatSamples] = []
+    left = frames
+    while left is None or left > 0:
+        wanted = _BLOCK_FRAMES if left is None else min(left, _BLOCK_FRAMES)
+        block = file.read(wanted, dtype="float32", always_2d=True)
+        if not len(block):
+            break
+        blocks.append(block.mean(axis=1, dtype=np.float32))
+        left = None if left is None else left - len(block)
+    return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+
+
+def resample(samples: FloatSamples, rate: int, wanted_rate: int) -> FloatSamples:
+    """Mono float32 (N,) from one rate to another: float32 (ceil(N * wanted_rate / rate),)."""
+    if rate == wanted_rate:
+        return samples
+    resampled = soxr.resample(samples, rate, wanted_rate, quality="HQ")
+    length = -(-len(samples) * wanted_rate // rate)
+    # soxr rounds the length to the nearest.
+    return np.pad(resampled, (0, max(0, length - len(resampled))))[:length]
+
+
+def write_audio(
+    destination: Path | str | BinaryIO,
+    samples: FloatSamples,
+    sample_rate: int,
+    audio_format: AudioFormat = "flac",
+) -> int:
+    """Write mono samples; equal samples give equal bytes, on every run.
+
+    FLAC and WAV hold exactly the given number of samples, rounded to the nearest step, without dither.
+
+    Args:
+        destination: a path, or a binary file to append the bytes to.
+        samples: float32 (N,), N >= 1; what lies beyond -1 or 1 is clipped, in every format.
+        sample_rate: in Hz.
+        audio_format: see ``AudioFormat``.
+
+    Returns:
+        How many samples were clipped.
+
+    Raises:
+        AudioError: samples are not finite, or the file cannot be written.
+        ValueError: samples are empty or not one-dimensional, or the format is unknown.
+
+    """
+    encoding = _encoding(audio_format)
+    if samples.ndim != 1 or not samples.size:
+        raise ValueError(f"samples must be mono (N,) with N >= 1, not {samples.shape}")
+    name = destination if isinstance(destination, str | Path) else "audio"
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{name}: not written: samples that are not numbers (NaN or infinity)")
+    clipped = int(np.count_nonzero(np.abs(samples) > 1))
+    content = _encode(np.clip(samples, -1, 1), sample_rate, encoding)
+    try:
+        if isinstance(destination, str | Path):
+            Path(destination).write_bytes(content)
+        else:
+            destination.write(content)
+    except OSError as error:
+        raise AudioError(f"{name}: cannot be written: {error.strerror}") from error
+    return clipped
+
+
+def _encoding(audio_format: str) -> _Encoding:
+    if audio_format not in _ENCODINGS:
+        raise ValueError(f"audio format {audio_format!r} is unknown; use one of {', '.join(get_args(AudioFormat))}")
+    return _ENCODINGS[audio_format]
+
+
+def _encode(samples: FloatSamples, sample_rate: int, encoding: _Encoding) -> bytes:
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(
+        buffer, "w", sample_rate, channels=1, format=encoding.container, subtype=encoding.subtype
+    ) as file:
+        # In blocks, because libvorbis puts all of one call on the stack.
+        for start in range(0, len(samples), _BLOCK_FRAMES):
+            block = samples[start : start + _BLOCK_FRAMES]
+            file.write(block if encoding.bits is None else _integers(block, encoding.bits))
+    content = buffer.getvalue()
+    if encoding.container == "OGG":
+        return _with_fixed_serial_number(content)
+    return _without_time(content) if encoding.subtype == "FLOAT" else content
+
+
+def _integers(samples: FloatSamples, bits: int) -> NDArray[np.int32]:
+    """Rounded to the nearest step, in the upper bits of int32. libsndfile itself would round WAV down."""
+    steps = 2 ** (bits - 1)
+    rounded = np.rint(samples.astype(np.float64) * steps).clip(-steps, steps - 1)
+    return np.asarray(rounded * 2 ** (32 - bits), np.int32)
+
+
+def _without_time(wav: bytes) -> bytes:
+    """Clear the time of writing that libsndfile puts into the PEAK chunk, after its size and version."""
+    chunk = wav.index(b"PEAK", 0, 128)
+    return wav[: chunk + 12] + bytes(4) + wav[chunk + 16 :]
+
+
+_BIT_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _with_fixed_serial_number(ogg: bytes) -> bytes:
+    """Set the serial number that libsndfile draws at random to 1, in every page (RFC 3533, section 6)."""
+    content = bytearray(ogg)
+    page = 0
+    while page < len(content):
+        segments = content[page + 26]
+        end = page + 27 + segments + sum(content[page + 27 : page + 27 + segments])
+        content[page + 14 : page + 18] = (1).to_bytes(4, "little")
+        content[page + 22 : page + 26] = bytes(4)
+        content[page + 22 : page + 26] = _ogg_checksum(bytes(content[page:end])).to_bytes(4, "little")
+        page = end
+    return bytes(content)
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """CRC-32 of Ogg: zlib's polynomial, but bits in the other order, and no inversion before and after."""
+    crc = zlib.crc32(page.translate(_BIT_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2)

@@ -1,0 +1,32 @@
+"""What the renderer needs of an audio codec, whichever network it is."""
+
+from typing import Protocol
+
+import torch
+
+
+class Codec(Protocol):
+    """Mono audio to discrete codes and back, at a fixed frame rate.
+
+    One frame is ``sample_rate // frame_rate`` samples. A batch may hold clips of different lengths: what lies
+    behind a clip's length never changes the clip, and a clip's result does not depend on its neighbours.
+    """
+
+    sample_rate: int
+    frame_rate: int
+    codebooks: int
+    codebook_size: int
+
+    def encode(self, audio: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Audio (B, N) float32 in [-1, 1], ``lengths`` (B,) in samples -> codes (B, K, T) int64.
+
+        T is ``ceil(N / samples per frame)``; frames behind a clip's length are 0.
+        """
+        ...
+
+    def decode(self, codes: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Codes (B, K, T) int64, ``lengths`` (B,) in frames -> audio (B, T * samples per frame) float32.
+
+        Samples behind a clip's length are 0.
+        """
+        ...

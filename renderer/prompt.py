@@ -1,0 +1,85 @@
+"""Prompts: 3 s of a recording as codes, with the notes that are played in it."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from renderer.audio import FloatSamples, read_audio
+from renderer.codec import Codec
+from renderer.errors import PromptError
+from renderer.midi import read_midi
+from renderer.notes import Notes, PedalPolicy
+
+PROMPT_SECONDS = 3.0
+SILENCE_DBFS = -50.0
+"""A prompt whose loudest sample lies below this is silent: soft playing peaks above, a noise floor below."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What a rendering shall sound like.
+
+    ``codes`` are int64 (T, K) on the CPU, exactly 3 s of frames; ``notes`` begin in [0, 3) seconds, on the
+    same clock, and end at 3.000 s at the latest.
+    """
+
+    prompt_id: str
+    codes: torch.Tensor
+    notes: Notes
+
+
+def prompt_from_files(
+    prompt_id: str,
+    audio_path: Path | str,
+    midi_path: Path | str,
+    codec: Codec,
+    pedal: PedalPolicy,
+    start: float = 0.0,
+) -> Prompt:
+    """A prompt from 3.000 s of a recording and its MIDI, which are cut on the same clock.
+
+    Args:
+        prompt_id: its name.
+        audio_path: audio of any rate and number of channels, at least ``start`` + 3 s long.
+        midi_path: what is played in it, from the same beginning.
+        codec: encodes the audio.
+        pedal: whether the sustain pedal lengthens notes.
+        start: where the prompt begins in both files, in seconds; notes that sound already are left out.
+
+    Raises:
+        PromptError: the audio is too short or silent, or no note begins in it.
+        AudioError, MidiError: a file cannot be read.
+
+    """
+    if not (math.isfinite(start) and start >= 0):
+        raise PromptError(f"prompt {prompt_id!r}: start must be 0 s or later, not {start:g}")
+    samples = read_audio(audio_path, codec.sample_rate, start, PROMPT_SECONDS)
+    notes = read_midi(midi_path, pedal).notes.shifted(-start)
+    return prompt_from_audio(prompt_id, samples, notes, codec)
+
+
+@torch.no_grad()
+def prompt_from_audio(prompt_id: str, samples: FloatSamples, notes: Notes, codec: Codec) -> Prompt:
+    """A prompt from the first 3 s of mono samples (N,) at the codec's rate, and the notes that begin in them.
+
+    PromptError if the audio is too short or silent, or no note begins in it.
+    """
+    rate = codec.sample_rate
+    wanted = round(PROMPT_SECONDS * rate)
+    if len(samples) < wanted:
+        raise PromptError(
+            f"prompt {prompt_id!r}: {len(samples) / rate:.3f} s of audio, {PROMPT_SECONDS:.3f} s are needed"
+        )
+    samples = samples[:wanted]
+    peak = float(np.abs(samples).max())
+    if peak < 10 ** (SILENCE_DBFS / 20):
+        level = f"{20 * np.log10(peak):.0f} dBFS" if peak else "digital silence"
+        raise PromptError(f"prompt {prompt_id!r}: silent: its peak is {level}, needed are {SILENCE_DBFS:.0f} dBFS")
+    begins = (notes.onset >= 0) & (notes.onset < PROMPT_SECONDS)
+    if not begins.any():
+        raise PromptError(f"prompt {prompt_id!r}: no note begins in its {PROMPT_SECONDS:.3f} s")
+    codes = codec.encode(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
+    return Prompt(prompt_id, codes.T.cpu().contiguous(), notes.selected(begins).clipped(0.0, PROMPT_SECONDS))
