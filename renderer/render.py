@@ -1,0 +1,201 @@
+"""The public Python API: performances and prompts in, piano audio out.
+
+from renderer import Renderer
+rendering = Renderer.load("mini").render_file("piece.mid", prompt="salamander-plain")
+rendering.write("piece.flac")
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from renderer.audio import AudioFormat, FloatSamples, write_audio
+from renderer.checkpoint import ModelDescription, find_model, load_codec, load_model
+from renderer.codec import Codec
+from renderer.conditioning import segment_input
+from renderer.device import choose_device, choose_dtype
+from renderer.engine import Engine, SegmentInput
+from renderer.errors import PromptError
+from renderer.midi import read_midi
+from renderer.model import MidiValle
+from renderer.notes import NoteReport, Notes, PedalPolicy, Performance
+from renderer.prompt import Prompt, prompt_from_files
+from renderer.sampling import Sampling
+from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """One performance to render with one prompt; ``seed`` decides its noise, and nothing else does."""
+
+    item_id: str
+    performance: Performance
+    prompt: Prompt
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """A rendered performance.
+
+    ``samples`` is mono float32, exactly round((last offset + tail) x sample_rate) long; ``notes`` are the notes
+    that sound in it, on the same clock, and ``report`` counts what was decided about the others.
+    """
+
+    item_id: str
+    samples: FloatSamples
+    sample_rate: int
+    notes: Notes
+    report: NoteReport
+    segments: int
+    seed: int
+    prompt_id: str
+
+    def write(self, path: Path | str, audio_format: AudioFormat = "flac") -> int:
+        """Write the audio; how many samples beyond full scale had to be clipped. AudioError if it cannot be."""
+        return write_audio(path, self.samples, self.sample_rate, audio_format)
+
+
+class Renderer:
+    """A model on a device, ready to render."""
+
+    def __init__(self, description: ModelDescription, model: MidiValle, codec: Codec, batch_size: int) -> None:
+        self.description = description
+        self.codec = codec
+        self.engine = Engine(model, batch_size)
+        self.limits = SegmentLimits(int(description.max_segment_seconds * description.frame_rate))
+        self._prompts: dict[str, Prompt] = {}
+
+    @classmethod
+    def load(
+        cls,
+        model: str | ModelDescription = "mini",
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
+        batch_size: int = 16,
+    ) -> "Renderer":
+        """Load a model by name (``mini``, ``midi-valle``), by directory, or as found by ``find_model``.
+
+        ``batch_size`` segments are generated side by side. CheckpointError if the model is absent or broken.
+        """
+        description = model if isinstance(model, ModelDescription) else find_model(model)
+        place, dtype = choose_device(device), choose_dtype(precision)
+        network = load_model(description).to(place, dtype)
+        return cls(description, network, load_codec(description).for_inference().to(place, dtype), batch_size)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of all that this renderer makes."""
+        return self.codec.sample_rate
+
+    def prompt(self, prompt_id: str) -> Prompt:
+        """A prompt that comes with the model; PromptError names those there are."""
+        if prompt_id not in self._prompts:
+            known = self.description.prompt_ids
+            if prompt_id not in known:
+                raise PromptError(
+                    f"no prompt {prompt_id!r} comes with {self.description.name}: "
+                    f"it has {', '.join(known) or 'none; give prompt audio and its MIDI'}"
+                )
+            folder = self.description.folder / "prompts"
+            self._prompts[prompt_id] = self.prompt_from_files(
+                folder / f"{prompt_id}.wav", folder / f"{prompt_id}.mid", prompt_id
+            )
+        return self._prompts[prompt_id]
+
+    @torch.inference_mode()
+    def prompt_from_files(self, audio: Path | str, midi: Path | str, prompt_id: str | None = None) -> Prompt:
+        """The first 3 s of a recording and of its MIDI as a prompt; PromptError says why it cannot be one."""
+        audio, midi = Path(audio), Path(midi)
+        return prompt_from_files(prompt_id or audio.stem, audio, midi, self.codec, self.description.pedal)
+
+    def render_file(
+        self,
+        midi: Path | str,
+        prompt: Prompt | str,
+        *,
+        seed: int = 0,
+        sampling: Sampling | None = None,
+        tail: float = 1.0,
+        pedal: PedalPolicy | None = None,
+    ) -> Rendering:
+        """Render one MIDI file with a prompt, given as such or by the id of one that comes with the model."""
+        performance = read_midi(midi, pedal or self.description.pedal)
+        prompt = self.prompt(prompt) if isinstance(prompt, str) else prompt
+        request = RenderRequest(Path(midi).stem, performance, prompt, seed)
+        return next(self.render([request], sampling=sampling, tail=tail))
+
+    @torch.inference_mode()
+    def render(
+        self,
+        requests: Iterable[RenderRequest],
+        *,
+        sampling: Sampling | None = None,
+        tail: float = 1.0,
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[Rendering]:
+        """Render requests, pulled as the device has room for them, in the order in which they finish.
+
+        ``progress`` is told of seconds of audio as they are generated.
+        """
+        pieces: dict[SegmentInput, tuple[_Piece, Segment]] = {}
+
+        def segments() -> Iterator[SegmentInput]:
+            for request in requests:
+                piece = _Piece(request, self, tail)
+                for segment in piece.segments:
+                    work = segment_input(
+                        segment,
+                        request.prompt,
+                        request.seed,
+                        self.engine.model.config,
+                        self.codec.frame_rate,
+                        self.description.time_grid,
+                    )
+                    pieces[work] = (piece, segment)
+                    yield work
+
+        def frames_done(frames: int) -> None:
+            if progress is not None:
+                progress(frames / self.codec.frame_rate)
+
+        for work, codes in self.engine.generate(segments(), sampling or Sampling(), frames_done):
+            piece, segment = pieces.pop(work)
+            audio = self.codec.decode(codes.T[None])[0]
+            piece.add(segment, audio.cpu().numpy())
+            if piece.missing == 0:
+                yield piece.rendering()
+
+
+class _Piece:
+    """A request on its way: which segments are still missing, and the audio so far."""
+
+    def __init__(self, request: RenderRequest, renderer: Renderer, tail: float) -> None:
+        self.request = request
+        self.sample_rate = renderer.sample_rate
+        notes, codec, limits = request.performance.notes, renderer.codec, renderer.limits
+        samples = round((notes.end + tail) * self.sample_rate)
+        frame_samples = self.sample_rate // codec.frame_rate
+        frames = -(-samples // frame_samples)
+        self.segments = list(plan_segments(notes, frames, codec.frame_rate, limits))
+        self.missing = len(self.segments)
+        self._joiner = Joiner(samples, frame_samples, limits.crossfade)
+
+    def add(self, segment: Segment, audio: FloatSamples) -> None:
+        self._joiner.add(segment, audio)
+        self.missing -= 1
+
+    def rendering(self) -> Rendering:
+        return Rendering(
+            item_id=self.request.item_id,
+            samples=self._joiner.samples,
+            sample_rate=self.sample_rate,
+            notes=self.request.performance.notes,
+            report=self.request.performance.report,
+            segments=len(self.segments),
+            seed=self.request.seed,
+            prompt_id=self.request.prompt.prompt_id,
+        )

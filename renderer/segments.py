@@ -1,0 +1,143 @@
+"""A performance of any length as segments the model can render, and their audio joined again.
+
+A segment renders a little more than it keeps: a pre-roll, in which notes held over the cut are struck unheard, as
+softly as they sound by then, and a post-roll, so that the codec sees what follows. Cuts lie where little sounds. So
+no note is lost and none is heard twice, and since everything is counted in frames, nothing drifts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from renderer.audio import FloatSamples
+from renderer.notes import FloatArray, Notes
+
+_DECAY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class SegmentLimits:
+    """How segments are cut; all in frames, but for ``notes``.
+
+    ``longest`` bounds what a segment renders, pre-roll and post-roll included, and ``notes`` how many notes it
+    strikes of its own. The pre-roll starts where least sounds, between ``preroll`` and twice as many frames before
+    the cut; the crossfade ends at the cut.
+    """
+
+    longest: int
+    preroll: int = 25
+    postroll: int = 3
+    crossfade: int = 5
+    notes: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crossfade <= self.preroll or self.postroll < 0:
+            raise ValueError(f"the crossfade must lie within the pre-roll: {self}")
+        if self.longest < 4 * self.preroll + self.postroll:
+            raise ValueError(f"segments of {self.longest} frames have no room for pre-roll and post-roll")
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Frames [start, stop) are rendered, of which [keep, end) are its own; ``notes`` count from ``start``."""
+
+    index: int
+    start: int
+    keep: int
+    end: int
+    stop: int
+    notes: Notes
+
+    @property
+    def frames(self) -> int:
+        """How many frames are rendered."""
+        return self.stop - self.start
+
+
+def plan_segments(notes: Notes, frames: int, frame_rate: int, limits: SegmentLimits) -> Iterator[Segment]:
+    """Cut a performance of ``frames`` frames, in order; the segments' own frames cover it exactly once."""
+    loudness = sounding(notes, frames, frame_rate)
+    onset_frame = notes.onset * frame_rate
+    keep = index = 0
+    while keep < frames:
+        start = _quietest(loudness, max(0, keep - 2 * limits.preroll), max(0, keep - limits.preroll))
+        end = frames
+        most = _reach(onset_frame, keep, limits.notes, frames)
+        if end > min(start + limits.longest, most):
+            latest = max(keep + 1, min(start + limits.longest - limits.postroll, most))
+            earliest = keep + (latest - keep + 1) // 2
+            end = _quietest(loudness, earliest, latest)
+        stop = min(end + limits.postroll, frames)
+        yield Segment(index, start, keep, end, stop, _between(notes, start / frame_rate, stop / frame_rate))
+        keep, index = end, index + 1
+
+
+def sounding(notes: Notes, frames: int, frame_rate: int) -> FloatArray:
+    """How much sounds just before each frame boundary 0..frames, (frames + 1,) float64: velocities, decaying.
+
+    A note struck exactly on a boundary does not sound before it: cutting right before an onset is best.
+    """
+    decay = np.exp(-1.0 / (_DECAY_SECONDS * frame_rate))
+    first = np.ceil(notes.onset * frame_rate + 1e-6).astype(np.int64).clip(0, frames)
+    last = np.ceil(notes.offset * frame_rate).astype(np.int64).clip(first, frames)
+    change = np.zeros(frames + 1)
+    np.add.at(change, first, notes.velocity.astype(np.float64))
+    np.add.at(change, last, -notes.velocity * decay ** (last - first))
+    level = 0.0
+    levels = np.empty(frames + 1)
+    for frame, step in enumerate(change):
+        level = level * decay + step
+        levels[frame] = level
+    return levels
+
+
+class Joiner:
+    """Collects the audio of a performance's segments, in any order, into one waveform of exactly ``samples``.
+
+    Neighbours are cross-faded with equal power over the last frames before the cut, where both have been rendered.
+    """
+
+    def __init__(self, samples: int, frame_samples: int, crossfade: int) -> None:
+        self.samples: FloatSamples = np.zeros(samples, dtype=np.float32)
+        self._frame = frame_samples
+        phase = (np.arange(crossfade * frame_samples) + 0.5) / (crossfade * frame_samples) * (np.pi / 2)
+        self._rise = np.sin(phase).astype(np.float32)
+        self._fall = np.cos(phase).astype(np.float32)
+
+    def add(self, segment: Segment, audio: FloatSamples) -> None:
+        """Add a segment's audio, float32 (segment.frames * frame_samples,)."""
+        if audio.shape != (segment.frames * self._frame,):
+            raise ValueError(f"segment of {segment.frames} frames came with audio of shape {audio.shape}")
+        fade = len(self._rise)
+        begin, end = segment.keep * self._frame, segment.end * self._frame
+        own = audio[: end - segment.start * self._frame].copy()
+        if segment.keep > 0:
+            own = own[begin - fade - segment.start * self._frame :]
+            own[:fade] *= self._rise
+            begin -= fade
+        if end < len(self.samples):
+            own[-fade:] *= self._fall
+        self.samples[begin:end] += own[: len(self.samples) - begin]
+
+
+def _quietest(loudness: FloatArray, first: int, last: int) -> int:
+    """The frame in [first, last] before which least sounds; the last of several."""
+    return last - int(loudness[first : last + 1][::-1].argmin())
+
+
+def _between(notes: Notes, start: float, stop: float) -> Notes:
+    """What sounds in [start, stop), counted from ``start``; notes held since before are struck there, softened.
+
+    A piano tone's amplitude grows about with the square of the velocity.
+    """
+    age = np.maximum(start - notes.onset, 0.0)
+    softened = np.rint(notes.velocity * np.exp(-age / (2 * _DECAY_SECONDS))).clip(1).astype(np.int64)
+    sounding = Notes.of(notes.onset, notes.offset, notes.pitch, softened)
+    return sounding.clipped(start, stop).shifted(-start)
+
+
+def _reach(onset_frame: FloatArray, keep: int, notes: int, frames: int) -> int:
+    """The last frame up to which a segment that starts at ``keep`` strikes at most ``notes`` notes."""
+    struck = int(np.searchsorted(onset_frame, keep)) + notes
+    return frames if struck >= len(onset_frame) else int(onset_frame[struck])
