@@ -20,9 +20,9 @@ _DECAY_SECONDS = 1.0
 class SegmentLimits:
     """How segments are cut; all in frames, but for ``notes``.
 
-    ``longest`` bounds what a segment renders, pre-roll and post-roll included, and ``notes`` how many notes it
-    strikes of its own. The pre-roll starts where least sounds, between ``preroll`` and twice as many frames before
-    the cut; the crossfade ends at the cut.
+    ``longest`` bounds what a segment renders, pre-roll and post-roll included. The pre-roll starts where least
+    sounds, between ``preroll`` and twice as many frames before the cut; the crossfade ends at the cut. ``notes``
+    bounds how many notes are struck before the cut and how many after it: where there are more, both get shorter.
     """
 
     longest: int
@@ -62,10 +62,11 @@ def plan_segments(notes: Notes, frames: int, frame_rate: int, limits: SegmentLim
     keep = index = 0
     while keep < frames:
         start = _quietest(loudness, max(0, keep - 2 * limits.preroll), max(0, keep - limits.preroll))
+        sparse_from, sparse_to = _sparse(onset_frame, keep, limits.notes, frames)
+        start = min(max(start, sparse_from), max(0, keep - limits.crossfade))
         end = frames
-        most = _reach(onset_frame, keep, limits.notes, frames)
-        if end > min(start + limits.longest, most):
-            latest = max(keep + 1, min(start + limits.longest - limits.postroll, most))
+        if end > min(start + limits.longest, sparse_to):
+            latest = max(keep + 1, min(start + limits.longest - limits.postroll, sparse_to))
             earliest = keep + (latest - keep + 1) // 2
             end = _quietest(loudness, earliest, latest)
         stop = min(end + limits.postroll, frames)
@@ -137,7 +138,11 @@ def _between(notes: Notes, start: float, stop: float) -> Notes:
     return sounding.clipped(start, stop).shifted(-start)
 
 
-def _reach(onset_frame: FloatArray, keep: int, notes: int, frames: int) -> int:
-    """The last frame up to which a segment that starts at ``keep`` strikes at most ``notes`` notes."""
-    struck = int(np.searchsorted(onset_frame, keep)) + notes
-    return frames if struck >= len(onset_frame) else int(onset_frame[struck])
+def _sparse(onset_frame: FloatArray, cut: int, notes: int, frames: int) -> tuple[int, int]:
+    """The frames around a cut, [from, to), within which at most ``notes`` notes are struck on either side of it."""
+    struck = int(np.searchsorted(onset_frame, cut))
+    before, after = struck - notes - 1, struck + notes
+    return (
+        int(np.ceil(onset_frame[before])) if before >= 0 else 0,
+        int(onset_frame[after]) if after < len(onset_frame) else frames,
+    )
