@@ -1,8 +1,12 @@
 """Performance MIDI and a prompt in, expressive piano audio out: MIDI-VALLE in one process, on one device."""
 
-from renderer.errors import AudioError, CheckpointError, MidiError, PromptError, RendererError
-from renderer.render import Renderer, Rendering, RenderRequest
-from renderer.sampling import Sampling
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from renderer.errors import AudioError, CheckpointError, MidiError, PromptError, RendererError
+    from renderer.render import Renderer, Rendering, RenderRequest
+    from renderer.sampling import Sampling
 
 __all__ = [
     "AudioError",
@@ -15,3 +19,12 @@ __all__ = [
     "Rendering",
     "Sampling",
 ]
+
+_HOMES = {"Renderer": "render", "RenderRequest": "render", "Rendering": "render", "Sampling": "sampling"}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: torch takes seconds, which a command's help need not wait."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)

@@ -1,5 +1,6 @@
 """The only place that knows how devices differ."""
 
+import platform
 from typing import Literal
 
 import torch
@@ -34,6 +35,11 @@ def choose_dtype(precision: str) -> torch.dtype:
 def cache_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
     """How keys and values are kept: on the CPU in fp32, whose attention reads them three times faster than bf16."""
     return torch.float32 if device.type == "cpu" else dtype
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} cpu"
 
 
 def synchronize(device: torch.device) -> None:

@@ -1,0 +1,1 @@
+"""Corpus-size work: the commands, planning, Ray, storage, commit and reports."""

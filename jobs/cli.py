@@ -1,0 +1,203 @@
+"""The commands ``render-corpus`` and ``midi-valle``. What they do is imported when it is done: help is quick."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.options import RenderOptions
+
+INTERRUPTED = 130
+INPUT, SOUND, MACHINE = "Input and output", "Sound", "Machine and pace"
+
+render_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@render_app.command()
+def render(
+    context: typer.Context,
+    manifest: Annotated[str, typer.Argument(help="Parquet file with one row for every item to render.")],
+    out: Annotated[
+        str, typer.Option(help="The run's folder; run the same command again to go on.", rich_help_panel=INPUT)
+    ] = RenderOptions.out,
+    model: Annotated[
+        str, typer.Option(help="mini, midi-valle, or a model directory.", rich_help_panel=INPUT)
+    ] = RenderOptions.model,
+    model_file: Annotated[
+        Path | None, typer.Option(help="Published language model, for midi-valle.", rich_help_panel=INPUT)
+    ] = RenderOptions.model_file,
+    codec_file: Annotated[
+        Path | None, typer.Option(help="Published codec, for midi-valle.", rich_help_panel=INPUT)
+    ] = RenderOptions.codec_file,
+    prompts: Annotated[
+        str | None, typer.Option(help="Prompt bank: Parquet with prompt_id, audio, midi.", rich_help_panel=INPUT)
+    ] = RenderOptions.prompts,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first N rows.", rich_help_panel=INPUT)
+    ] = RenderOptions.limit,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how much it is and how long it takes.", rich_help_panel=INPUT)
+    ] = RenderOptions.dry_run,
+    format: Annotated[
+        str, typer.Option(help="flac, flac24, wav, wav24, wav-float or ogg.", rich_help_panel=SOUND)
+    ] = RenderOptions.format,
+    tail: Annotated[
+        float, typer.Option(help="Seconds of audio after the last note ends.", rich_help_panel=SOUND)
+    ] = RenderOptions.tail,
+    pedal: Annotated[
+        str,
+        typer.Option(help="Sustain pedal: ignore, extend (it lengthens notes), or model.", rich_help_panel=SOUND),
+    ] = RenderOptions.pedal,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.", rich_help_panel=SOUND)] = RenderOptions.temperature,
+    top_k: Annotated[int, typer.Option(help="0 is off.", rich_help_panel=SOUND)] = RenderOptions.top_k,
+    top_p: Annotated[float, typer.Option(help="1 is off.", rich_help_panel=SOUND)] = RenderOptions.top_p,
+    seed: Annotated[
+        int, typer.Option(help="Decides the seeds of rows that have none.", rich_help_panel=SOUND)
+    ] = RenderOptions.seed,
+    gpus: Annotated[
+        int | None, typer.Option(help="GPUs to use, one actor each; all by default.", rich_help_panel=MACHINE)
+    ] = RenderOptions.gpus,
+    actors: Annotated[
+        int | None, typer.Option(help="Actors on the CPU; by default as many as fit.", rich_help_panel=MACHINE)
+    ] = RenderOptions.actors,
+    cpus_per_actor: Annotated[
+        int, typer.Option(help="Threads of each actor.", rich_help_panel=MACHINE)
+    ] = RenderOptions.cpus_per_actor,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=MACHINE)] = RenderOptions.device,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.", rich_help_panel=MACHINE)] = RenderOptions.precision,
+    batch_size: Annotated[
+        int, typer.Option(help="Segments rendered side by side in an actor.", rich_help_panel=MACHINE)
+    ] = RenderOptions.batch_size,
+    shard_items: Annotated[
+        int | None, typer.Option(help="Items that are finished and resumed together.", rich_help_panel=MACHINE)
+    ] = RenderOptions.shard_items,
+) -> None:
+    """Render a corpus of performance MIDI to piano audio.
+
+    Exit codes: 0 all rendered, 3 finished with failed items, 130 interrupted, 1 anything else.
+    """
+    # Every parameter but the context is an option of the same name.
+    chosen = {name: value for name, value in locals().items() if name != "context"}
+
+    def work() -> int:
+        from jobs.render import render_corpus
+
+        options = RenderOptions(**chosen)
+        make_backend = context.obj
+        return render_corpus(options, make_backend(options) if make_backend else None)
+
+    _finish(work)
+
+
+manifest_app = typer.Typer(help="Make manifests.", no_args_is_help=True)
+prompts_app = typer.Typer(help="Show prompts.", no_args_is_help=True)
+
+
+@manifest_app.command("build")
+def build_manifest(
+    folder: Annotated[Path, typer.Argument(help="Folder of MIDI files, searched with all folders in it.")],
+    prompt: Annotated[str, typer.Option(help="The prompt of every row; see midi-valle prompts list.")],
+    out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("manifest.parquet"),
+) -> None:
+    """Make a manifest with one row for every .mid and .midi file of a folder."""
+
+    def work() -> int:
+        from jobs.build_manifest import build_manifest
+
+        typer.echo(f"{build_manifest(folder, prompt, out):,} rows: {out}")
+        return 0
+
+    _finish(work)
+
+
+@prompts_app.command("list")
+def list_prompts(
+    model: Annotated[str, typer.Option(help="mini, midi-valle, or a model directory.")] = "mini",
+    prompts: Annotated[Path | None, typer.Option(help="Prompt bank to show as well.")] = None,
+) -> None:
+    """List the ids that a manifest's prompt column may hold: the model's own, and a bank's."""
+
+    def work() -> int:
+        from renderer.checkpoint import find_model
+        from schemas.prompts import read_prompt_bank
+
+        for prompt_id in (*find_model(model).prompt_ids, *(read_prompt_bank(prompts) if prompts else ())):
+            typer.echo(prompt_id)
+        return 0
+
+    _finish(work)
+
+
+def bench(
+    size: Annotated[str, typer.Option(help="mini, or published: its size with random weights.")] = "mini",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    batch_size: Annotated[int, typer.Option(help="Segments rendered side by side.", min=1)] = 16,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: all cores.", min=0)] = 0,
+    seconds: Annotated[
+        float | None, typer.Option(help="Length of a segment; by default what the model renders at most.", min=0.1)
+    ] = None,
+) -> None:
+    """Measure how fast segments become audio, stage by stage; the last line is JSON."""
+
+    def work() -> int:
+        from jobs.bench import BenchSettings, measure, report
+        from jobs.errors import JobError
+
+        try:
+            settings = BenchSettings(size, device, precision, batch_size, threads, seconds)
+        except ValueError as error:
+            raise JobError(str(error)) from None
+        report(measure(settings))
+        return 0
+
+    _finish(work)
+
+
+def render_corpus() -> None:
+    """The command ``render-corpus``."""
+    _main(render_app)
+
+
+def midi_valle() -> None:
+    """The command ``midi-valle``."""
+    from jobs.models_cli import models_app
+
+    app = typer.Typer(
+        help="Everything around render-corpus.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+    )
+    app.add_typer(models_app, name="models")
+    app.add_typer(manifest_app, name="manifest")
+    app.add_typer(prompts_app, name="prompts")
+    app.command()(bench)
+    _main(app)
+
+
+def _main(app: typer.Typer) -> None:
+    """Run a command. Typer's 2 for a wrong option becomes 1, like every other mistake."""
+    try:
+        app()
+    except SystemExit as end:
+        raise SystemExit(1 if end.code == 2 else end.code) from None
+
+
+def _finish(work: Callable[[], int]) -> None:
+    """Do the work and exit with its code; a user's mistake is a message, not a traceback."""
+    try:
+        from jobs.errors import JobError
+        from jobs.report import say
+        from renderer.errors import RendererError
+        from schemas.checks import TableError
+
+        try:
+            code = work()
+        except (JobError, RendererError, TableError) as error:
+            say(f"error: {error}")
+            code = 1
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    raise typer.Exit(code)

@@ -1,0 +1,45 @@
+"""Ray on this machine."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from jobs.errors import JobError
+
+OBJECT_STORE_BYTES = 100_000_000
+"""Near Ray's minimum: audio never passes through the object store."""
+
+
+@contextmanager
+def local_ray(actors: int, cpus_per_actor: int, gpus: int) -> Iterator[None]:
+    """A Ray with room for the actors; one that the caller has started is used as it is, and left running.
+
+    JobError if the actors would wait for ever for GPUs or CPUs that do not exist.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(
+            address="local",
+            num_cpus=actors * cpus_per_actor,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    try:
+        resources = ray.cluster_resources()
+        if gpus > resources.get("GPU", 0):
+            raise JobError(f"--gpus {gpus}: Ray sees {resources.get('GPU', 0):g} GPUs; use --gpus 0 for the CPU")
+        if actors * cpus_per_actor > resources.get("CPU", 0):
+            raise JobError(
+                f"{actors} actors with {cpus_per_actor} CPUs each: Ray has {resources.get('CPU', 0):g} CPUs; "
+                "use fewer --actors or --cpus-per-actor"
+            )
+        yield
+    finally:
+        if ours:
+            ray.shutdown()

@@ -1,0 +1,1 @@
+"""What crosses a boundary: tables and documents, as typed rows. Knows pyarrow alone."""

@@ -1,0 +1,75 @@
+"""The commit marker: written last, it makes a shard's results final and names the objects they are in."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SHOWN_IDS = 3
+
+
+class MarkerError(Exception):
+    """A marker that cannot be read."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of the run directory: its key, its size, and its SHA-256."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class FailureCount:
+    """How many items failed for one reason, and the first of them."""
+
+    count: int
+    item_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """A finished shard. ``attempt`` is unique to the attempt that finished it."""
+
+    shard: int
+    attempt: str
+    items: int
+    failures: Mapping[str, FailureCount]
+    audio_seconds: float
+    render_seconds: float
+    metadata: StoredObject
+    objects: tuple[StoredObject, ...]
+
+    @property
+    def failed(self) -> int:
+        """How many of the items failed."""
+        return sum(failure.count for failure in self.failures.values())
+
+    def to_json(self) -> bytes:
+        """The marker as it is stored."""
+        return (json.dumps(asdict(self)) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Marker":
+        """Read a marker; MarkerError if it is not one."""
+        try:
+            values: dict[str, Any] = json.loads(data)
+            values["failures"] = {
+                reason: FailureCount(failure["count"], tuple(failure["item_ids"]))
+                for reason, failure in values["failures"].items()
+            }
+            values["metadata"] = StoredObject(**values["metadata"])
+            values["objects"] = tuple(StoredObject(**entry) for entry in values["objects"])
+            return cls(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise MarkerError(f"not a commit marker: {error}") from None
+
+
+def count_failures(failed: Iterable[tuple[str, str]]) -> dict[str, FailureCount]:
+    """Failures by reason, from pairs of reason and item id."""
+    by_reason: dict[str, list[str]] = {}
+    for reason, item_id in failed:
+        by_reason.setdefault(reason, []).append(item_id)
+    return {reason: FailureCount(len(ids), tuple(ids[:SHOWN_IDS])) for reason, ids in by_reason.items()}

@@ -1,0 +1,114 @@
+"""run.json: what a run is, so that only the same run is ever continued."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+FORMAT = 1
+
+
+class RunError(Exception):
+    """A folder that is not this run's: another run's, or not a run directory at all."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive manifest rows that are rendered, committed and resumed together."""
+
+    index: int
+    first_row: int
+    row_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """All that decides, beside manifest and model, what is rendered and how it is stored.
+
+    ``device``, ``precision`` and ``batch_size`` are here because they decide how sums are rounded.
+    """
+
+    layout: str
+    format: str
+    tail: float
+    pedal: str
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+    limit: int | None
+    device: str
+    precision: str
+    batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run: its input by content, its model by hash, its settings, and its shards, fixed when it began.
+
+    ``threads`` (of one actor) and ``versions`` may round a sum differently, which no one hears: where they
+    differ a person is told, but they do not make another run.
+    """
+
+    manifest_path: str
+    manifest_sha256: str
+    manifest_rows: int
+    prompts_path: str | None
+    prompts_sha256: str | None
+    model_id: str
+    model_hash: str
+    settings: RunSettings
+    shards: tuple[Shard, ...]
+    threads: int
+    versions: Mapping[str, str]
+    created: str
+    format: int = FORMAT
+
+    @property
+    def items(self) -> int:
+        """How many items the run renders."""
+        return sum(shard.row_count for shard in self.shards)
+
+    def to_json(self) -> bytes:
+        """run.json: one line for every field."""
+        values = asdict(self) | {"shards": [[s.first_row, s.row_count] for s in self.shards]}
+        lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
+        return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Run":
+        """Read run.json; RunError if it is not one, or of another format."""
+        try:
+            values: dict[str, Any] = json.loads(data)
+            found = values.get("format")
+            if found != FORMAT:
+                raise RunError(f"run.json has format {found!r}, this version knows {FORMAT}")
+            values["settings"] = RunSettings(**values["settings"])
+            values["shards"] = tuple(Shard(i, first, rows) for i, (first, rows) in enumerate(values["shards"]))
+            return cls(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RunError(f"run.json cannot be read: {error}") from None
+
+
+_IDENTITY = ("manifest_sha256", "manifest_rows", "prompts_sha256", "model_id", "model_hash")
+
+
+def differences(old: Run, new: Run) -> list[str]:
+    """Each field in which ``new`` is another run than ``old``, with both values; empty if they are the same.
+
+    Where the manifest lies, when the run began and how it is cut into shards are no part of what it is.
+    """
+    pairs = [(name, getattr(old, name), getattr(new, name)) for name in _IDENTITY]
+    settings = [(f.name, getattr(old.settings, f.name), getattr(new.settings, f.name)) for f in fields(RunSettings)]
+    return _named(pairs + settings)
+
+
+def cautions(old: Run, new: Run) -> list[str]:
+    """Each version and thread count that differs: audio rendered now may differ in its last bits."""
+    names = sorted({*old.versions, *new.versions})
+    pairs = [(f"{name} version", old.versions.get(name), new.versions.get(name)) for name in names]
+    return _named([*pairs, ("threads per actor", old.threads, new.threads)])
+
+
+def _named(pairs: list[tuple[str, Any, Any]]) -> list[str]:
+    return [f"{name}: {old!r} in the run, {new!r} now" for name, old, new in pairs if old != new]

@@ -1,0 +1,43 @@
+"""Ray, started once for all tests that run in this process, and places to write to."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.small_disk import SmallDisk, mounted_small_disk
+
+
+@pytest.fixture(scope="session")
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray with 4 CPUs and 2 GPUs that do not exist; its token is not the user's."""
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    home, os.environ["HOME"] = os.environ.get("HOME"), str(tmp_path_factory.mktemp("home"))
+    ray.init(
+        address="local",
+        num_cpus=4,
+        num_gpus=2,
+        include_dashboard=False,
+        object_store_memory=100_000_000,
+        log_to_driver=False,
+    )
+    yield
+    ray.shutdown()
+    if home is not None:
+        os.environ["HOME"] = home
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A file system of 256 KiB."""
+    with mounted_small_disk(tmp_path / "small") as disk:
+        yield disk
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where a run goes."""
+    return tmp_path / "out"

@@ -1,0 +1,96 @@
+"""A renderer without a model: every sample is noise of the request's seed, and some items misbehave by name."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from jobs.backend import ModelFacts
+from renderer.errors import PromptError
+from renderer.notes import Notes
+from renderer.prompt import Prompt
+from renderer.render import Rendering, RenderRequest
+from renderer.sampling import Sampling
+
+SAMPLE_RATE = 8000
+SLICES = 5
+
+
+@dataclass(frozen=True)
+class DummyBackend:
+    """Loads a DummyRenderer; ``seconds_per_item`` makes it slow."""
+
+    seconds_per_item: float = 0.0
+    model_hash: str = "0123"
+    fails_to_load: str = ""
+
+    def describe(self) -> ModelFacts:
+        return ModelFacts("dummy", self.model_hash, ("plain", "soft"), "extend", "none")
+
+    def load(self, device: str) -> "DummyRenderer":
+        if self.fails_to_load:
+            raise PromptError(self.fails_to_load)
+        return DummyRenderer(self.seconds_per_item)
+
+
+class DummyRenderer:
+    """Renders two requests side by side and yields the later one first, as continuous batching may."""
+
+    def __init__(self, seconds_per_item: float) -> None:
+        self._seconds_per_item = seconds_per_item
+
+    def prompt(self, prompt_id: str) -> Prompt:
+        return Prompt(prompt_id, torch.zeros(150, 1, dtype=torch.int64), Notes.none())
+
+    def prompt_from_files(self, audio: Path, midi: Path, prompt_id: str | None = None) -> Prompt:
+        if not audio.is_file():
+            raise PromptError(f"{audio}: there is no such file")
+        return self.prompt(prompt_id or audio.stem)
+
+    def render(
+        self,
+        requests: Iterable[RenderRequest],
+        *,
+        sampling: Sampling | None = None,
+        tail: float = 1.0,
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[Rendering]:
+        waiting: list[Rendering] = []
+        for request in requests:
+            waiting.append(self._rendering(request, tail, progress))
+            if len(waiting) == 2:
+                yield waiting.pop()
+                yield waiting.pop()
+        yield from waiting
+
+    def _rendering(self, request: RenderRequest, tail: float, progress: Callable[[float], None] | None) -> Rendering:
+        if "raises" in request.item_id:
+            raise RuntimeError(f"cannot render {request.item_id}")
+        if "kills" in request.item_id:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "sleeps" in request.item_id:
+            time.sleep(300)
+        seconds = request.performance.notes.end + tail
+        for _ in range(SLICES):
+            time.sleep(self._seconds_per_item / SLICES)
+            if progress is not None:
+                progress(seconds / SLICES)
+        noise = np.random.default_rng(request.seed & (2**64 - 1)).uniform(-0.5, 0.5, round(seconds * SAMPLE_RATE))
+        samples = noise.astype(np.float32)
+        if "broken" in request.item_id:
+            samples[7] = np.nan
+        return Rendering(
+            item_id=request.item_id,
+            samples=samples,
+            sample_rate=SAMPLE_RATE,
+            notes=request.performance.notes,
+            report=request.performance.report,
+            segments=1,
+            seed=request.seed,
+            prompt_id=request.prompt.prompt_id,
+        )

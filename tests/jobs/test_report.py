@@ -1,0 +1,50 @@
+import pytest
+
+from jobs.report import Display, Totals, duration, printable, summary
+from schemas.marker import Marker, StoredObject, count_failures
+
+
+def marker(shard: int, *failed: tuple[str, str]) -> Marker:
+    return Marker(
+        shard=shard,
+        attempt="x",
+        items=10,
+        failures=count_failures(failed),
+        audio_seconds=30.0,
+        render_seconds=3.0,
+        metadata=StoredObject("metadata/x.parquet", 1, "ff"),
+        objects=(),
+    )
+
+
+def test_shards_are_added_up_and_reasons_told_with_their_first_items() -> None:
+    totals = Totals()
+    totals.add(marker(0, ("AudioError", "z"), *(("MidiError", item_id) for item_id in "ab")))
+    totals.add(marker(2, *(("MidiError", item_id) for item_id in "cde")))
+    assert totals.shards == {0, 2} and totals.items == 20 and totals.failed == 6
+    told = summary(totals, 30, "/out")
+    assert "14 of 30 items rendered, 60.0 s of audio: /out/audio" in told
+    assert told.endswith("6 items failed:\n  MidiError: 5 (a, b, c, ...)\n  AudioError: 1 (z)")
+
+
+def test_progress_is_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.report.SECONDS_BETWEEN_LINES", 0.0)
+    totals = Totals()
+    totals.add(marker(0))
+    display = Display(20, totals)
+    display.show(10, 30.0, 0)
+    assert capsys.readouterr().err == ""  # Nothing has begun yet.
+    display.begin()
+    display.show(12.5, 40.0, 1)
+    told = capsys.readouterr().err
+    assert told.startswith("12.5 of 20 items, 40.0 s of audio, ") and told.endswith(" 1 failed\n")
+
+
+def test_what_files_are_called_cannot_command_a_terminal() -> None:
+    assert printable("a\x1b[2J\u202eb\né") == "a\\x1b[2J\\u202eb\né"
+
+
+def test_durations_have_the_unit_that_fits() -> None:
+    assert [duration(s) for s in (5, 100, 7200)] == ["5.0 s", "1.7 min", "2.00 h"]
