@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -20,8 +20,9 @@ from renderer.errors import CheckpointError
 from renderer.frame_codec import FrameCodec, FrameCodecConfig
 from renderer.model import MidiValle, ModelConfig
 from renderer.notes import PedalPolicy
+from renderer.prompt import PROMPT_SECONDS
 from renderer.published import published_directory
-from renderer.tokens import TimeGrid
+from renderer.tokens import MAX_SECONDS, TimeGrid
 
 FORMAT = "midi-valle/1"
 BUNDLED = Path(__file__).parent / "models"
@@ -47,6 +48,17 @@ class ModelDescription:
     licence: str
     model: ModelConfig
     codec: CodecConfig
+
+    def __post_init__(self) -> None:
+        if self.pedal not in get_args(PedalPolicy):
+            raise ValueError(f"pedal is {self.pedal!r}; it must be one of {', '.join(get_args(PedalPolicy))}")
+        if self.time_grid not in get_args(TimeGrid):
+            raise ValueError(f"time_grid is {self.time_grid!r}; it must be one of {', '.join(get_args(TimeGrid))}")
+        if not 0 < self.max_segment_seconds <= MAX_SECONDS - PROMPT_SECONDS:
+            raise ValueError(
+                f"max_segment_seconds is {self.max_segment_seconds}; with {PROMPT_SECONDS:g} s of prompt "
+                f"at most {MAX_SECONDS:g} s can be written as tokens"
+            )
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:

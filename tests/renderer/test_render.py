@@ -1,0 +1,137 @@
+"""Whole performances with the bundled model: labels match the audio, and nothing but the request decides it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from renderer import PromptError, Renderer, RenderRequest, Sampling
+from renderer.conditioning import segment_input
+from renderer.midi import read_midi, write_midi
+from renderer.model import ModelConfig
+from renderer.notes import NoteReport, Notes, Performance
+from renderer.segments import Segment
+
+GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden"
+RATE = 32_000
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer.load("mini", device="cpu", batch_size=4)
+
+
+def performance(seconds: float, seed: int = 0) -> Performance:
+    random = np.random.default_rng(seed)
+    onset = random.uniform(0, seconds - 0.15, max(1, int(4 * seconds)))
+    notes = Notes.of(onset, onset + 0.15, random.integers(40, 90, len(onset)), random.integers(40, 100, len(onset)))
+    return Performance(notes, NoteReport())
+
+
+def test_one_file_and_a_prompt_are_enough(renderer: Renderer, tmp_path: Path) -> None:
+    rendering = renderer.render_file(GOLDEN / "golden.mid", "salamander-plain")
+    rendering.write(tmp_path / "piece.flac")
+    audio, rate = soundfile.read(tmp_path / "piece.flac", dtype="float32")
+    assert rate == rendering.sample_rate == RATE
+    assert len(audio) == len(rendering.samples) == round((rendering.notes.end + 1.0) * RATE)
+    assert np.abs(audio - rendering.samples).max() <= 2**-15
+    assert 0.01 < np.abs(audio).max() < 1.0
+
+
+@pytest.mark.parametrize(("seconds", "tail"), [(0.2, 0.0), (0.2, 0.013), (1.987, 0.5), (6.5, 1.0)])
+def test_audio_is_exactly_as_long_as_the_notes_and_the_tail(renderer: Renderer, seconds: float, tail: float) -> None:
+    asked = performance(seconds)
+    request = RenderRequest("x", asked, renderer.prompt("salamander-soft"))
+    (rendering,) = renderer.render([request], tail=tail)
+    assert len(rendering.samples) == round((asked.notes.end + tail) * RATE)
+    assert rendering.samples.dtype == np.float32 and np.isfinite(rendering.samples).all()
+    assert rendering.notes is asked.notes
+
+
+def test_what_is_rendered_beside_it_does_not_change_a_sample(renderer: Renderer) -> None:
+    prompt = renderer.prompt("salamander-plain")
+    requests = [RenderRequest(str(i), performance(s, i), prompt, seed=i) for i, s in enumerate([0.6, 6.0, 1.1])]
+    together = {r.item_id: r.samples.tobytes() for r in renderer.render(requests)}
+    backwards = {r.item_id: r.samples.tobytes() for r in renderer.render(requests[::-1])}
+    alone = {r.item_id: r.samples.tobytes() for request in requests for r in renderer.render([request])}
+    assert together == backwards == alone
+
+
+def test_seed_and_prompt_decide_the_sound(renderer: Renderer) -> None:
+    asked = performance(0.5)
+    plain, soft = renderer.prompt("salamander-plain"), renderer.prompt("salamander-soft")
+    requests = [
+        RenderRequest("a", asked, plain, 1),
+        RenderRequest("b", asked, plain, 2),
+        RenderRequest("c", asked, soft, 1),
+    ]
+    sounds = {r.item_id: r.samples for r in renderer.render(requests)}
+    assert not np.array_equal(sounds["a"], sounds["b"])
+    assert not np.array_equal(sounds["a"], sounds["c"])
+
+
+def test_requests_are_pulled_only_as_there_is_room(renderer: Renderer) -> None:
+    pulled = []
+
+    def requests() -> Iterator[RenderRequest]:
+        for index in range(12):
+            pulled.append(index)
+            yield RenderRequest(str(index), performance(0.3, index), renderer.prompt("salamander-plain"))
+
+    renderings = renderer.render(requests(), tail=0.0)
+    next(renderings)
+    assert len(pulled) <= 5
+
+
+def test_progress_tells_of_all_audio_that_is_generated(renderer: Renderer) -> None:
+    told: list[float] = []
+    request = RenderRequest("x", performance(2.0), renderer.prompt("salamander-plain"))
+    (rendering,) = renderer.render([request], sampling=Sampling(temperature=0), progress=told.append)
+    assert len(told) > 50 and sum(told) == pytest.approx(len(rendering.samples) / RATE, abs=0.02)
+
+
+def test_an_unknown_prompt_is_refused_by_name(renderer: Renderer) -> None:
+    with pytest.raises(PromptError, match=r"no prompt 'steinway'.*salamander-plain, salamander-soft"):
+        renderer.prompt("steinway")
+
+
+def test_bf16_renders_the_same_length_at_about_the_same_level(renderer: Renderer) -> None:
+    request = RenderRequest("x", performance(1.5), renderer.prompt("salamander-plain"))
+    (fp32,) = renderer.render([request])
+    (bf16,) = Renderer.load("mini", device="cpu", precision="bf16", batch_size=4).render([request])
+    assert len(bf16.samples) == len(fp32.samples)
+    ratio = np.sqrt(np.mean(bf16.samples**2) / np.mean(fp32.samples**2))
+    assert 0.3 < ratio < 3
+
+
+def test_golden_segment_is_conditioned_as_the_golden_file_says(renderer: Renderer, tmp_path: Path) -> None:
+    """Rows and positions of the golden segment, but for one note that it strikes while its key sounds."""
+    notes = read_midi(GOLDEN / "golden.mid", "extend").notes
+    segment = Segment(0, 0, 0, 100, 100, notes)
+    made = segment_input(segment, renderer.prompt("salamander-plain"), 0, renderer.engine.model.config, 50, "direct")
+    with np.load(GOLDEN / "golden.npz") as golden:
+        assert np.sum(made.rows.numpy() != golden["midi_rows"]) <= 1
+        assert np.abs(made.positions.numpy() - golden["positions"]).max() <= 1e-3
+        assert torch.equal(made.prompt, torch.from_numpy(golden["prompt_codes"]))
+
+
+def test_index_positions_count_rows_and_onset_positions_share_the_clock_of_the_audio(renderer: Renderer) -> None:
+    segment = Segment(0, 0, 0, 100, 100, Notes.of([0.5, 1.25], [1.0, 1.5], [60, 64], [70, 70]))
+    prompt = renderer.prompt("salamander-plain")
+    index = segment_input(segment, prompt, 0, ModelConfig(), 50, "published").positions
+    onset = segment_input(segment, prompt, 0, ModelConfig(note_position="onset"), 50, "direct").positions
+    assert index.tolist() == list(range(len(prompt.notes) + 4))
+    assert onset[[0, -1]].tolist() == [0.0, 0.0]
+    assert onset[-3:-1].tolist() == [175.0, 212.5]
+
+
+def test_rendered_notes_written_as_midi_read_back_on_the_same_clock(renderer: Renderer, tmp_path: Path) -> None:
+    request = RenderRequest("x", performance(3.0), renderer.prompt("salamander-plain"))
+    (rendering,) = renderer.render([request])
+    write_midi(rendering.notes, tmp_path / "x.mid")
+    again = read_midi(tmp_path / "x.mid", "ignore").notes
+    assert np.abs(again.onset - rendering.notes.onset).max() < 0.0006
+    assert again.pitch.tolist() == rendering.notes.pitch.tolist()
