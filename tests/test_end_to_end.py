@@ -31,7 +31,7 @@ def render_corpus(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three seconds each of three examples: a built-in prompt, a user's own, and a file that is no MIDI."""
+    """Three seconds each of three examples: a built-in prompt, a user's own; no MIDI; a prompt that is no audio."""
     folder = tmp_path_factory.mktemp("corpus")
     shutil.copytree(EXAMPLES / "midi", folder / "midi")
     prompts = EXAMPLES.parent / "renderer" / "models" / "mini" / "prompts"
@@ -40,14 +40,19 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "midi" / "broken.mid").write_bytes(b"MThd no more")
     table = pa.table(
         {
-            "item_id": ["clair", "entertainer", "broken"],
-            "midi": ["midi/debussy-clair-de-lune.mid", "midi/joplin-the-entertainer.mid", "midi/broken.mid"],
-            "prompt": ["salamander-plain", None, "salamander-plain"],
-            "prompt_audio": [None, "mine.wav", None],
-            "prompt_midi": [None, "mine.mid", None],
-            "start_s": [60.0, 10.0, None],
-            "end_s": [63.0, 13.0, None],
-            "composer": ["Debussy", "Joplin", None],
+            "item_id": ["clair", "entertainer", "broken", "deaf"],
+            "midi": [
+                "midi/debussy-clair-de-lune.mid",
+                "midi/joplin-the-entertainer.mid",
+                "midi/broken.mid",
+                "midi/bach-bwv-846.mid",
+            ],
+            "prompt": ["salamander-plain", None, "salamander-plain", None],
+            "prompt_audio": [None, "mine.wav", None, "midi/broken.mid"],
+            "prompt_midi": [None, "mine.mid", None, "mine.mid"],
+            "start_s": [60.0, 10.0, None, None],
+            "end_s": [63.0, 13.0, None, None],
+            "composer": ["Debussy", "Joplin", None, "Bach"],
         }
     )
     pq.write_table(table, folder / "manifest.parquet")
@@ -57,9 +62,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_manifest_becomes_audio_notes_and_metadata(corpus: Path) -> None:
     ran = render_corpus(corpus)
     assert ran.returncode == 3, ran.stderr
-    assert "2 of 3 items rendered" in ran.stdout and "MidiError: 1 (broken)" in ran.stdout
+    assert "2 of 4 items rendered" in ran.stdout
+    assert "MidiError: 1 (broken)" in ran.stdout and "AudioError: 1 (deaf)" in ran.stdout
     rows = {row["item_id"]: row for row in ds.dataset(corpus / "out/metadata").to_table().to_pylist()}
-    assert set(rows) == {"clair", "entertainer", "broken"}
+    assert set(rows) == {"clair", "entertainer", "broken", "deaf"}
     assert rows["broken"]["status"] == "failed" and "broken.mid" in rows["broken"]["error_message"]
     assert rows["entertainer"]["prompt_id"] == "mine" and rows["entertainer"]["composer"] == "Joplin"
     for item_id in ("clair", "entertainer"):

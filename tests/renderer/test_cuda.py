@@ -1,0 +1,54 @@
+"""The same renderer on a GPU: exact lengths, codes that do not depend on company, logits close to the CPU's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from renderer import Renderer, RenderRequest
+from renderer.attention import PrefixAttention
+from renderer.checkpoint import find_model, load_model
+from renderer.notes import NoteReport, Notes, Performance
+
+GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden" / "golden.npz"
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
+]
+
+
+def performance(seconds: float, seed: int) -> Performance:
+    random = np.random.default_rng(seed)
+    onset = random.uniform(0, seconds - 0.2, int(6 * seconds))
+    notes = Notes.of(onset, onset + 0.2, random.integers(36, 96, len(onset)), random.integers(30, 110, len(onset)))
+    return Performance(notes, NoteReport())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_renderings_do_not_depend_on_company_and_have_exact_lengths(precision: str) -> None:
+    renderer = Renderer.load("mini", device="cuda", precision=precision, batch_size=8)
+    prompt = renderer.prompt("salamander-plain")
+    requests = [RenderRequest(str(i), performance(s, i), prompt, seed=i) for i, s in enumerate([1.0, 9.0, 4.0, 2.5])]
+    together = {r.item_id: r for r in renderer.render(requests)}
+    for request in requests:
+        (alone,) = renderer.render([request])
+        assert len(alone.samples) == round((request.performance.notes.end + 1.0) * alone.sample_rate)
+        assert alone.samples.tobytes() == together[request.item_id].samples.tobytes()
+
+
+@torch.inference_mode()
+def test_fp32_logits_are_those_of_the_cpu() -> None:
+    with np.load(GOLDEN) as file:
+        rows, positions = torch.from_numpy(file["midi_rows"])[None], torch.from_numpy(file["positions"])[None]
+        codes = torch.from_numpy(file["prompt_codes"])[None, :, 0]
+    frame = torch.arange(codes.shape[1])[None].float()
+    logits = {}
+    for device in ("cpu", "cuda"):
+        model = load_model(find_model("mini")).to(device)
+        midi = model.ar_midi(rows.to(device), positions.to(device))
+        x = torch.cat([midi, model.ar_audio(codes.to(device), frame.to(device))], dim=1)
+        hidden = model.ar_decoder(x, model.ar_decoder.affines(), PrefixAttention(rows.shape[1]))
+        logits[device] = model.ar_logits(hidden).cpu()
+    assert (logits["cuda"] - logits["cpu"]).abs().max() <= 1e-2
