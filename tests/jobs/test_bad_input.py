@@ -85,7 +85,7 @@ def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path, out: 
 
 def test_another_run_in_its_place_is_refused_and_every_difference_named(tmp_path: Path, out: Path) -> None:
     manifest = make_corpus(tmp_path, [f"item-{i}" for i in range(12)])
-    first = RenderOptions(manifest=str(manifest), out=str(out), limit=2, actors=1)
+    first = RenderOptions(manifest=str(manifest), out=str(out), limit=2, actors=1, shard_items=1)
     RunDirectory(LocalStorage(out)).start(prepare(first, DummyBackend()).run)
     with pytest.raises(JobError) as error:
         render_corpus(replace(first, limit=3, tail=2.0, shard_items=2), DummyBackend(model_hash="4567"))

@@ -113,7 +113,7 @@ def test_a_dry_run_tells_how_much_it_is_and_writes_nothing(
     manifest = make_corpus(tmp_path, [*IDS, "unreadable-1"])
     assert run(manifest, out, DummyBackend(seconds_per_item=0.02), dry_run=True, actors=2) == 0
     told = capsys.readouterr().out
-    assert "items: 13 in 7 shards, of which 0 items are done" in told
+    assert "items: 13 in 2 shards, of which 0 items are done" in told
     assert "unreadable: 1 of 13 rows read" in told and "unreadable-1: " in told
     assert "audio-seconds per second with one actor" in told and "audio: 19.2 s" in told
     assert "with 2 actors on cpu" in told
