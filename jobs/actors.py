@@ -1,19 +1,27 @@
 """The worker's side of a run: a renderer that is loaded once and renders one shard after the other."""
 
 import io
-from dataclasses import dataclass
-from pathlib import Path
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from jobs.attempt import Report, ShardAttempt, ShardProgress
 from jobs.backend import Backend
 from jobs.commit import RunDirectory, shard_name
+from jobs.inputs import Inputs
 from jobs.items import ItemReader
+from jobs.layouts import open_writer
+from jobs.metrics import RunMetrics
+from jobs.retries import Fault, Task
 from jobs.storage import Storage
-from jobs.writers import FilesWriter, stored_object
+from jobs.writers import stored_object
 from schemas.manifest import Manifest
 from schemas.marker import Marker, count_failures
 from schemas.results import results_table
@@ -25,10 +33,11 @@ class ShardWork:
     """All that an actor needs to render any shard of a run."""
 
     run: Run
-    manifest: Path
-    bank: Path | None
+    manifest: str
+    bank: str | None
     storage: Storage
     backend: Backend
+    inputs: Inputs = field(default_factory=Inputs)
 
 
 class ShardRenderer:
@@ -36,36 +45,83 @@ class ShardRenderer:
 
     def __init__(self, work: ShardWork) -> None:
         self._work = work
-        self._manifest = Manifest.open(work.manifest)
+        self._manifest = Manifest.open(work.inputs.local(work.manifest))
         self._directory = RunDirectory(work.storage)
         self._renderer = work.backend.load(work.run.settings.device)
-        self._items = ItemReader(work.run.settings, work.manifest, work.bank, self._renderer)
+        self._items = ItemReader(work.run.settings, work.manifest, work.bank, work.inputs, self._renderer)
 
-    def render(self, shard: Shard, report: Report) -> Marker:
-        """Render one shard and return the marker that makes it final. A bad item is a failed row, no more."""
+    def render(
+        self,
+        shard: Shard,
+        report: Report,
+        quarantined: Mapping[int, Fault] = MappingProxyType({}),
+        generation: int = 0,
+    ) -> Marker:
+        """Render one shard and return the marker that makes it final. A bad item is a failed row, no more.
+
+        ``quarantined`` rows of the shard fail untried. A ``generation`` above 0 renders what failed in the one
+        before and keeps the rest.
+        """
         storage = self._work.storage
         rows = self._manifest.slice(shard.first_row, shard.row_count)
-        writer = FilesWriter(storage, self._work.run.settings.format)
+        attempt_id = uuid.uuid4().hex
+        name = f"{shard_name(shard.index)}-{attempt_id}"
+        writer = open_writer(storage, self._work.run.settings, name)
         attempt = ShardAttempt(shard, self._work.run, self._items, writer, report)
-        results = attempt.render(self._renderer, rows.rows)
+        wanted = self._wanted(shard, generation)
+        for place in set(wanted) & set(quarantined):
+            attempt.quarantine(rows.rows[place], quarantined[place])
+        results = attempt.render(self._renderer, [rows.rows[place] for place in wanted])
+        render_seconds = sum(result.render_seconds or 0.0 for result in results)
+        table = results_table(results, rows.table.take(wanted))
+        objects = writer.finish(table)
+        if generation:
+            earlier = self._directory.marker(shard.index, generation - 1)
+            table = _with_rows(self._directory.result_rows(earlier), table, wanted)
+            objects = (*earlier.objects, *objects)
+            render_seconds += earlier.render_seconds
 
         metadata = io.BytesIO()
-        pq.write_table(results_table(results, rows.table), metadata, compression="zstd")
-        key = f"metadata/{shard_name(shard.index)}-{attempt.attempt_id}.parquet"
+        pq.write_table(table, metadata, compression="zstd")
+        key = f"metadata/{name}.parquet"
         storage.write(key, metadata.getvalue())
 
-        failed = [(result.error_type or "", result.item_id) for result in results if result.status == "failed"]
+        statuses = table.select(["status", "error_type", "item_id"]).to_pylist()
+        failed = [(row["error_type"] or "", row["item_id"]) for row in statuses if row["status"] == "failed"]
         marker = Marker(
             shard=shard.index,
-            attempt=attempt.attempt_id,
-            items=len(results),
+            attempt=attempt_id,
+            items=len(table),
             failures=count_failures(failed),
-            audio_seconds=sum(result.duration_s or 0.0 for result in results),
-            render_seconds=sum(result.render_seconds or 0.0 for result in results),
+            audio_seconds=sum(seconds or 0.0 for seconds in table["duration_s"].to_pylist()),
+            render_seconds=render_seconds,
             metadata=stored_object(key, metadata.getvalue()),
-            objects=writer.finish(),
+            objects=objects,
+            generation=generation,
         )
         return self._directory.commit(marker)
+
+    def probe(self, shard: Shard, places: Sequence[int], report: Report, generation: int = 0) -> None:
+        """Render some rows of a shard, as :meth:`render` would, and commit nothing: do they kill their worker?"""
+        rows = self._manifest.slice(shard.first_row, shard.row_count)
+        wanted = set(self._wanted(shard, generation))
+        writer = open_writer(self._work.storage, self._work.run.settings, f"{shard_name(shard.index)}-probe")
+        attempt = ShardAttempt(shard, self._work.run, self._items, writer, report)
+        attempt.render(self._renderer, [rows.rows[place] for place in places if place in wanted])
+
+    def _wanted(self, shard: Shard, generation: int) -> list[int]:
+        """Which rows of a shard a generation renders."""
+        if generation == 0:
+            return list(range(shard.row_count))
+        earlier = self._directory.result_rows(self._directory.marker(shard.index, generation - 1))
+        return [place for place, status in enumerate(earlier["status"].to_pylist()) if status == "failed"]
+
+
+def _with_rows(table: pa.Table, rows: pa.Table, places: Sequence[int]) -> pa.Table:
+    """The table with other rows in some places."""
+    kept = sorted(set(range(len(table))) - set(places))
+    both = pa.concat_tables([table.take(kept), rows], promote_options="default")
+    return both.take(np.argsort([*kept, *places]))
 
 
 class RenderActor:
@@ -73,18 +129,34 @@ class RenderActor:
 
     def __init__(self) -> None:
         self._shards: ShardRenderer | None = None
+        self._metrics = RunMetrics()
+
+    def ready(self) -> None:
+        """Do nothing: a call that comes back as soon as there is an actor, and may be repeated."""
 
     def load(self, work: ShardWork) -> None:
         """Load the model: a call of its own, so that its errors arrive as they are."""
         torch.set_num_threads(work.run.threads)
         self._shards = ShardRenderer(work)
 
-    def render_shard(self, work: ShardWork, shard: Shard, board: Any) -> Marker:
-        """Render, write and commit one shard; ``board`` is the handle of a :class:`ProgressBoard`."""
+    def render_shard(self, work: ShardWork, task: Task, board: Any) -> Marker | None:
+        """Render, write and commit one shard, or try a part of one; ``board`` is a :class:`ProgressBoard`'s handle.
+
+        Returns the marker without its objects, which a driver has no need of; None if nothing was committed.
+        """
         if self._shards is None:
             self.load(work)
         assert self._shards is not None
-        return self._shards.render(shard, lambda progress: board.report.remote(progress))
+
+        def report(progress: ShardProgress) -> None:
+            board.report.remote(progress)
+
+        if task.probe:
+            self._shards.probe(task.shard, task.probe, report, task.generation)
+            return None
+        marker = self._shards.render(task.shard, report, task.quarantined, task.generation)
+        self._metrics.add(marker)
+        return replace(marker, objects=())
 
 
 class ProgressBoard:

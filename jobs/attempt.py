@@ -3,7 +3,6 @@
 import math
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,9 +13,11 @@ import torch
 from jobs.backend import CorpusRenderer
 from jobs.errors import JobError, StorageError
 from jobs.items import ItemReader
-from jobs.writers import FilesWriter
+from jobs.retries import Fault
+from jobs.writers import Writer
 from renderer.audio import FloatSamples
 from renderer.errors import RendererError
+from renderer.loudness import Level
 from renderer.render import Rendering, RenderRequest
 from renderer.sampling import Sampling
 from schemas.manifest import ManifestRow
@@ -46,19 +47,24 @@ Report = Callable[[ShardProgress], None]
 class ShardAttempt:
     """What became of each item of a shard so far."""
 
-    def __init__(self, shard: Shard, run: Run, items: ItemReader, writer: FilesWriter, report: Report) -> None:
-        self.attempt_id = uuid.uuid4().hex
+    def __init__(self, shard: Shard, run: Run, items: ItemReader, writer: Writer, report: Report) -> None:
         self._shard = shard
         self._run = run
         self._items = items
         self._writer = writer
+        self._level = Level(run.settings.loudness, run.settings.peak)
         self._results: dict[str, ItemResult] = {}
         self._progress = _Progress(shard.index, run.settings.tail, self._results, report)
+
+    def quarantine(self, row: ManifestRow, fault: Fault) -> None:
+        """Let a row fail without trying it."""
+        self._failed(row.item_id, self._items.seed(row), fault.error_type, fault.message)
 
     def render(self, renderer: CorpusRenderer, rows: Sequence[ManifestRow]) -> list[ItemResult]:
         """Render and write all rows; one result for each, in their order."""
         began = time.monotonic()
-        self._render(renderer, rows)
+        if left := [row for row in rows if row.item_id not in self._results]:
+            self._render(renderer, left)
         seconds = time.monotonic() - began
         samples = sum(result.samples or 0 for result in self._results.values())
         return [
@@ -100,6 +106,7 @@ class ShardAttempt:
 
     def _keep(self, rendering: Rendering) -> None:
         try:
+            rendering = rendering.resampled(self._run.settings.sample_rate).levelled(self._level)
             written = self._writer.write(rendering)
         except NO_ITEMS_FAULT:
             raise
@@ -115,16 +122,19 @@ class ShardAttempt:
             status="ok",
             seed=rendering.seed,
             model_id=self._run.model_id,
-            audio_path=written.audio.key,
-            audio_bytes=written.audio.bytes,
-            audio_sha256=written.audio.sha256,
-            midi_path=written.midi.key,
+            audio_path=written.audio_path,
+            audio_bytes=written.audio_bytes,
+            audio_sha256=written.audio_sha256,
+            midi_path=written.midi_path,
+            codes_path=written.codes_path,
             sample_rate=rendering.sample_rate,
             samples=len(samples),
             duration_s=len(samples) / rendering.sample_rate,
             peak=float(max(samples.max(initial=0.0), -samples.min(initial=0.0))),
             rms_dbfs=20 * math.log10(rms) if rms else None,
             clipped_samples=written.clipped_samples,
+            gain_db=rendering.gain.db,
+            gain_reason=rendering.gain.reason,
             prompt_id=rendering.prompt_id,
             segments=rendering.segments,
             note_report=asdict(rendering.report),
@@ -137,13 +147,16 @@ class ShardAttempt:
         if not isinstance(error, RendererError | JobError):  # Not foreseen: say where it came from.
             place = traceback.extract_tb(error.__traceback__)[-1]
             message = f"{message} (in {place.name}, {Path(place.filename).name} line {place.lineno})"
+        self._failed(item_id, seed, type(error).__name__, message)
+
+    def _failed(self, item_id: str, seed: int, error_type: str, message: str) -> None:
         self._results[item_id] = ItemResult(
             item_id=item_id,
             shard=self._shard.index,
             status="failed",
             seed=seed,
             model_id=self._run.model_id,
-            error_type=type(error).__name__,
+            error_type=error_type,
             error_message=message[:MESSAGE_CHARACTERS],
         )
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from jobs.inputs import Inputs, is_s3
 from jobs.models_cli import download_bar
 from jobs.options import RenderOptions
+from jobs.s3_storage import chosen_endpoint
 from renderer.checkpoint import BUNDLED, ModelDescription, find_model
 from renderer.notes import PedalPolicy
 from renderer.prompt import Prompt
@@ -23,6 +25,7 @@ class ModelFacts:
     prompt_ids: tuple[str, ...]
     pedal: PedalPolicy
     licence: str
+    sample_rate: int
 
 
 class CorpusRenderer(Protocol):
@@ -62,13 +65,14 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class ModelBackend:
-    """The real one: MIDI-VALLE by model name, directory, or published files."""
+    """The real one: MIDI-VALLE by model name, directory (which may be on S3), or published files."""
 
     model: str
     model_file: Path | None
     codec_file: Path | None
     precision: str
     batch_size: int
+    endpoint_url: str | None = None
 
     @classmethod
     def from_options(cls, options: RenderOptions) -> "ModelBackend":
@@ -82,13 +86,21 @@ class ModelBackend:
             options.codec_file and options.codec_file.absolute(),
             options.precision,
             options.batch_size,
+            chosen_endpoint(options.s3_endpoint_url),
         )
 
     def describe(self) -> ModelFacts:
         """The model's facts; its weights are downloaded if need be. CheckpointError if it cannot be had."""
         with download_bar() as (progress, announce):
             found = self._find(progress, announce)
-        return ModelFacts(found.name, found.fingerprint(), found.prompt_ids, found.pedal, found.licence)
+        return ModelFacts(
+            found.name,
+            found.fingerprint(),
+            found.prompt_ids,
+            found.pedal,
+            found.licence,
+            found.sample_rate,
+        )
 
     def load(self, device: str) -> CorpusRenderer:
         """The model on a device."""
@@ -101,7 +113,7 @@ class ModelBackend:
         announce: Callable[[str], None] | None = None,
     ) -> ModelDescription:
         return find_model(
-            self.model,
+            str(Inputs(endpoint_url=self.endpoint_url).directory(self.model)) if is_s3(self.model) else self.model,
             model_file=self.model_file,
             codec_file=self.codec_file,
             progress=progress,

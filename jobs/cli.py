@@ -9,7 +9,7 @@ import typer
 from jobs.options import RenderOptions
 
 INTERRUPTED = 130
-INPUT, SOUND, MACHINE = "Input and output", "Sound", "Machine and pace"
+INPUT, SOUND, MACHINE, RUN = "Input and output", "Sound", "Machine and pace", "Failures, resuming and replacing"
 
 render_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,15 +33,42 @@ def render(
     prompts: Annotated[
         str | None, typer.Option(help="Prompt bank: Parquet with prompt_id, audio, midi.", rich_help_panel=INPUT)
     ] = RenderOptions.prompts,
+    allow_root: Annotated[
+        list[str],
+        typer.Option(help="A folder beside the manifest's that its rows may name; repeatable.", rich_help_panel=INPUT),
+    ] = [],  # noqa: B006 - typer copies it.
+    s3_endpoint_url: Annotated[
+        str | None, typer.Option(help="S3 server, where it is not Amazon's.", rich_help_panel=INPUT)
+    ] = RenderOptions.s3_endpoint_url,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N rows.", rich_help_panel=INPUT)
     ] = RenderOptions.limit,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how much it is and how long it takes.", rich_help_panel=INPUT)
     ] = RenderOptions.dry_run,
+    layout: Annotated[
+        str, typer.Option(help="files, webdataset, parquet, or none: only measure.", rich_help_panel=INPUT)
+    ] = RenderOptions.layout,
+    save_codes: Annotated[
+        bool, typer.Option("--save-codes", help="Keep the codec's codes as well.", rich_help_panel=INPUT)
+    ] = RenderOptions.save_codes,
     format: Annotated[
-        str, typer.Option(help="flac, flac24, wav, wav24, wav-float or ogg.", rich_help_panel=SOUND)
+        str,
+        typer.Option(help="flac, flac24, wav, wav24, wav-float, ogg, opus or mp3.", rich_help_panel=SOUND),
     ] = RenderOptions.format,
+    sample_rate: Annotated[
+        int | None, typer.Option(help="In Hz; the model's own by default.", rich_help_panel=SOUND)
+    ] = RenderOptions.sample_rate,
+    loudness: Annotated[
+        str, typer.Option(help="Bring every item to this loudness, in LUFS, as -23; or off.", rich_help_panel=SOUND)
+    ] = RenderOptions.loudness,
+    peak: Annotated[
+        str,
+        typer.Option(
+            help="Bring every item to this peak, in dBFS, as -1; or off. With --loudness: at most.",
+            rich_help_panel=SOUND,
+        ),
+    ] = RenderOptions.peak,
     tail: Annotated[
         float, typer.Option(help="Seconds of audio after the last note ends.", rich_help_panel=SOUND)
     ] = RenderOptions.tail,
@@ -72,6 +99,31 @@ def render(
     shard_items: Annotated[
         int | None, typer.Option(help="Items that are finished and resumed together.", rich_help_panel=MACHINE)
     ] = RenderOptions.shard_items,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster to use, auto on its head; else this machine.", rich_help_panel=MACHINE),
+    ] = RenderOptions.ray_address,
+    item_timeout: Annotated[
+        float,
+        typer.Option(help="Seconds without progress after which a worker is taken for hung.", rich_help_panel=RUN),
+    ] = RenderOptions.item_timeout,
+    max_failures: Annotated[
+        int | None, typer.Option(help="Stop after so many failed items; the same command goes on.", rich_help_panel=RUN)
+    ] = RenderOptions.max_failures,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Render the failed items of finished shards again.", rich_help_panel=RUN),
+    ] = RenderOptions.retry_failed,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Go on with a manifest to which rows were appended.", rich_help_panel=RUN)
+    ] = RenderOptions.extend,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Delete the run that is in the folder and begin anew.", rich_help_panel=RUN),
+    ] = RenderOptions.overwrite,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before deleting.", rich_help_panel=RUN)
+    ] = RenderOptions.yes,
 ) -> None:
     """Render a corpus of performance MIDI to piano audio.
 
@@ -87,7 +139,7 @@ def render(
         make_backend = context.obj
         return render_corpus(options, make_backend(options) if make_backend else None)
 
-    _finish(work)
+    finish(work)
 
 
 manifest_app = typer.Typer(help="Make manifests.", no_args_is_help=True)
@@ -108,7 +160,7 @@ def build_manifest(
         typer.echo(f"{build_manifest(folder, prompt, out):,} rows: {out}")
         return 0
 
-    _finish(work)
+    finish(work)
 
 
 @prompts_app.command("list")
@@ -126,7 +178,7 @@ def list_prompts(
             typer.echo(prompt_id)
         return 0
 
-    _finish(work)
+    finish(work)
 
 
 def bench(
@@ -152,7 +204,7 @@ def bench(
         report(measure(settings))
         return 0
 
-    _finish(work)
+    finish(work)
 
 
 def render_corpus() -> None:
@@ -162,7 +214,13 @@ def render_corpus() -> None:
 
 def midi_valle() -> None:
     """The command ``midi-valle``."""
+    _main(midi_valle_app())
+
+
+def midi_valle_app() -> typer.Typer:
+    """The verbs of ``midi-valle``."""
     from jobs.models_cli import models_app
+    from jobs.run_cli import gc, status, verify
 
     app = typer.Typer(
         help="Everything around render-corpus.",
@@ -174,7 +232,9 @@ def midi_valle() -> None:
     app.add_typer(manifest_app, name="manifest")
     app.add_typer(prompts_app, name="prompts")
     app.command()(bench)
-    _main(app)
+    for command in (status, verify, gc):
+        app.command()(command)
+    return app
 
 
 def _main(app: typer.Typer) -> None:
@@ -185,7 +245,7 @@ def _main(app: typer.Typer) -> None:
         raise SystemExit(1 if end.code == 2 else end.code) from None
 
 
-def _finish(work: Callable[[], int]) -> None:
+def finish(work: Callable[[], int]) -> None:
     """Do the work and exit with its code; a user's mistake is a message, not a traceback."""
     try:
         from jobs.errors import JobError

@@ -1,4 +1,8 @@
-"""Ray on this machine."""
+"""Ray: on this machine, or a cluster that is there.
+
+On a cluster this package must be installed on every node, in the same version, and manifest, model and output
+must be where every node finds them under the same name.
+"""
 
 import logging
 import os
@@ -8,9 +12,36 @@ from contextlib import contextmanager
 import ray
 
 from jobs.errors import JobError
+from jobs.options import RenderOptions
+from jobs.report import say
 
 OBJECT_STORE_BYTES = 100_000_000
 """Near Ray's minimum: audio never passes through the object store."""
+
+
+@contextmanager
+def connected_ray(options: RenderOptions, actors: int, gpus: int) -> Iterator[None]:
+    """The cluster that the options name, or a Ray with room for the actors on this machine."""
+    if options.ray_address is None:
+        with local_ray(actors, options.cpus_per_actor, gpus):
+            yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(address=options.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise JobError(f"--ray-address {options.ray_address}: cannot be reached: {error}") from None
+    try:
+        here = ray.cluster_resources()
+        if gpus > here.get("GPU", 0) or actors * options.cpus_per_actor > here.get("CPU", 0):
+            # Not an error: the actors' demand is what makes a cluster grow.
+            say(
+                f"the cluster has {here.get('GPU', 0):g} GPUs and {here.get('CPU', 0):g} CPUs now: "
+                f"the other actors of {actors} begin when it has grown"
+            )
+        yield
+    finally:
+        ray.shutdown()
 
 
 @contextmanager

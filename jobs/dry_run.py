@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from jobs.errors import JobError
+from jobs.inputs import folder_of
 from jobs.items import ItemReader, read_performance
 from jobs.preflight import Job
 from jobs.report import duration
@@ -60,13 +61,13 @@ def dry_run(job: Job, done: int) -> str:
 
 
 def _read_sample(job: Job) -> _Sample:
-    items = job.run.items
+    items, folder = job.run.items, folder_of(job.run.manifest_path)
     step = max(1, math.ceil(items / SAMPLED_ROWS))
     readable, failures, seconds = [], [], 0.0
     rows = list(itertools.islice(job.manifest.rows(), 0, items, step))
     for row in rows:
         try:
-            performance = read_performance(row, job.manifest.path.parent, cast(PedalPolicy, job.run.settings.pedal))
+            performance = read_performance(row, folder, job.inputs, cast(PedalPolicy, job.run.settings.pedal))
         except (RendererError, JobError) as error:
             failures.append(f"{row.item_id}: {error}")
         else:
@@ -79,7 +80,7 @@ def _measure_speed(job: Job, rows: Sequence[ManifestRow]) -> tuple[float, float]
     """Audio-seconds per second of a full batch of short excerpts, and how many audio-seconds that was."""
     settings = job.run.settings
     renderer = job.backend.load(settings.device)
-    items = ItemReader(settings, job.manifest.path, job.bank, renderer)
+    items = ItemReader(settings, job.run.manifest_path, job.run.prompts_path, job.inputs, renderer)
     excerpts = list(itertools.islice(_excerpts(items, rows), settings.batch_size))
     if not excerpts:
         return 0.0, 0.0

@@ -7,3 +7,11 @@ class JobError(Exception):
 
 class StorageError(JobError):
     """The storage refuses: no space, no permission. No item is at fault: the run stops, and can go on."""
+
+
+class UnavailableError(StorageError):
+    """One object is not there, or may not be read; others may be."""
+
+
+class InputError(JobError):
+    """What a manifest or a prompt bank names cannot be had: the item's fault."""

@@ -1,6 +1,7 @@
 """What a user may ask of a run."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from jobs.errors import JobError
 class RenderOptions:
     """The options of ``render-corpus``, under the same names and with the same defaults.
 
-    ``None`` stands for: the whole manifest (``limit``), by the number of actors (``shard_items``), all that
-    the machine has (``gpus``, ``actors``). JobError for a value that makes no sense.
+    ``None`` stands for: the whole manifest (``limit``), the model's own (``sample_rate``), by the number of actors
+    (``shard_items``), all that the machine has (``gpus``, ``actors``). JobError for a value that makes no sense.
     """
 
     manifest: str
@@ -21,7 +22,14 @@ class RenderOptions:
     model_file: Path | None = None
     codec_file: Path | None = None
     prompts: str | None = None
+    allow_root: Sequence[str] = ()
+    s3_endpoint_url: str | None = None
+    layout: str = "files"
     format: str = "flac"
+    sample_rate: int | None = None
+    loudness: str = "off"
+    peak: str = "off"
+    save_codes: bool = False
     tail: float = 1.0
     pedal: str = "model"
     temperature: float = 1.0
@@ -36,19 +44,38 @@ class RenderOptions:
     device: str = "auto"
     precision: str = "fp32"
     batch_size: int = 16
+    ray_address: str | None = None
+    item_timeout: float = 600.0
+    max_failures: int | None = None
+    retry_failed: bool = False
+    extend: bool = False
+    overwrite: bool = False
+    yes: bool = False
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("limit", "shard_items", "actors", "cpus_per_actor", "batch_size"):
+        for name in ("limit", "shard_items", "actors", "cpus_per_actor", "batch_size", "max_failures"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise JobError(f"{_flag(name)} is {value}; it must be 1 or more")
         if self.gpus is not None and self.gpus < 0:
             raise JobError(f"--gpus is {self.gpus}; it must be 0 (none) or more")
+        if not self.item_timeout > 0:
+            raise JobError(f"--item-timeout is {self.item_timeout:g}; it must be more than 0 seconds")
+        if self.overwrite and (self.extend or self.retry_failed):
+            raise JobError("--overwrite deletes the run that --extend or --retry-failed would go on with")
+        if self.ray_address is not None and self.gpus is None and self.actors is None:
+            raise JobError("--ray-address needs --gpus, or --actors with --device cpu: how many the cluster is to give")
         if not (math.isfinite(self.tail) and 0 <= self.tail <= 60):
             raise JobError(f"--tail is {self.tail}; it must be 0 to 60 seconds")
         if not -(2**63) <= self.seed < 2**63:
             raise JobError(f"--seed is {self.seed}; it must fit 64 bits")
+        for root in self.allow_root:
+            if not (root.startswith("s3://") or Path(root).is_dir()):
+                raise JobError(f"--allow-root {root}: there is no such folder")
+        self._check_choice("layout", "files", "webdataset", "parquet", "none")
+        if self.layout == "none" and self.save_codes:
+            raise JobError("--save-codes does not go with --layout none, which keeps nothing but the result rows")
         self._check_choice("pedal", "model", "ignore", "extend")
         self._check_choice("device", "auto", "cpu", "cuda")
         if self.device == "cpu" and self.gpus:
@@ -59,6 +86,16 @@ class RenderOptions:
     def _check_choice(self, name: str, *choices: str) -> None:
         if getattr(self, name) not in choices:
             raise JobError(f"{_flag(name)} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}")
+
+
+def decibels(name: str, text: str) -> float | None:
+    """A level that an option gives, None for ``off``; JobError if it is neither."""
+    if text == "off":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise JobError(f"{_flag(name)} is {text!r}; it must be a number of decibels, or off") from None
 
 
 def _flag(name: str) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,21 +16,22 @@ import torch
 
 from jobs.backend import Backend, ModelFacts
 from jobs.errors import JobError
-from jobs.options import RenderOptions
+from jobs.file_check import look_for_files
+from jobs.inputs import Inputs, absolute, folder_of, is_s3
+from jobs.layouts import check_layout
+from jobs.options import RenderOptions, decibels
 from jobs.plan import plan_shards
-from jobs.storage import local_path
-from renderer.audio import AudioFormat, audio_suffix
+from renderer.audio import AudioFormat, audio_suffix, check_rate
 from renderer.device import choose_dtype
+from renderer.loudness import Level
 from renderer.sampling import Sampling
-from schemas.checks import Problems, shown
+from schemas.checks import Problems, TableError, shown
 from schemas.manifest import MIDI, PROMPT, PROMPT_AUDIO, PROMPT_MIDI, Manifest, ManifestError
 from schemas.prompts import BankPrompt, read_prompt_bank
 from schemas.run import Run, RunSettings
 
 CHECKED_ROWS = 100_000
 """So many rows' files are looked for before a run begins; others are found missing when it is their turn."""
-
-SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,8 @@ class Job:
     backend: Backend
     facts: ModelFacts
     manifest: Manifest
-    bank: Path | None
+    bank: str | None
+    inputs: Inputs
     run: Run
     actors: int
     gpus: int
@@ -49,51 +52,91 @@ class Job:
 
 def prepare(options: RenderOptions, backend: Backend) -> Job:
     """Check a run's input and settings; JobError, TableError or RendererError say what is wrong."""
-    _check_encoding(options)
-    manifest = Manifest.open(local_path(options.manifest).absolute())
-    manifest.validate()
+    level = _check_sound(options)
+    location = absolute(options.manifest)
+    bank_location = None if options.prompts is None else absolute(options.prompts)
+    inputs = Inputs(_roots(options, location, bank_location), options.s3_endpoint_url)
+    path = inputs.local(location)
+    with _named(path, location):
+        manifest = Manifest.open(path)
+        manifest.validate()
+        check_layout(manifest, options.layout)
     items = min(options.limit or manifest.row_count, manifest.row_count)
     facts = backend.describe()
-    bank_path = None if options.prompts is None else local_path(options.prompts).absolute()
-    bank = {} if bank_path is None else read_prompt_bank(bank_path)
-    if bank_path is not None:
-        _check_bank(bank, bank_path, facts)
-    _check_prompts(manifest, items, {*facts.prompt_ids, *bank})
-    warnings = _missing_files(manifest, items)
+    sample_rate = _check_rate(options, facts)
+    bank: Mapping[str, BankPrompt] = {}
+    bank_path = None if bank_location is None else inputs.local(bank_location)
+    if bank_location is not None and bank_path is not None:
+        with _named(bank_path, bank_location):
+            bank = read_prompt_bank(bank_path)
+        _check_bank(bank, bank_location, inputs, facts)
+    with _named(path, location):
+        _check_prompts(manifest, items, {*facts.prompt_ids, *bank})
+    warnings = _unusable_files(manifest, location, inputs, items)
     gpus = _count_gpus(options)
     actors = gpus or options.actors or max(1, _cpus() // options.cpus_per_actor)
     run = Run(
-        manifest_path=str(manifest.path),
+        manifest_path=location,
         manifest_sha256=_sha256(manifest.path),
         manifest_rows=manifest.row_count,
-        prompts_path=None if bank_path is None else str(bank_path),
+        rows_sha256=manifest.rows_sha256(items),
+        prompts_path=bank_location,
         prompts_sha256=None if bank_path is None else _sha256(bank_path),
         model_id=facts.model_id,
         model_hash=facts.model_hash,
-        settings=_settings(options, facts, "cuda" if gpus else "cpu"),
+        settings=_settings(options, facts, level, sample_rate, "cuda" if gpus else "cpu"),
         shards=plan_shards(items, actors, options.shard_items),
         threads=options.cpus_per_actor,
         versions=_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return Job(options, backend, facts, manifest, bank_path, run, actors, gpus, tuple(warnings))
+    return Job(options, backend, facts, manifest, bank_location, inputs, run, actors, gpus, tuple(warnings))
 
 
-def _check_encoding(options: RenderOptions) -> None:
+def _check_sound(options: RenderOptions) -> Level:
     try:
         audio_suffix(cast(AudioFormat, options.format))
         choose_dtype(options.precision)
         Sampling(options.temperature, options.top_k, options.top_p)
+        return Level(decibels("loudness", options.loudness), decibels("peak", options.peak))
     except ValueError as error:
         raise JobError(str(error)) from None
 
 
-def _check_bank(bank: Mapping[str, BankPrompt], path: Path, facts: ModelFacts) -> None:
+def _check_rate(options: RenderOptions, facts: ModelFacts) -> int:
+    """The rate of the audio to be written."""
+    rate = facts.sample_rate if options.sample_rate is None else options.sample_rate
+    try:
+        check_rate(cast(AudioFormat, options.format), rate)
+    except ValueError as error:
+        own = "" if options.sample_rate is not None else f" ({facts.model_id}'s own rate; --sample-rate resamples)"
+        raise JobError(f"{error}{own}") from None
+    return rate
+
+
+def _roots(options: RenderOptions, *locations: str | None) -> tuple[str, ...]:
+    """The local folders that rows may name: those of what the user has named, and those allowed beside."""
+    folders = [folder_of(location) for location in locations if location is not None]
+    named = [*folders, *([options.model] if Path(options.model).is_dir() else []), *options.allow_root]
+    return tuple(dict.fromkeys(os.path.realpath(folder) for folder in named if not is_s3(folder)))
+
+
+@contextmanager
+def _named(path: Path, location: str) -> Iterator[None]:
+    """Problems of a table are told with the location that the user knows, not with that of a copy."""
+    try:
+        yield
+    except TableError as error:
+        raise type(error)(location if error.args[0] == str(path) else error.args[0], error.problems) from None
+
+
+def _check_bank(bank: Mapping[str, BankPrompt], location: str, inputs: Inputs, facts: ModelFacts) -> None:
     if both := sorted(set(bank) & set(facts.prompt_ids)):
-        raise JobError(f"{path}: {', '.join(map(shown, both))} also come with {facts.model_id}; rename them")
-    files = {local_path(name, path.parent) for prompt in bank.values() for name in (prompt.audio, prompt.midi)}
-    if missing := sorted(str(file) for file in files if not file.is_file()):
-        raise JobError(f"{path}: {len(missing):,} of its {len(files):,} files do not exist: {_some(missing)}")
+        raise JobError(f"{location}: {', '.join(map(shown, both))} also come with {facts.model_id}; rename them")
+    files = [name for prompt in bank.values() for name in (prompt.audio, prompt.midi)]
+    check = look_for_files(files, folder_of(location), inputs)
+    if check.unusable:
+        raise JobError(f"{location}: {check}")
 
 
 def _check_prompts(manifest: Manifest, items: int, known: set[str]) -> None:
@@ -111,22 +154,20 @@ def _check_prompts(manifest: Manifest, items: int, known: set[str]) -> None:
         raise ManifestError(str(manifest.path), list(problems))
 
 
-def _missing_files(manifest: Manifest, items: int) -> Iterator[str]:
+def _unusable_files(manifest: Manifest, location: str, inputs: Inputs, items: int) -> Iterator[str]:
     """A warning for each column of which some files are missing; JobError if no MIDI file is there at all."""
+    folder = folder_of(location)
     checked = min(items, CHECKED_ROWS)
     for column in (MIDI, PROMPT_AUDIO, PROMPT_MIDI):
         names: set[str] = set()
         for batch in _first(manifest.batches(column), checked):
             names.update(name for name in batch.column(0).to_pylist() if name is not None)
-        missing = sorted(name for name in names if not local_path(name, manifest.path.parent).is_file())
-        if not missing:
+        check = look_for_files(names, folder, inputs)
+        if not check.unusable:
             continue
-        what = (
-            f"column {column.name!r}: {len(missing):,} of {len(names):,} files do not exist: {_some(missing)} "
-            f"(relative paths are looked for in {manifest.path.parent})"
-        )
-        if column is MIDI and len(missing) == len(names):
-            raise JobError(f"{manifest.path}: {what}")
+        what = f"column {column.name!r}: {check} (relative paths are looked for in {folder})"
+        if column is MIDI and check.unusable == check.looked_for:
+            raise JobError(f"{location}: {what}")
         yield f"{what}; their items will fail"
 
 
@@ -137,10 +178,6 @@ def _first(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBa
         rows -= len(batch)
         if rows <= 0:
             return
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(map(shown, names[:SHOWN_NAMES])) + (", ..." if len(names) > SHOWN_NAMES else "")
 
 
 def _count_gpus(options: RenderOptions) -> int:
@@ -159,10 +196,14 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _settings(options: RenderOptions, facts: ModelFacts, device: str) -> RunSettings:
+def _settings(options: RenderOptions, facts: ModelFacts, level: Level, sample_rate: int, device: str) -> RunSettings:
     return RunSettings(
-        layout="files",
+        layout=options.layout,
         format=options.format,
+        sample_rate=sample_rate,
+        loudness=level.loudness,
+        peak=level.peak,
+        save_codes=options.save_codes,
         tail=options.tail,
         pedal=facts.pedal if options.pedal == "model" else options.pedal,
         temperature=options.temperature,

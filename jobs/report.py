@@ -2,7 +2,8 @@
 
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -10,31 +11,55 @@ from tqdm import tqdm
 from schemas.marker import SHOWN_IDS, FailureCount, Marker
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_TO_KNOW_SPEED = 60.0
 
 
 @dataclass
 class Totals:
     """The finished shards, added up."""
 
-    shards: set[int] = field(default_factory=set)
-    items: int = 0
-    audio_seconds: float = 0.0
-    failures: dict[str, FailureCount] = field(default_factory=dict)
+    shards: dict[int, int] = field(default_factory=dict)
+    """The generation of each finished shard's marker."""
 
-    @property
-    def failed(self) -> int:
-        """How many items failed."""
-        return sum(failure.count for failure in self.failures.values())
+    items: int = 0
+    failed: int = 0
+    audio_seconds: float = 0.0
+    render_seconds: float = 0.0
+    _with_failures: dict[int, Marker] = field(default_factory=dict)
 
     def add(self, marker: Marker) -> None:
-        """Count one more finished shard."""
-        self.shards.add(marker.shard)
-        self.items += marker.items
-        self.audio_seconds += marker.audio_seconds
-        for reason, failure in marker.failures.items():
-            before = self.failures.get(reason, FailureCount(0, ()))
-            ids = (*before.item_ids, *failure.item_ids)[:SHOWN_IDS]
-            self.failures[reason] = FailureCount(before.count + failure.count, ids)
+        """Count one more finished shard; a later generation counts in place of the one before."""
+        before = self.shards.get(marker.shard)
+        if before == marker.generation:
+            return
+        if before is not None:
+            self._count(self._with_failures.pop(marker.shard), -1)
+        self.shards[marker.shard] = marker.generation
+        self._count(marker, 1)
+        if marker.failures:
+            self._with_failures[marker.shard] = replace(marker, objects=())
+
+    @property
+    def shards_with_failures(self) -> Sequence[int]:
+        """The finished shards of which items failed."""
+        return sorted(self._with_failures)
+
+    @property
+    def failures(self) -> dict[str, FailureCount]:
+        """Failed items by reason, with the first of them."""
+        summed: dict[str, FailureCount] = {}
+        for shard in self.shards_with_failures:
+            for reason, failure in self._with_failures[shard].failures.items():
+                before = summed.get(reason, FailureCount(0, ()))
+                ids = (*before.item_ids, *failure.item_ids)[:SHOWN_IDS]
+                summed[reason] = FailureCount(before.count + failure.count, ids)
+        return summed
+
+    def _count(self, marker: Marker, sign: int) -> None:
+        self.items += sign * marker.items
+        self.failed += sign * marker.failed
+        self.audio_seconds += sign * marker.audio_seconds
+        self.render_seconds += sign * marker.render_seconds
 
 
 class Display:
@@ -43,6 +68,7 @@ class Display:
     def __init__(self, items: int, totals: Totals) -> None:
         self._items = items
         self._items_before, self._audio_before = totals.items, totals.audio_seconds
+        self._seconds_per_item = totals.render_seconds / totals.items if totals.items else 0.0
         self._began: float | None = None
         self._last_line = 0.0
         self._bar: tqdm[Any] | None = None
@@ -56,22 +82,33 @@ class Display:
             self._bar = tqdm(
                 total=self._items,
                 initial=self._items_before,
-                bar_format="{percentage:3.0f}%|{bar}| {n:.1f}/{total} items [{elapsed}<{remaining}{postfix}]",
+                bar_format="{percentage:3.0f}%|{bar}| {n:.1f}/{total} items [{elapsed}{postfix}]",
             )
 
-    def show(self, items: float, audio_seconds: float, failed: int) -> None:
-        """Show how far the run is in all, earlier sessions included."""
+    def show(self, items: float, audio_seconds: float, failed: int, actors: int) -> None:
+        """Show how far the run is in all, earlier sessions included, with ``actors`` at work."""
         if self._began is None:
             return
         now = time.monotonic()
         speed = (audio_seconds - self._audio_before) / max(now - self._began, 1e-3)
         text = f"{duration(audio_seconds)} of audio, {speed:.1f} audio-s/s, {failed:,} failed"
+        if (left := self._seconds_left(items, now - self._began, actors)) is not None:
+            text += f", {duration(left)} left"
         if self._bar is not None:
             self._bar.n = items
             self._bar.set_postfix_str(text)
         elif now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             self.say(f"{items:,.1f} of {self._items:,} items, {text}")
+
+    def _seconds_left(self, items: float, elapsed: float, actors: int) -> float | None:
+        """By this session's speed; while that is not known, by that of earlier ones."""
+        rendered = items - self._items_before
+        if elapsed >= SECONDS_TO_KNOW_SPEED and rendered > 0:
+            return (self._items - items) * elapsed / rendered
+        if self._seconds_per_item and actors:
+            return (self._items - items) * self._seconds_per_item / actors
+        return None
 
     def say(self, text: str) -> None:
         """Print a message, above the bar if there is one."""
@@ -92,19 +129,28 @@ class Display:
             self._bar.close()
 
 
-def summary(totals: Totals, items: int, place: str) -> str:
+_AUDIO_FOLDERS = {"files": "audio", "webdataset": "shards", "parquet": "shards"}
+
+
+def summary(totals: Totals, items: int, place: str, layout: str) -> str:
     """What there is now, where it is, and what failed for which reasons."""
     rendered = totals.items - totals.failed
+    audio = f": {place}/{_AUDIO_FOLDERS[layout]}" if layout in _AUDIO_FOLDERS else ""
+    midi = f"their notes as MIDI: {place}/midi; " if layout == "files" else ""
     lines = [
-        f"{rendered:,} of {items:,} items rendered, {duration(totals.audio_seconds)} of audio: {place}/audio",
-        f"their notes as MIDI: {place}/midi; one row for every item: {place}/metadata",
+        f"{rendered:,} of {items:,} items rendered, {duration(totals.audio_seconds)} of audio{audio}",
+        f"{midi}one row for every item: {place}/metadata",
     ]
-    if totals.failures:
-        lines.append(f"{totals.failed:,} items failed:")
-        for reason, failure in sorted(totals.failures.items(), key=lambda entry: -entry[1].count):
-            more = ", ..." if failure.count > len(failure.item_ids) else ""
-            lines.append(f"  {reason}: {failure.count:,} ({', '.join(failure.item_ids)}{more})")
-    return "\n".join(lines)
+    return "\n".join([*lines, *reasons(totals)])
+
+
+def reasons(totals: Totals) -> list[str]:
+    """What failed for which reasons, the most frequent first; no lines if nothing failed."""
+    lines = [f"{totals.failed:,} items failed:"] if totals.failures else []
+    for reason, failure in sorted(totals.failures.items(), key=lambda entry: -entry[1].count):
+        more = ", ..." if failure.count > len(failure.item_ids) else ""
+        lines.append(f"  {reason}: {failure.count:,} ({', '.join(failure.item_ids)}{more})")
+    return lines
 
 
 def duration(seconds: float) -> str:
@@ -122,3 +168,8 @@ def say(text: str, file: TextIO | None = None) -> None:
 def printable(text: str) -> str:
     """The text with control characters escaped; a file name must not be able to command a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """The text as :func:`printable` has it, with line breaks escaped as well: no name can pass for a line of ours."""
+    return printable(text).replace("\n", "\\n")

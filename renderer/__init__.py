@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from renderer.errors import AudioError, CheckpointError, MidiError, PromptError, RendererError
+    from renderer.loudness import Level
     from renderer.render import Renderer, Rendering, RenderRequest
     from renderer.sampling import Sampling
 
 __all__ = [
     "AudioError",
     "CheckpointError",
+    "Level",
     "MidiError",
     "PromptError",
     "RenderRequest",
@@ -20,7 +22,13 @@ __all__ = [
     "Sampling",
 ]
 
-_HOMES = {"Renderer": "render", "RenderRequest": "render", "Rendering": "render", "Sampling": "sampling"}
+_HOMES = {
+    "Level": "loudness",
+    "Renderer": "render",
+    "RenderRequest": "render",
+    "Rendering": "render",
+    "Sampling": "sampling",
+}
 
 
 def __getattr__(name: str) -> object:

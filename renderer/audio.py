@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 from renderer.errors import AudioError
 
 FloatSamples = NDArray[np.float32]
-AudioFormat = Literal["flac", "flac24", "wav", "wav24", "wav-float", "ogg"]
-"""16-bit and 24-bit FLAC, 16-bit, 24-bit and 32-bit float WAV, and Ogg Vorbis (lossy)."""
+AudioFormat = Literal["flac", "flac24", "wav", "wav24", "wav-float", "ogg", "opus", "mp3"]
+"""16-bit and 24-bit FLAC; 16-bit, 24-bit and 32-bit float WAV; and lossy: Ogg Vorbis, Opus, MP3.
+
+All hold exactly the samples they were given, the lossy ones too where a reader goes by what their headers say of
+padding, as libsndfile and FFmpeg do.
+"""
 
 _LOWEST_RATE, _HIGHEST_RATE = 4_000, 768_000
+_LOWEST_WRITTEN, _HIGHEST_WRITTEN = 8_000, 192_000
 _BLOCK_FRAMES = 65_536
 
 
@@ -26,21 +31,41 @@ class _Encoding:
     container: str
     subtype: str
     bits: int | None  # None: float samples
+    suffix: str
+    rates: tuple[int, ...] = ()  # Those there are, where not any rate will do.
 
 
 _ENCODINGS: dict[str, _Encoding] = {
-    "flac": _Encoding("FLAC", "PCM_16", 16),
-    "flac24": _Encoding("FLAC", "PCM_24", 24),
-    "wav": _Encoding("WAV", "PCM_16", 16),
-    "wav24": _Encoding("WAV", "PCM_24", 24),
-    "wav-float": _Encoding("WAV", "FLOAT", None),
-    "ogg": _Encoding("OGG", "VORBIS", None),
+    "flac": _Encoding("FLAC", "PCM_16", 16, ".flac"),
+    "flac24": _Encoding("FLAC", "PCM_24", 24, ".flac"),
+    "wav": _Encoding("WAV", "PCM_16", 16, ".wav"),
+    "wav24": _Encoding("WAV", "PCM_24", 24, ".wav"),
+    "wav-float": _Encoding("WAV", "FLOAT", None, ".wav"),
+    "ogg": _Encoding("OGG", "VORBIS", None, ".ogg"),
+    "opus": _Encoding("OGG", "OPUS", None, ".opus", (8_000, 12_000, 16_000, 24_000, 48_000)),
+    "mp3": _Encoding(
+        "MP3",
+        "MPEG_LAYER_III",
+        None,
+        ".mp3",
+        (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
+    ),
 }
 
 
 def audio_suffix(audio_format: AudioFormat) -> str:
     """The usual end of a file's name, as ``.flac``."""
-    return f".{_encoding(audio_format).container.lower()}"
+    return _encoding(audio_format).suffix
+
+
+def check_rate(audio_format: AudioFormat, sample_rate: int) -> None:
+    """ValueError if the format is unknown, or cannot hold audio at this rate."""
+    rates = _encoding(audio_format).rates
+    if rates and sample_rate not in rates:
+        known = ", ".join(f"{rate}" for rate in rates)
+        raise ValueError(f"audio format {audio_format!r} cannot hold {sample_rate} Hz: it knows {known}")
+    if not _LOWEST_WRITTEN <= sample_rate <= _HIGHEST_WRITTEN:
+        raise ValueError(f"sample rate is {sample_rate} Hz; it must be {_LOWEST_WRITTEN} to {_HIGHEST_WRITTEN}")
 
 
 def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration: float | None = None) -> FloatSamples:
@@ -110,7 +135,7 @@ def write_audio(
 ) -> int:
     """Write mono samples; equal samples give equal bytes, on every run.
 
-    FLAC and WAV hold exactly the given number of samples, rounded to the nearest step, without dither.
+    FLAC and WAV hold the samples rounded to the nearest step, without dither.
 
     Args:
         destination: a path, or a binary file to append the bytes to.
@@ -123,16 +148,13 @@ def write_audio(
 
     Raises:
         AudioError: samples are not finite, or the file cannot be written.
-        ValueError: samples are empty or not one-dimensional, or the format is unknown.
+        ValueError: samples are empty or not one-dimensional, or the format is unknown or has no such rate.
 
     """
+    check_rate(audio_format, sample_rate)
     encoding = _encoding(audio_format)
-    if samples.ndim != 1 or not samples.size:
-        raise ValueError(f"samples must be mono (N,) with N >= 1, not {samples.shape}")
     name = destination if isinstance(destination, str | Path) else "audio"
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{name}: not written: samples that are not numbers (NaN or infinity)")
-    clipped = int(np.count_nonzero(np.abs(samples) > 1))
+    clipped = count_clipped(samples, f"{name}: not written")
     content = _encode(np.clip(samples, -1, 1), sample_rate, encoding)
     try:
         if isinstance(destination, str | Path):
@@ -142,6 +164,15 @@ def write_audio(
     except OSError as error:
         raise AudioError(f"{name}: cannot be written: {error.strerror}") from error
     return clipped
+
+
+def count_clipped(samples: FloatSamples, name: str = "audio") -> int:
+    """How many samples lie beyond -1 or 1. AudioError if some are no numbers, ValueError if they are not (N,)."""
+    if samples.ndim != 1 or not samples.size:
+        raise ValueError(f"samples must be mono (N,) with N >= 1, not {samples.shape}")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{name}: samples that are not numbers (NaN or infinity)")
+    return int(np.count_nonzero(np.abs(samples) > 1))
 
 
 def _encoding(audio_format: str) -> _Encoding:

@@ -6,18 +6,21 @@ rendering.write("piece.flac")
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from renderer.audio import AudioFormat, FloatSamples, write_audio
+from renderer.audio import AudioFormat, FloatSamples, resample, write_audio
 from renderer.checkpoint import ModelDescription, find_model, load_codec, load_model
 from renderer.codec import Codec
 from renderer.conditioning import segment_input
 from renderer.device import choose_device, choose_dtype
 from renderer.engine import Engine, SegmentInput
 from renderer.errors import PromptError
+from renderer.loudness import Gain, Level
 from renderer.midi import read_midi
 from renderer.model import MidiValle
 from renderer.notes import NoteReport, Notes, PedalPolicy, Performance
@@ -40,18 +43,40 @@ class RenderRequest:
 class Rendering:
     """A rendered performance.
 
-    ``samples`` is mono float32, exactly round((last offset + tail) x sample_rate) long; ``notes`` are the notes
-    that sound in it, on the same clock, and ``report`` counts what was decided about the others.
+    ``samples`` is mono float32, exactly round(duration x sample_rate) long, where ``duration`` is the last offset
+    and the tail, in seconds; ``notes`` are the notes that sound in it, on the same clock, and ``report`` counts what
+    was decided about the others. ``gain`` is what was done to the level the model gave.
+
+    ``codes`` are the codec's, (K, T): each segment's own frames, one after the other, so T frames cover the piece
+    exactly once. The audio was decoded from segments that overlap, with what lies before and after their own
+    frames: decoding ``codes`` in one go gives nearly the same audio, but not at the joints.
     """
 
     item_id: str
     samples: FloatSamples
     sample_rate: int
+    duration: float
     notes: Notes
     report: NoteReport
     segments: int
     seed: int
     prompt_id: str
+    codes: NDArray[np.uint16] | None = None
+    gain: Gain = field(default_factory=Gain)
+
+    def resampled(self, sample_rate: int) -> "Rendering":
+        """The same at another rate, again exactly round(duration x sample_rate) samples long."""
+        if sample_rate == self.sample_rate:
+            return self
+        length = round(self.duration * sample_rate)
+        samples = resample(self.samples, self.sample_rate, sample_rate)[:length]
+        samples = np.pad(samples, (0, length - len(samples)))  # The filter's rounding: by a sample, if at all.
+        return replace(self, samples=samples, sample_rate=sample_rate)
+
+    def levelled(self, level: Level) -> "Rendering":
+        """The same at another level; ``gain`` says by how much, or why not."""
+        gain = level.gain(self.samples, self.sample_rate)
+        return replace(self, samples=gain.apply(self.samples), gain=gain)
 
     def write(self, path: Path | str, audio_format: AudioFormat = "flac") -> int:
         """Write the audio; how many samples beyond full scale had to be clipped. AudioError if it cannot be."""
@@ -165,7 +190,7 @@ class Renderer:
         for work, codes in self.engine.generate(segments(), sampling or Sampling(), frames_done):
             piece, segment = pieces.pop(work)
             audio = self.codec.decode(codes.T[None])[0]
-            piece.add(segment, audio.cpu().numpy())
+            piece.add(segment, codes.cpu().numpy(), audio.cpu().numpy())
             if piece.missing == 0:
                 yield piece.rendering()
 
@@ -177,15 +202,20 @@ class _Piece:
         self.request = request
         self.sample_rate = renderer.sample_rate
         notes, codec, limits = request.performance.notes, renderer.codec, renderer.limits
-        samples = round((notes.end + tail) * self.sample_rate)
+        self.duration = notes.end + tail
+        samples = round(self.duration * self.sample_rate)
         frame_samples = self.sample_rate // codec.frame_rate
         frames = -(-samples // frame_samples)
         self.segments = list(plan_segments(notes, frames, codec.frame_rate, limits))
         self.missing = len(self.segments)
         self._joiner = Joiner(samples, frame_samples, limits.crossfade)
+        self._codes = np.empty((codec.codebooks, frames), np.uint16)
 
-    def add(self, segment: Segment, audio: FloatSamples) -> None:
+    def add(self, segment: Segment, codes: NDArray[np.int64], audio: FloatSamples) -> None:
+        """Add a rendered segment: its codes (segment.frames, K) and audio (samples,)."""
         self._joiner.add(segment, audio)
+        own = codes[segment.keep - segment.start : segment.end - segment.start]
+        self._codes[:, segment.keep : segment.end] = own.T
         self.missing -= 1
 
     def rendering(self) -> Rendering:
@@ -193,9 +223,11 @@ class _Piece:
             item_id=self.request.item_id,
             samples=self._joiner.samples,
             sample_rate=self.sample_rate,
+            duration=self.duration,
             notes=self.request.performance.notes,
             report=self.request.performance.report,
             segments=len(self.segments),
             seed=self.request.seed,
             prompt_id=self.request.prompt.prompt_id,
+            codes=self._codes,
         )

@@ -31,7 +31,11 @@ class FailureCount:
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:
-    """A finished shard. ``attempt`` is unique to the attempt that finished it."""
+    """A finished shard. ``attempt`` is unique to the attempt that finished it.
+
+    ``generation`` counts how often its failed items have been rendered again; the newest marker holds, and
+    names what it keeps of the earlier ones' objects.
+    """
 
     shard: int
     attempt: str
@@ -41,6 +45,7 @@ class Marker:
     render_seconds: float
     metadata: StoredObject
     objects: tuple[StoredObject, ...]
+    generation: int = 0
 
     @property
     def failed(self) -> int:

@@ -26,12 +26,15 @@ _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("audio_bytes", pa.int64()),
     pa.field("audio_sha256", pa.string()),
     pa.field("midi_path", pa.string()),
+    pa.field("codes_path", pa.string()),
     pa.field("sample_rate", pa.int32()),
     pa.field("samples", pa.int64()),
     pa.field("duration_s", pa.float64()),
     pa.field("peak", pa.float64()),
     pa.field("rms_dbfs", pa.float64()),
     pa.field("clipped_samples", pa.int64()),
+    pa.field("gain_db", pa.float64()),
+    pa.field("gain_reason", pa.string()),
     pa.field("seed", pa.int64(), nullable=False),
     pa.field("prompt_id", pa.string()),
     pa.field("model_id", pa.string(), nullable=False),
@@ -50,9 +53,11 @@ Status = Literal["ok", "failed"]
 class ItemResult:
     """What became of one item. A failed item has an error and no audio.
 
-    ``audio_path`` and ``midi_path`` are relative to the run directory. Levels are of the audio before it was
-    encoded: ``peak`` is the largest absolute sample, ``rms_dbfs`` is null for silence, ``clipped_samples``
-    counts samples beyond full scale. ``seed`` is the one used, whether the manifest gave it or not.
+    ``audio_path``, ``midi_path`` and ``codes_path`` are keys of the run directory, or ``key#member`` for what is
+    in a tar or Parquet object; null is what the layout does not keep. Levels are of the audio as it is, before it
+    was encoded: ``peak`` is the largest absolute sample, ``rms_dbfs`` is null for silence, ``clipped_samples``
+    counts samples beyond full scale. ``gain_db`` was applied to what the model gave; where that did not bring it to
+    the level asked for, ``gain_reason`` says why. ``seed`` is the one used, whether the manifest gave it or not.
     ``note_report`` counts the decisions about notes that are not rendered as they stand in the MIDI file.
     ``render_seconds`` is the item's share, by length, of the time its shard took.
     """
@@ -68,12 +73,15 @@ class ItemResult:
     audio_bytes: int | None = None
     audio_sha256: str | None = None
     midi_path: str | None = None
+    codes_path: str | None = None
     sample_rate: int | None = None
     samples: int | None = None
     duration_s: float | None = None
     peak: float | None = None
     rms_dbfs: float | None = None
     clipped_samples: int | None = None
+    gain_db: float | None = None
+    gain_reason: str | None = None
     prompt_id: str | None = None
     segments: int | None = None
     note_report: Mapping[str, int] | None = None

@@ -30,6 +30,10 @@ class RunSettings:
 
     layout: str
     format: str
+    sample_rate: int
+    loudness: float | None
+    peak: float | None
+    save_codes: bool
     tail: float
     pedal: str
     temperature: float
@@ -46,6 +50,7 @@ class RunSettings:
 class Run:
     """A run: its input by content, its model by hash, its settings, and its shards, fixed when it began.
 
+    ``rows_sha256`` is of the rendered rows alone, so that a manifest that only grew is known again.
     ``threads`` (of one actor) and ``versions`` may round a sum differently, which no one hears: where they
     differ a person is told, but they do not make another run.
     """
@@ -53,6 +58,7 @@ class Run:
     manifest_path: str
     manifest_sha256: str
     manifest_rows: int
+    rows_sha256: str
     prompts_path: str | None
     prompts_sha256: str | None
     model_id: str
@@ -93,12 +99,17 @@ class Run:
 _IDENTITY = ("manifest_sha256", "manifest_rows", "prompts_sha256", "model_id", "model_hash")
 
 
-def differences(old: Run, new: Run) -> list[str]:
+_GROWS = ("manifest_sha256", "manifest_rows")
+
+
+def differences(old: Run, new: Run, extend: bool = False) -> list[str]:
     """Each field in which ``new`` is another run than ``old``, with both values; empty if they are the same.
 
-    Where the manifest lies, when the run began and how it is cut into shards are no part of what it is.
+    With ``extend``, the manifest's content is left out. Where the manifest lies, when the run began and how it is
+    cut into shards are no part of what it is.
     """
-    pairs = [(name, getattr(old, name), getattr(new, name)) for name in _IDENTITY]
+    names = [name for name in _IDENTITY if not (extend and name in _GROWS)]
+    pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
     settings = [(f.name, getattr(old.settings, f.name), getattr(new.settings, f.name)) for f in fields(RunSettings)]
     return _named(pairs + settings)
 

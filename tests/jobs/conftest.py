@@ -6,7 +6,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.jobs.s3_server import ENVIRONMENT, S3Server, running_s3_server
 from tests.jobs.small_disk import SmallDisk, mounted_small_disk
+
+
+@pytest.fixture(scope="session", autouse=True)
+def aws_environment() -> Iterator[pytest.MonkeyPatch]:
+    """Credentials that the test server knows; set before Ray starts, whose workers get what is set then."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        yield patch
+
+
+@pytest.fixture(scope="session")
+def s3(aws_environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server, which the environment names."""
+    with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
+        aws_environment.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+        yield server
 
 
 @pytest.fixture(scope="session")

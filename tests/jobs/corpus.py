@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.commit import RunDirectory
-from jobs.storage import LocalStorage
+from jobs.local_storage import LocalStorage
 from renderer.midi import write_midi
 from renderer.notes import Notes
 

@@ -23,18 +23,30 @@ SLICES = 5
 
 @dataclass(frozen=True)
 class DummyBackend:
-    """Loads a DummyRenderer; ``seconds_per_item`` makes it slow."""
+    """Loads a DummyRenderer; ``seconds_per_item`` makes it slow.
+
+    ``dies_loading`` is a file to which every worker that dies while loading adds a letter; ``pids`` a folder in
+    which workers that have loaded leave a file named like their process.
+    """
 
     seconds_per_item: float = 0.0
     model_hash: str = "0123"
     fails_to_load: str = ""
+    dies_loading: str = ""
+    pids: str = ""
 
     def describe(self) -> ModelFacts:
-        return ModelFacts("dummy", self.model_hash, ("plain", "soft"), "extend", "none")
+        return ModelFacts("dummy", self.model_hash, ("plain", "soft"), "extend", "none", SAMPLE_RATE)
 
     def load(self, device: str) -> "DummyRenderer":
         if self.fails_to_load:
             raise PromptError(self.fails_to_load)
+        if self.dies_loading:
+            with Path(self.dies_loading).open("a") as file:
+                file.write("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.pids:
+            (Path(self.pids) / str(os.getpid())).touch()
         return DummyRenderer(self.seconds_per_item)
 
 
@@ -88,9 +100,11 @@ class DummyRenderer:
             item_id=request.item_id,
             samples=samples,
             sample_rate=SAMPLE_RATE,
+            duration=seconds,
             notes=request.performance.notes,
             report=request.performance.report,
             segments=1,
             seed=request.seed,
             prompt_id=request.prompt.prompt_id,
+            codes=np.full((2, 5), request.seed % 1024, np.uint16),
         )

@@ -10,10 +10,10 @@ import pytest
 
 from jobs.commit import RunDirectory
 from jobs.errors import JobError
+from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
 from jobs.render import render_corpus
-from jobs.storage import LocalStorage
 from renderer.errors import CheckpointError
 from schemas.checks import TableError
 from tests.jobs.corpus import make_corpus
@@ -51,7 +51,7 @@ def test_prompts_beyond_the_limit_are_not_looked_at(tmp_path: Path, out: Path) -
 def test_a_bank_whose_files_are_missing_is_refused(tmp_path: Path, out: Path) -> None:
     manifest = make_corpus(tmp_path, ["a"])
     message = refused(manifest, out, prompts=bank(tmp_path, "mine"))
-    assert f"2 of its 2 files do not exist: '{tmp_path}/x.mid', '{tmp_path}/x.wav'" in message
+    assert f"{tmp_path}/bank.parquet: 2 of 2 files do not exist: 'x.mid', 'x.wav'" in message
 
 
 def test_a_bank_prompt_with_the_name_of_a_built_in_one_is_refused(tmp_path: Path, out: Path) -> None:
@@ -65,14 +65,37 @@ def test_a_manifest_none_of_whose_midi_files_exist_is_refused(tmp_path: Path, ou
     assert str(tmp_path) in message
 
 
-def test_a_uri_in_the_manifest_or_the_options_is_refused(tmp_path: Path, out: Path) -> None:
-    manifest = make_corpus(tmp_path, ["a", "b"], midi=["midi/a.mid", "s3://bucket/b.mid"])
-    assert "s3://bucket/b.mid: only local files" in refused(manifest, out)
-    with pytest.raises(JobError, match=r"s3://bucket/m\.parquet"):
-        render_corpus(RenderOptions(manifest="s3://bucket/m.parquet"), DummyBackend())
+def test_a_uri_that_is_not_on_s3_is_refused(tmp_path: Path, out: Path) -> None:
+    manifest = make_corpus(tmp_path, ["a"], midi=["https://host/a.mid"])
+    assert "https://host/a.mid: neither a file nor on S3" in refused(manifest, out)
+    with pytest.raises(JobError, match=r"https://host/m\.parquet: only local files and s3://"):
+        render_corpus(RenderOptions(manifest="https://host/m.parquet"), DummyBackend())
     make_corpus(tmp_path, ["a"])
-    with pytest.raises(JobError, match="s3://bucket/out"):
-        render_corpus(RenderOptions(manifest=str(manifest), out="s3://bucket/out"), DummyBackend())
+    with pytest.raises(JobError, match="gs://bucket/out: a run's output is a local folder, or lies on s3://"):
+        render_corpus(RenderOptions(manifest=str(manifest), out="gs://bucket/out"), DummyBackend())
+
+
+def test_a_manifest_that_names_only_files_outside_its_folder_is_refused(tmp_path: Path, out: Path) -> None:
+    make_corpus(tmp_path / "elsewhere", ["a"])
+    for location in (f"{tmp_path}/elsewhere/midi/a.mid", "../elsewhere/midi/a.mid"):
+        manifest = make_corpus(tmp_path / "corpus", ["a"], midi=[location])
+        message = refused(manifest, out)
+        assert "column 'midi': 1 of 1 files may not be read" in message and "--allow-root" in message
+    assert "--allow-root nowhere: there is no such folder" in refused(manifest, out, allow_root=["nowhere"])
+    allowed = RenderOptions(
+        manifest=str(manifest), out=str(out), allow_root=[str(tmp_path / "elsewhere")], dry_run=True
+    )
+    assert render_corpus(allowed, DummyBackend()) == 0
+
+
+def test_a_bank_may_not_lead_outside_either(tmp_path: Path, out: Path) -> None:
+    manifest = make_corpus(tmp_path / "corpus", ["a"])
+    (tmp_path / "bank").mkdir()
+    (tmp_path / "x.wav").touch()
+    (tmp_path / "bank" / "x.mid").touch()
+    path = tmp_path / "bank" / "bank.parquet"
+    pq.write_table(pa.table({"prompt_id": ["mine"], "audio": ["../x.wav"], "midi": ["x.mid"]}), path)
+    assert f"{path}: 1 of 2 files may not be read: '../x.wav'" in refused(manifest, out, prompts=str(path))
 
 
 def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path, out: Path) -> None:
@@ -133,7 +156,7 @@ def test_an_output_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_an_output_without_permission_is_refused(tmp_path: Path, small_disk: SmallDisk) -> None:
     small_disk.make_read_only()
     options = RenderOptions(manifest=str(make_corpus(tmp_path, ["a"])), out=str(small_disk.folder / "out"), actors=1)
-    with pytest.raises(JobError, match=r"cannot write .*/small/out/_state/writable: read-only file system"):
+    with pytest.raises(JobError, match=r"cannot create .*/small/out/_state/driver.json: read-only file system"):
         render_corpus(options, DummyBackend())
 
 

@@ -51,5 +51,5 @@ def test_prompts_and_a_manifest_are_made_by_midi_valle(tmp_path: Path) -> None:
 def test_midi_valle_lists_its_verbs() -> None:
     shown = command("midi_valle", "--help")
     assert shown.returncode == 0
-    for verb in ("models", "manifest", "prompts", "bench"):
+    for verb in ("models", "manifest", "prompts", "bench", "status", "verify", "gc"):
         assert f" {verb} " in shown.stdout

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from jobs.actors import ShardRenderer, ShardWork
+from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
 from jobs.render import render_corpus
-from jobs.storage import LocalStorage
 from tests.jobs.corpus import audio, make_corpus, results
 from tests.jobs.dummy import DummyBackend
 
@@ -63,7 +63,7 @@ def undisturbed(manifest: Path, out: Path) -> dict[str, bytes]:
     """The audio of a run that nothing happens to, in this process."""
     options = RenderOptions(manifest=str(manifest), out=str(out), actors=1, shard_items=99, device="cpu")
     run = prepare(options, DummyBackend()).run
-    work = ShardWork(run, manifest, None, LocalStorage(out), DummyBackend())
+    work = ShardWork(run, str(manifest), None, LocalStorage(out), DummyBackend())
     ShardRenderer(work).render(run.shards[0], lambda progress: None)
     return audio(out)
 

@@ -53,22 +53,11 @@ def test_failed_items_end_in_code_3_and_the_same_command_again_renders_nothing(
     assert [row["status"] for row in results(out)] == ["ok", "failed", "failed", "failed", "ok"]
 
     before = modified(out)
-    monkeypatch.setattr("jobs.render.local_ray", None)  # Calling it would raise.
+    monkeypatch.setattr("jobs.render.connected_ray", None)  # Calling it would raise.
     assert run(manifest, out, actors=2) == 3
     assert modified(out) == before
     again = capsys.readouterr()
     assert "everything is rendered already" in again.err and again.out == told
-
-
-def test_a_worker_that_dies_costs_its_shard_and_the_others_are_finished(
-    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    manifest = make_corpus(tmp_path, ["a", "kills-1", "b", "c", "d", "e"])
-    assert run(manifest, out, shard_items=2) == 1
-    assert [row["item_id"] for row in results(out)] == ["b", "c", "d", "e"]
-    told = capsys.readouterr().err
-    assert "error: shard 0: its worker died" in told
-    assert "1 of 3 shards are not finished; the same command goes on" in told
 
 
 def test_a_model_that_cannot_be_loaded_is_told_without_a_traceback(
@@ -76,7 +65,7 @@ def test_a_model_that_cannot_be_loaded_is_told_without_a_traceback(
 ) -> None:
     assert run(make_corpus(tmp_path, IDS), out, DummyBackend(fails_to_load="weights are torn")) == 1
     told = capsys.readouterr().err
-    assert "error: a worker cannot load the model: weights are torn" in told and "Traceback" not in told
+    assert "it cannot load the model: weights are torn" in told and "Traceback" not in told
 
 
 def test_a_full_disk_stops_the_run_and_loses_nothing(

@@ -21,9 +21,11 @@ def test_shards_are_added_up_and_reasons_told_with_their_first_items() -> None:
     totals = Totals()
     totals.add(marker(0, ("AudioError", "z"), *(("MidiError", item_id) for item_id in "ab")))
     totals.add(marker(2, *(("MidiError", item_id) for item_id in "cde")))
-    assert totals.shards == {0, 2} and totals.items == 20 and totals.failed == 6
-    told = summary(totals, 30, "/out")
-    assert "14 of 30 items rendered, 60.0 s of audio: /out/audio" in told
+    assert totals.shards == {0: 0, 2: 0} and totals.items == 20 and totals.failed == 6
+    told = summary(totals, 30, "/out", "files")
+    assert "14 of 30 items rendered, 60.0 s of audio: /out/audio\ntheir notes as MIDI: /out/midi; one row" in told
+    assert "60.0 s of audio: /out/shards\none row for every item" in summary(totals, 30, "/out", "parquet")
+    assert "60.0 s of audio\none row for every item: /out/metadata" in summary(totals, 30, "/out", "none")
     assert told.endswith("6 items failed:\n  MidiError: 5 (a, b, c, ...)\n  AudioError: 1 (z)")
 
 
@@ -34,12 +36,12 @@ def test_progress_is_lines_where_there_is_no_terminal(
     totals = Totals()
     totals.add(marker(0))
     display = Display(20, totals)
-    display.show(10, 30.0, 0)
+    display.show(10, 30.0, 0, actors=2)
     assert capsys.readouterr().err == ""  # Nothing has begun yet.
     display.begin()
-    display.show(12.5, 40.0, 1)
+    display.show(12.5, 40.0, 1, actors=2)
     told = capsys.readouterr().err
-    assert told.startswith("12.5 of 20 items, 40.0 s of audio, ") and told.endswith(" 1 failed\n")
+    assert told.startswith("12.5 of 20 items, 40.0 s of audio, ") and told.endswith(" 1 failed, 1.1 s left\n")
 
 
 def test_what_files_are_called_cannot_command_a_terminal() -> None:

@@ -13,10 +13,10 @@ import soundfile
 from jobs.actors import ShardRenderer, ShardWork
 from jobs.attempt import ShardProgress
 from jobs.errors import StorageError
+from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.plan import item_seed
 from jobs.preflight import prepare
-from jobs.storage import LocalStorage
 from renderer.midi import read_midi
 from schemas.marker import Marker
 from tests.jobs.corpus import audio, make_corpus, results
@@ -26,7 +26,7 @@ from tests.jobs.dummy import SAMPLE_RATE, DummyBackend
 def work_for(manifest: Path, out: Path, backend: DummyBackend | None = None, **options: Any) -> ShardWork:
     backend = backend or DummyBackend()
     job = prepare(RenderOptions(manifest=str(manifest), actors=1, shard_items=99, **options), backend)
-    return ShardWork(job.run, manifest, job.bank, LocalStorage(out), backend)
+    return ShardWork(job.run, str(manifest), job.bank, LocalStorage(out), backend, job.inputs)
 
 
 def render(work: ShardWork) -> Marker:
@@ -104,6 +104,28 @@ def test_an_item_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
     assert audio(apart)["audio/c.flac"] == audio(together)["audio/c.flac"]
 
 
+def test_an_item_that_names_a_file_outside_the_allowed_folders_fails_with_that_reason(
+    tmp_path: Path, out: Path
+) -> None:
+    make_corpus(tmp_path / "elsewhere", ["b"])
+    (tmp_path / "corpus" / "midi").mkdir(parents=True)
+    (tmp_path / "corpus" / "midi" / "link.mid").symlink_to(tmp_path / "elsewhere" / "midi" / "b.mid")
+    manifest = make_corpus(
+        tmp_path / "corpus",
+        ["a", "b", "c", "d"],
+        midi=["midi/a.mid", "../elsewhere/midi/b.mid", "midi/link.mid", "/dev/zero"],
+    )
+    work = work_for(manifest, out)
+    render(work)
+    rows = results(out)
+    assert [row["status"] for row in rows] == ["ok", "failed", "failed", "failed"]
+    for row in rows[1:]:
+        assert row["error_type"] == "InputError" and "lies outside the folders that may be read" in row["error_message"]
+    allowed = tmp_path / "allowed"
+    render(work_for(manifest, allowed, allow_root=[str(tmp_path / "elsewhere")]))
+    assert [row["status"] for row in results(allowed)] == ["ok", "ok", "ok", "failed"]
+
+
 def test_a_limited_run_holds_the_first_rows(tmp_path: Path, out: Path) -> None:
     render(work_for(make_corpus(tmp_path, ["a", "b", "c"]), out, limit=2))
     assert [row["item_id"] for row in results(out)] == ["a", "b"]
@@ -137,7 +159,7 @@ def test_prompts_come_from_the_model_a_bank_or_the_row(tmp_path: Path, out: Path
     assert rows[3]["error_type"] == "PromptError" and "none.wav" in rows[3]["error_message"]
 
 
-@pytest.mark.parametrize("audio_format", ["flac", "flac24", "wav", "wav24", "wav-float", "ogg"])
+@pytest.mark.parametrize("audio_format", ["flac", "flac24", "wav", "wav24", "wav-float", "ogg", "opus", "mp3"])
 def test_every_format_is_written_and_says_its_samples(tmp_path: Path, out: Path, audio_format: str) -> None:
     render(work_for(make_corpus(tmp_path, ["a"]), out, format=audio_format))
     (row,) = results(out)

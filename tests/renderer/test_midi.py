@@ -356,7 +356,7 @@ def test_a_million_notes_are_refused_quickly() -> None:
         began = time.process_time()
         with pytest.raises(MidiError, match=reason):
             read_midi(data)
-        assert time.process_time() - began < 4.0
+        assert time.process_time() - began < 10.0
 
 
 def test_the_limits_can_be_set() -> None:

@@ -13,7 +13,7 @@ from renderer.conditioning import segment_input
 from renderer.midi import read_midi, write_midi
 from renderer.model import ModelConfig
 from renderer.notes import NoteReport, Notes, Performance
-from renderer.segments import Segment
+from renderer.segments import Segment, plan_segments
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden"
 RATE = 32_000
@@ -135,3 +135,36 @@ def test_rendered_notes_written_as_midi_read_back_on_the_same_clock(renderer: Re
     again = read_midi(tmp_path / "x.mid", "ignore").notes
     assert np.abs(again.onset - rendering.notes.onset).max() < 0.0006
     assert again.pitch.tolist() == rendering.notes.pitch.tolist()
+
+
+def test_codes_are_each_segments_own_frames_one_after_the_other(renderer: Renderer) -> None:
+    request = RenderRequest("x", performance(11.0), renderer.prompt("salamander-plain"))
+    (rendering,) = renderer.render([request])
+    frame_samples = RATE // renderer.codec.frame_rate
+    frames = -(-len(rendering.samples) // frame_samples)
+    segments = list(plan_segments(request.performance.notes, frames, renderer.codec.frame_rate, renderer.limits))
+    assert len(segments) == rendering.segments > 1
+    assert rendering.codes is not None and rendering.codes.shape == (renderer.codec.codebooks, frames)
+    expected = np.zeros_like(rendering.codes)
+    for segment in segments:
+        work = segment_input(
+            segment,
+            request.prompt,
+            request.seed,
+            renderer.engine.model.config,
+            renderer.codec.frame_rate,
+            renderer.description.time_grid,
+        )
+        ((_, codes),) = renderer.engine.generate([work], Sampling())
+        own = codes[segment.keep - segment.start : segment.end - segment.start]
+        expected[:, segment.keep : segment.end] = own.T.numpy()
+    assert np.array_equal(rendering.codes, expected)
+
+
+def test_the_codes_of_one_segment_decode_to_its_audio(renderer: Renderer) -> None:
+    request = RenderRequest("x", performance(2.0), renderer.prompt("salamander-plain"))
+    (rendering,) = renderer.render([request])
+    assert rendering.segments == 1 and rendering.codes is not None
+    with torch.inference_mode():
+        (audio,) = renderer.codec.decode(torch.from_numpy(rendering.codes.astype(np.int64))[None])
+    assert np.array_equal(audio.numpy()[: len(rendering.samples)], rendering.samples)

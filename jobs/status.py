@@ -1,0 +1,36 @@
+"""``midi-valle status``: what a run has done so far, by its markers."""
+
+from jobs.commit import RunDirectory
+from jobs.report import Totals, duration, reasons
+
+SHOWN_SHARDS = 10
+
+
+def status(directory: RunDirectory) -> str:
+    """What is done, what failed and why, and what is missing; JobError if no run began there."""
+    run = directory.begun()
+    totals = Totals()
+    for marker in directory.markers():
+        totals.add(marker)
+
+    missing = [shard.index for shard in run.shards if shard.index not in totals.shards]
+    rendered = totals.items - totals.failed
+    lines = [
+        f"{directory.storage.uri}: begun {run.created}, model {run.model_id}, layout {run.settings.layout}, "
+        f"format {run.settings.format}",
+        f"items: {rendered:,} of {run.items:,} rendered, {totals.failed:,} failed, "
+        f"{run.items - totals.items:,} not finished",
+        f"shards: {len(totals.shards):,} of {len(run.shards):,} finished" + _numbers(missing),
+        f"audio: {duration(totals.audio_seconds)}",
+    ]
+    if totals.render_seconds:
+        speed = totals.audio_seconds / totals.render_seconds
+        lines.append(f"speed: {speed:.2f} audio-seconds per second of one actor, without start and storage")
+    return "\n".join([*lines, *reasons(totals)])
+
+
+def _numbers(shards: list[int]) -> str:
+    if not shards:
+        return ""
+    more = ", ..." if len(shards) > SHOWN_SHARDS else ""
+    return f"; not finished: {', '.join(map(str, shards[:SHOWN_SHARDS]))}{more}"
