@@ -1,14 +1,13 @@
 """The commands ``render-corpus`` and ``midi-valle``. What they do is imported when it is done: help is quick."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from jobs.finish import finish
 from jobs.options import RenderOptions
 
-INTERRUPTED = 130
 INPUT, SOUND, MACHINE, RUN = "Input and output", "Sound", "Machine and pace", "Failures, resuming and replacing"
 
 render_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -243,21 +242,3 @@ def _main(app: typer.Typer) -> None:
         app()
     except SystemExit as end:
         raise SystemExit(1 if end.code == 2 else end.code) from None
-
-
-def finish(work: Callable[[], int]) -> None:
-    """Do the work and exit with its code; a user's mistake is a message, not a traceback."""
-    try:
-        from jobs.errors import JobError
-        from jobs.report import say
-        from renderer.errors import RendererError
-        from schemas.checks import TableError
-
-        try:
-            code = work()
-        except (JobError, RendererError, TableError) as error:
-            say(f"error: {error}")
-            code = 1
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    raise typer.Exit(code)

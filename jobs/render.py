@@ -15,13 +15,14 @@ from jobs.dry_run import dry_run
 from jobs.events import EventLog
 from jobs.inputs import folder_of
 from jobs.lease import Lease
+from jobs.open_storage import open_storage
 from jobs.options import RenderOptions
 from jobs.order import longest_first
 from jobs.preflight import Job, prepare
 from jobs.report import Display, Totals, say, summary
 from jobs.retries import Task
 from jobs.signals import StopSignals
-from jobs.storage import Storage, open_storage
+from jobs.storage import Storage
 
 ALL_RENDERED, NOT_FINISHED, ITEMS_FAILED, INTERRUPTED = 0, 1, 3, 130
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli import finish
+from jobs.finish import finish
 
 if TYPE_CHECKING:
     from jobs.commit import RunDirectory
@@ -81,7 +81,7 @@ def gc(
 
 def _directory(out: str, endpoint_url: str | None) -> "RunDirectory":
     from jobs.commit import RunDirectory
-    from jobs.storage import open_storage
+    from jobs.open_storage import open_storage
 
     return RunDirectory(open_storage(out, endpoint_url))
 

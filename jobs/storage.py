@@ -2,10 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Protocol
-
-from jobs.errors import JobError
 
 
 @dataclass(frozen=True)
@@ -72,25 +69,6 @@ class Storage(Protocol):
     def discard(self, leftover: Listed) -> None:
         """Remove one of the :meth:`leftovers`, if it is there."""
         ...
-
-
-def open_storage(location: str, endpoint_url: str | None = None) -> Storage:
-    """The storage at ``s3://bucket/prefix``, or in a local folder, which need not exist yet.
-
-    ``endpoint_url`` is where an S3 server other than Amazon's is; by default what the environment says.
-    """
-    # Both are built on what is above.
-    from jobs.local_storage import LocalStorage
-    from jobs.s3_storage import S3Storage
-
-    if location.startswith("s3://"):
-        return S3Storage.at(location, endpoint_url)
-    if "://" in location:
-        raise JobError(f"{location}: a run's output is a local folder, or lies on s3://")
-    root = Path(location).absolute()
-    if root.exists() and not root.is_dir():
-        raise JobError(f"{root} is a file; the output must be a folder")
-    return LocalStorage(root)
 
 
 def checked_key(key: str) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 from jobs.actors import ShardRenderer, ShardWork
 from jobs.commit import RunDirectory
+from jobs.open_storage import open_storage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
-from jobs.storage import open_storage
 from tests.jobs.dummy import DummyBackend
 
 

@@ -12,7 +12,7 @@ import pytest
 import jobs.lease
 from jobs.errors import JobError
 from jobs.lease import LEASE_KEY, Lease
-from jobs.storage import open_storage
+from jobs.open_storage import open_storage
 
 
 def quiet(text: str) -> None:

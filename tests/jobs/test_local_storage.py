@@ -9,7 +9,7 @@ import pytest
 
 from jobs.errors import JobError, StorageError
 from jobs.local_storage import LocalStorage
-from jobs.storage import open_storage
+from jobs.open_storage import open_storage
 from tests.jobs.small_disk import SmallDisk
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ import pytest
 
 from jobs.errors import JobError
 from jobs.lease import LEASE_KEY
+from jobs.open_storage import open_storage
 from jobs.options import RenderOptions
 from jobs.render import render_corpus
-from jobs.storage import open_storage
 from schemas.manifest import Manifest
 from tests.jobs.corpus import audio, make_corpus, results
 from tests.jobs.dummy import DummyBackend

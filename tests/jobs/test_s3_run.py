@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.commit import RunDirectory
+from jobs.open_storage import open_storage
 from jobs.options import RenderOptions
 from jobs.render import render_corpus
 from jobs.s3_storage import S3Storage
-from jobs.storage import open_storage
 from tests.jobs.corpus import make_corpus
 from tests.jobs.dummy import DummyBackend
 from tests.jobs.fault_proxy import FAULTS, running_proxy

@@ -4,8 +4,8 @@ import pytest
 
 from jobs.commit import RunDirectory
 from jobs.errors import JobError
+from jobs.open_storage import open_storage
 from jobs.status import status
-from jobs.storage import open_storage
 from tests.jobs.corpus import make_corpus
 from tests.jobs.rendered import render_run
 

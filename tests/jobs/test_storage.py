@@ -10,8 +10,9 @@ import pytest
 
 from jobs.errors import JobError, StorageError
 from jobs.local_storage import LocalStorage
+from jobs.open_storage import open_storage
 from jobs.s3_storage import MULTIPART_BYTES, S3Storage
-from jobs.storage import Storage, open_storage
+from jobs.storage import Storage
 
 ODD_KEYS = ("a b", "a+b&c=d", "100%41", "ü/日本", "x/y", "x/y.flac", "~'()!*", "a#b?c", "q;r,s@t", "dots../x..y")
 
