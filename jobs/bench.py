@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,20 +130,21 @@ def _run(model: MidiValle, codec: NeuralCodec, segments: list[SegmentInput], dev
 
 
 def _gemm_gflops(device: torch.device, dtype: torch.dtype, width: int = 2048) -> float:
-    """The machine's peak: a square matrix product, best of five."""
+    """The machine's peak: a square matrix product."""
     a, b = (torch.randn(width, width, device=device, dtype=dtype) for _ in range(2))
-    watch = Stopwatch(device)
-    for attempt in range(6):
-        with watch(str(attempt)):
-            a @ b
-    return 2 * width**3 / min(watch.seconds.values()) / 1e9
+    return 2 * width**3 / _fastest(device, lambda: a @ b) / 1e9
 
 
 def _read_gigabytes(device: torch.device, megabytes: int = 512) -> float:
-    """The machine's peak: summing a buffer larger than the caches, best of five."""
+    """The machine's peak: summing a buffer larger than the caches."""
     buffer = torch.ones(megabytes * 2**18, device=device)
+    return megabytes * 2**20 / _fastest(device, buffer.sum) / 1e9
+
+
+def _fastest(device: torch.device, work: Callable[[], torch.Tensor], attempts: int = 6) -> float:
+    """Seconds of the fastest of several attempts."""
     watch = Stopwatch(device)
-    for attempt in range(6):
+    for attempt in range(attempts):
         with watch(str(attempt)):
-            buffer.sum()
-    return megabytes * 2**20 / min(watch.seconds.values()) / 1e9
+            work()
+    return min(watch.seconds.values())

@@ -1,8 +1,8 @@
 """The public Python API: performances and prompts in, piano audio out.
 
-from renderer import Renderer
-rendering = Renderer.load("mini").render_file("piece.mid", prompt="salamander-plain")
-rendering.write("piece.flac")
+>>> from renderer import Renderer
+>>> rendering = Renderer.load("mini").render_file("piece.mid", prompt="salamander-plain")
+>>> rendering.write("piece.flac")
 """
 
 from collections.abc import Callable, Iterable, Iterator
