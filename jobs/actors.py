@@ -18,11 +18,10 @@ from jobs.commit import RunDirectory, shard_name
 from jobs.inputs import Inputs
 from jobs.items import ItemReader
 from jobs.layouts import open_writer
-from jobs.metrics import RunMetrics
+from jobs.pinned_inputs import PinnedManifest, check_unchanged
 from jobs.retries import Fault, Task
 from jobs.storage import Storage
 from jobs.writers import stored_object
-from schemas.manifest import Manifest
 from schemas.marker import Marker, count_failures
 from schemas.results import results_table
 from schemas.run import Run, Shard
@@ -45,7 +44,9 @@ class ShardRenderer:
 
     def __init__(self, work: ShardWork) -> None:
         self._work = work
-        self._manifest = Manifest.open(work.inputs.local(work.manifest))
+        self._manifest = PinnedManifest(work.manifest, work.run.manifest_sha256, work.inputs)
+        if work.bank is not None:
+            check_unchanged(work.bank, work.inputs.local(work.bank), work.run.prompts_sha256)
         self._directory = RunDirectory(work.storage)
         self._renderer = work.backend.load(work.run.settings.device)
         self._items = ItemReader(work.run.settings, work.manifest, work.bank, work.inputs, self._renderer)
@@ -98,6 +99,7 @@ class ShardRenderer:
             metadata=stored_object(key, metadata.getvalue()),
             objects=objects,
             generation=generation,
+            occupancy=getattr(self._renderer, "occupancy", None),  # Of those that decode in batches.
         )
         return self._directory.commit(marker)
 
@@ -129,7 +131,6 @@ class RenderActor:
 
     def __init__(self) -> None:
         self._shards: ShardRenderer | None = None
-        self._metrics = RunMetrics()
 
     def ready(self) -> None:
         """Do nothing: a call that comes back as soon as there is an actor, and may be repeated."""
@@ -155,7 +156,6 @@ class RenderActor:
             self._shards.probe(task.shard, task.probe, report, task.generation)
             return None
         marker = self._shards.render(task.shard, report, task.quarantined, task.generation)
-        self._metrics.add(marker)
         return replace(marker, objects=())
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import torch
 
 from jobs.backend import CorpusRenderer
 from jobs.errors import JobError, StorageError
+from jobs.host_pool import Handled, HostPool
 from jobs.items import ItemReader
+from jobs.read_ahead import read_ahead
 from jobs.retries import Fault
 from jobs.writers import Writer
 from renderer.audio import FloatSamples
@@ -45,7 +47,11 @@ Report = Callable[[ShardProgress], None]
 
 
 class ShardAttempt:
-    """What became of each item of a shard so far."""
+    """What became of each item of a shard so far.
+
+    The calling thread renders and keeps the results; what is done with a rendering (:meth:`_written`) happens in
+    threads beside it, and changes nothing here.
+    """
 
     def __init__(self, shard: Shard, run: Run, items: ItemReader, writer: Writer, report: Report) -> None:
         self._shard = shard
@@ -64,7 +70,8 @@ class ShardAttempt:
         """Render and write all rows; one result for each, in their order."""
         began = time.monotonic()
         if left := [row for row in rows if row.item_id not in self._results]:
-            self._render(renderer, left)
+            with HostPool(self._written) as pool:
+                self._render(renderer, left, pool)
         seconds = time.monotonic() - began
         samples = sum(result.samples or 0 for result in self._results.values())
         return [
@@ -72,7 +79,7 @@ class ShardAttempt:
             for result in (self._results[row.item_id] for row in rows)
         ]
 
-    def _render(self, renderer: CorpusRenderer, rows: Sequence[ManifestRow]) -> None:
+    def _render(self, renderer: CorpusRenderer, rows: Sequence[ManifestRow], pool: HostPool) -> None:
         """Render rows side by side, and if that fails, each alone: so the one at fault is found."""
         settings = self._run.settings
         sampling = Sampling(settings.temperature, settings.top_k, settings.top_p)
@@ -80,22 +87,24 @@ class ShardAttempt:
             for rendering in renderer.render(
                 self._requests(rows), sampling=sampling, tail=settings.tail, progress=self._progress.generated
             ):
-                self._keep(rendering)
+                self._keep(pool.add(rendering))
+            self._keep(pool.rest())
         except NO_ITEMS_FAULT:
             raise
         except Exception as error:
+            self._keep(pool.rest())
             missing = [row for row in rows if row.item_id not in self._results]
             if len(rows) == 1:
                 self._fail(rows[0].item_id, self._items.seed(rows[0]), error)
             else:
                 self._progress.abandoned()
                 for row in missing:
-                    self._render(renderer, [row])
+                    self._render(renderer, [row], pool)
 
     def _requests(self, rows: Sequence[ManifestRow]) -> Iterator[RenderRequest]:
-        for row in rows:
+        for row, performance in read_ahead(self._items.performance, rows):
             try:
-                request = self._items.request(row)
+                request = self._items.request(row, performance.result())
             except NO_ITEMS_FAULT:
                 raise
             except Exception as error:
@@ -104,19 +113,24 @@ class ShardAttempt:
                 self._progress.began(request)
                 yield request
 
-    def _keep(self, rendering: Rendering) -> None:
-        try:
-            rendering = rendering.resampled(self._run.settings.sample_rate).levelled(self._level)
-            written = self._writer.write(rendering)
-        except NO_ITEMS_FAULT:
-            raise
-        except Exception as error:
-            self._fail(rendering.item_id, rendering.seed, error)
-            self._progress.ended(rendering)
-            return
+    def _keep(self, handled: Iterable[Handled]) -> None:
+        """Keep the results of items that are written, or the reasons why they are not."""
+        for item in handled:
+            try:
+                self._results[item.item_id] = item.result.result()
+            except NO_ITEMS_FAULT:
+                raise
+            except Exception as error:
+                self._fail(item.item_id, item.seed, error)
+            self._progress.ended(item.item_id)
+
+    def _written(self, rendering: Rendering) -> ItemResult:
+        """Bring a rendering to its rate and level, and write it."""
+        rendering = rendering.resampled(self._run.settings.sample_rate).levelled(self._level)
+        written = self._writer.write(rendering)
         samples, notes = rendering.samples, rendering.notes
         rms = _root_mean_square(samples)
-        self._results[rendering.item_id] = ItemResult(
+        return ItemResult(
             item_id=rendering.item_id,
             shard=self._shard.index,
             status="ok",
@@ -140,7 +154,6 @@ class ShardAttempt:
             note_report=asdict(rendering.report),
             notes=note_array(notes.onset, notes.offset, notes.pitch, notes.velocity),
         )
-        self._progress.ended(rendering)
 
     def _fail(self, item_id: str, seed: int, error: Exception) -> None:
         message = str(error)
@@ -186,8 +199,8 @@ class _Progress:
         self._generated_seconds += seconds
         self._tell()
 
-    def ended(self, rendering: Rendering) -> None:
-        seconds = self._under_way.pop(rendering.item_id, 0.0)
+    def ended(self, item_id: str) -> None:
+        seconds = self._under_way.pop(item_id, 0.0)
         self._done_seconds += seconds
         self._generated_seconds = max(0.0, self._generated_seconds - seconds)
         self._tell()

@@ -28,7 +28,7 @@ class Beginning:
         if self.before is None:
             directory.start(self.job.run)
         elif self.before != self.job.run:
-            directory.extend(self.job.run)
+            directory.change(self.before, self.job.run)
 
 
 def find_beginning(job: Job, directory: RunDirectory) -> Beginning:
@@ -39,7 +39,9 @@ def find_beginning(job: Job, directory: RunDirectory) -> Beginning:
     extend = job.options.extend
     cautions = directory.check_same(before, job.run, job.options.shard_items, extend)
     warnings = [f"audio rendered from here on may differ in its last bits: {caution}" for caution in cautions]
-    run = _extended(before, job, directory.storage.uri) if extend else before
+    known = _extended(before, job, directory.storage.uri) if extend else before
+    # The same files may have moved since.
+    run = replace(known, manifest_path=job.run.manifest_path, prompts_path=job.run.prompts_path)
     return Beginning(replace(job, run=run), before, warnings)
 
 
@@ -54,7 +56,6 @@ def _extended(before: Run, job: Job, place: str) -> Run:
     shards = (Shard(len(before.shards) + s.index, before.items + s.first_row, s.row_count) for s in added)
     return replace(
         before,
-        manifest_path=job.run.manifest_path,
         manifest_sha256=job.run.manifest_sha256,
         manifest_rows=job.run.manifest_rows,
         rows_sha256=job.run.rows_sha256,

@@ -8,27 +8,47 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
+
+# Ray prints on stdout that a worker died, which the driver tells by itself. It reads this when it is imported.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed|will be retried")
 
 import ray
 
 from jobs.errors import JobError
-from jobs.options import RenderOptions
 from jobs.report import say
 
 OBJECT_STORE_BYTES = 100_000_000
 """Near Ray's minimum: audio never passes through the object store."""
 
 
+class ClusterOptions(Protocol):
+    """What the options of a command say of Ray."""
+
+    @property
+    def ray_address(self) -> str | None:
+        """The cluster's; None for one of our own on this machine."""
+        ...
+
+    @property
+    def cpus_per_actor(self) -> int:
+        """CPUs for each actor."""
+        ...
+
+
 @contextmanager
-def connected_ray(options: RenderOptions, actors: int, gpus: int) -> Iterator[None]:
-    """The cluster that the options name, or a Ray with room for the actors on this machine."""
+def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bool = False) -> Iterator[None]:
+    """The cluster that the options name, or a Ray with room for the actors on this machine.
+
+    With ``show_logs``, what the actors print is printed here as well.
+    """
     if options.ray_address is None:
-        with local_ray(actors, options.cpus_per_actor, gpus):
+        with local_ray(actors, options.cpus_per_actor, gpus, show_logs):
             yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        ray.init(address=options.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=options.ray_address, log_to_driver=show_logs, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise JobError(f"--ray-address {options.ray_address}: cannot be reached: {error}") from None
     try:
@@ -45,7 +65,7 @@ def connected_ray(options: RenderOptions, actors: int, gpus: int) -> Iterator[No
 
 
 @contextmanager
-def local_ray(actors: int, cpus_per_actor: int, gpus: int) -> Iterator[None]:
+def local_ray(actors: int, cpus_per_actor: int, gpus: int, show_logs: bool = False) -> Iterator[None]:
     """A Ray with room for the actors; one that the caller has started is used as it is, and left running.
 
     JobError if the actors would wait for ever for GPUs or CPUs that do not exist.
@@ -58,7 +78,7 @@ def local_ray(actors: int, cpus_per_actor: int, gpus: int) -> Iterator[None]:
             num_cpus=actors * cpus_per_actor,
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
-            log_to_driver=False,
+            log_to_driver=show_logs,
             logging_level=logging.ERROR,
         )
     try:

@@ -19,13 +19,14 @@ from schemas.marker import Marker, MarkerError
 from schemas.run import Run, RunError, cautions, differences
 
 RUN_KEY = "run.json"
+REPORT_KEY = "report.html"
 STATE_FOLDER = "_state"
 MARKER_FOLDER = "_state/done"
 DATA_FOLDERS = ("audio", "midi", "codes", "shards", "metadata")
 """Where attempts write their data, which markers make final."""
 
 OWN_FOLDERS = (*DATA_FOLDERS, "events", STATE_FOLDER)
-"""Where a run keeps its objects, beside ``run.json``."""
+"""Where a run keeps its objects, beside ``run.json`` and its report."""
 
 READERS = 16
 """So many markers are read side by side: on S3 each takes a while."""
@@ -86,8 +87,13 @@ class RunDirectory:
         if not self.storage.create(RUN_KEY, run.to_json()):
             raise JobError(f"{self.storage.uri}: another run has just begun here; run the command again")
 
-    def extend(self, run: Run) -> None:
-        """Go on with a run that has more shards now. Only the driver that has the lease may do this."""
+    def change(self, before: Run, run: Run) -> None:
+        """Go on with a run that has more shards now, or whose manifest has moved; JobError if it is not as before.
+
+        Only the driver that has the lease may do this.
+        """
+        if self.existing() != before:
+            raise JobError(f"{self.storage.uri}: another driver has just changed this run; run the command again")
         self.storage.write(RUN_KEY, run.to_json())
 
     def contents(self) -> Counter[str]:
@@ -97,7 +103,7 @@ class RunDirectory:
     def clear(self) -> None:
         """Delete the run; what else lies in the folder stays. Whenever it is interrupted, it can be repeated."""
         # Markers first, as they promise all else; run.json last, as without it the folder is nobody's.
-        for key in [*self.storage.keys(MARKER_FOLDER), *self._own_keys(), RUN_KEY]:
+        for key in [*self.storage.keys(MARKER_FOLDER), *self._own_keys(), REPORT_KEY, RUN_KEY]:
             self.storage.delete(key)
 
     def _own_keys(self) -> list[str]:

@@ -13,6 +13,7 @@ from jobs.attempt import NO_ITEMS_FAULT, ShardProgress
 from jobs.errors import JobError
 from jobs.events import EventLog
 from jobs.lease import Lease
+from jobs.metrics import RunMetrics
 from jobs.report import Display, Totals
 from jobs.retries import Fault, Retries, SlotHealth, Task
 from jobs.signals import StopSignals
@@ -52,6 +53,13 @@ class _Call:
     hung: bool = False
 
 
+def _items_left(call: _Call) -> float:
+    """How many items a call has yet to finish."""
+    assert call.task is not None
+    items = len(call.task.probe) or call.task.shard.row_count
+    return max(0.0, items - (call.progress.items if call.progress else 0.0))
+
+
 def start_actors(work: ShardWork, actors: int) -> list[Any]:
     """Ask Ray for all actors at once, so that a cluster grows; on GPUs, each has one of its own."""
     kind = ray.remote(RenderActor).options(
@@ -89,6 +97,7 @@ class Driver:
         self._work, self._limits = work, limits
         self._totals, self._display, self._signals = totals, display, signals
         self._events, self._lease = events, lease
+        self._metrics = RunMetrics(work.storage.uri)
         self._board = start_board()
         self._retries = Retries(())
         self._calls: dict[Any, _Call] = {}
@@ -100,6 +109,7 @@ class Driver:
     def run(self, tasks: Sequence[Task], actors: Sequence[Any]) -> None:
         """Work on tasks until all are done, a signal or an error stops it, or no slot is left."""
         self._retries = Retries(tasks)
+        self._metrics.show(self._totals)
         for number, actor in enumerate(actors):
             self._start(_Slot(actor, number))
         reading = self._board.read.remote()
@@ -174,6 +184,7 @@ class Driver:
 
     def _finished(self, slot: _Slot, marker: Any) -> None:
         self._totals.add(marker)
+        self._metrics.show(self._totals)
         self._events.add(
             "shard_finished",
             shard=marker.shard,
@@ -183,6 +194,7 @@ class Driver:
             failed=marker.failed,
             audio_seconds=round(marker.audio_seconds, 3),
             render_seconds=round(marker.render_seconds, 3),
+            occupancy=marker.occupancy and round(marker.occupancy, 4),
         )
         limit, failed = self._limits.max_failures, self._totals.failed - self._failed_before
         if limit is not None and failed >= limit:
@@ -263,11 +275,17 @@ class Driver:
             self._totals.audio_seconds + sum(progress.audio_seconds for progress in under_way),
             self._totals.failed + sum(progress.failed for progress in under_way),
             len(calls),
+            max((_items_left(call) for call in calls), default=0.0) if self._stopping() else None,
         )
+
+    def _in_flight(self) -> dict[int, float]:
+        """The shards that are under way, and how many of their items are done."""
+        calls = [call for call in self._calls.values() if call.task is not None]
+        return {call.task.shard.index: call.progress.items if call.progress else 0.0 for call in calls if call.task}
 
     def _keep_house(self) -> None:
         self._events.write_now_and_then()
         try:
-            self._lease.renew()
+            self._lease.renew(self._in_flight())
         except JobError as error:
             self._halt(str(error))

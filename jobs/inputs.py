@@ -5,8 +5,9 @@ import hashlib
 import os
 import posixpath
 import stat
+import threading
 import uuid
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 from jobs.errors import InputError, JobError, UnavailableError
@@ -35,6 +36,8 @@ class Inputs:
         self.roots, self.cache_bytes = roots, cache_bytes
         self.endpoint_url = chosen_endpoint(endpoint_url)
         self._storages: dict[str, S3Storage] = {}
+        self._one_at_a_time = threading.Lock()
+        self._copies: InputCache | None = None
 
     def __reduce__(self) -> tuple[type["Inputs"], tuple[tuple[str, ...], str | None, int]]:
         # The copies belong to a process.
@@ -125,9 +128,12 @@ class Inputs:
             self._storages[bucket] = S3Storage.at(f"{_S3}{bucket}", self.endpoint_url)
         return self._storages[bucket], key
 
-    @cached_property
+    @property
     def _cache(self) -> InputCache:
-        return InputCache(self.cache_bytes)
+        with self._one_at_a_time:  # Of two, one would be removed with what is in it.
+            if self._copies is None:
+                self._copies = InputCache(self.cache_bytes)
+            return self._copies
 
 
 def is_s3(location: str) -> bool:

@@ -15,6 +15,8 @@ from schemas.prompts import read_prompt_bank
 from schemas.run import RunSettings
 
 PROMPTS_KEPT = 64
+PERFORMANCES_KEPT = 4
+"""Rows beside one another are often parts of one file."""
 
 
 class ItemReader:
@@ -30,11 +32,17 @@ class ItemReader:
         self._bank = {} if bank is None else read_prompt_bank(inputs.local(bank))
         self._bank_folder = None if bank is None else folder_of(bank)
         self._prompt_from_files = lru_cache(PROMPTS_KEPT)(renderer.prompt_from_files)
+        self._read_midi = lru_cache(PERFORMANCES_KEPT)(read_midi)
 
-    def request(self, row: ManifestRow) -> RenderRequest:
-        """The row's performance, prompt and seed."""
-        performance = read_performance(row, self._folder, self._inputs, cast(PedalPolicy, self._settings.pedal))
-        return RenderRequest(row.item_id, performance, self._prompt(row), self.seed(row))
+    def performance(self, row: ManifestRow) -> Performance:
+        """The notes that the row asks for; may be called beside everything else."""
+        path = self._inputs.local(row.midi, self._folder)
+        return _part(self._read_midi(path, cast(PedalPolicy, self._settings.pedal)), row)
+
+    def request(self, row: ManifestRow, performance: Performance | None = None) -> RenderRequest:
+        """The row's performance, which may have been read before, with its prompt and seed."""
+        performance = self.performance(row) if performance is None else performance
+        return RenderRequest(row.item_id, performance, self._prompt(row), self.seed(row), excerpt_of(row))
 
     def seed(self, row: ManifestRow) -> int:
         """The row's own seed, or the one that follows from the run's."""
@@ -57,11 +65,20 @@ class ItemReader:
 
 def read_performance(row: ManifestRow, folder: str, inputs: Inputs, pedal: PedalPolicy) -> Performance:
     """The notes that a row of a manifest in ``folder`` asks for; MidiError or JobError if there are none."""
-    performance = read_midi(inputs.local(row.midi, folder), pedal)
-    excerpt = Excerpt(
+    return _part(read_midi(inputs.local(row.midi, folder), pedal), row)
+
+
+def _part(performance: Performance, row: ManifestRow) -> Performance:
+    excerpt = excerpt_of(row)
+    return performance if excerpt == Excerpt() else performance.excerpt(excerpt)
+
+
+def excerpt_of(row: ManifestRow) -> Excerpt:
+    """Which part of its MIDI file a row asks for, and how it is to be changed."""
+    return Excerpt(
         start=row.start_s or 0.0,
         end=row.end_s,
         transpose=row.transpose or 0,
         velocity_scale=1.0 if row.velocity_scale is None else row.velocity_scale,
+        tempo_scale=1.0 if row.tempo_scale is None else row.tempo_scale,
     )
-    return performance if excerpt == Excerpt() else performance.excerpt(excerpt)

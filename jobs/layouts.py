@@ -20,7 +20,7 @@ def open_writer(storage: Storage, settings: RunSettings, name: str) -> Writer:
     encoder = Encoder(cast(AudioFormat, settings.format), settings.save_codes)
     match settings.layout:
         case "files":
-            return FilesWriter(storage, encoder)
+            return FilesWriter(storage, encoder, name)
         case "webdataset":
             return ArchiveWriter(storage, f"shards/{name}.tar", encoder, write_tar)
         case "parquet":

@@ -1,25 +1,30 @@
-"""What a run's actors count for Prometheus, through the metrics that Ray exports on every node."""
+"""What a run tells Prometheus, through the metrics that Ray exports on every node."""
 
-from ray.util.metrics import Counter
+from ray.util.metrics import Gauge
 
-from schemas.marker import Marker
+from jobs.report import Totals
 
 
 class RunMetrics:
-    """Items, failed items and seconds of audio of the shards that this actor has finished."""
+    """A run's items, failed items and seconds of audio, as its driver sums them up.
 
-    def __init__(self) -> None:
-        self._items = Counter("render_corpus_items", "Items of finished shards, failed ones included.")
-        self._failed = Counter("render_corpus_failed_items", "Failed items of finished shards.")
-        self._audio = Counter("render_corpus_audio_seconds", "Seconds of audio of finished shards.")
+    Gauges, because they are what the run holds now: an item that is rendered again counts once, and what an
+    earlier session finished counts too. ``run`` says where the run's folder is.
+    """
 
-    def add(self, marker: Marker) -> None:
-        """Count a finished shard."""
-        # Ray refuses to add zero.
-        for counter, value in (
-            (self._items, marker.items),
-            (self._failed, marker.failed),
-            (self._audio, marker.audio_seconds),
-        ):
-            if value > 0:
-                counter.inc(value)
+    def __init__(self, place: str) -> None:
+        self._tags = {"run": place}
+        self._items = self._gauge("render_corpus_items", "Items of finished shards, failed ones included.")
+        self._failed = self._gauge("render_corpus_failed_items", "Failed items of finished shards.")
+        self._audio = self._gauge("render_corpus_audio_seconds", "Seconds of audio of finished shards.")
+
+    def show(self, totals: Totals) -> None:
+        """Tell how much there is now."""
+        self._items.set(totals.items)
+        self._failed.set(totals.failed)
+        self._audio.set(totals.audio_seconds)
+
+    def _gauge(self, name: str, description: str) -> Gauge:
+        gauge = Gauge(name, description, tag_keys=tuple(self._tags))
+        gauge.set_default_tags(self._tags)
+        return gauge

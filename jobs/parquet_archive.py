@@ -16,8 +16,8 @@ AUDIO, MIDI, CODES = "audio", "midi_bytes", "codes"
 AUDIO_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 CODES_TYPE = pa.list_(pa.list_(pa.uint16()))
 
-ROW_GROUP_BYTES = 32 << 20
-"""A row group is written as soon as its audio is this long: a few times as much is in memory meanwhile."""
+ROW_GROUP_BYTES = 1 << 19
+"""A row group is written as soon as its audio is this long. To read one item, its whole row group must be read."""
 
 ROW_GROUP_ITEMS = 1000
 

@@ -1,6 +1,5 @@
 """All that is checked before a run begins, so that mistakes are found before work starts."""
 
-import hashlib
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from jobs.file_check import look_for_files
 from jobs.inputs import Inputs, absolute, folder_of, is_s3
 from jobs.layouts import check_layout
 from jobs.options import RenderOptions, decibels
+from jobs.pinned_inputs import file_sha256
 from jobs.plan import plan_shards
 from renderer.audio import AudioFormat, audio_suffix, check_rate
 from renderer.device import choose_dtype
@@ -77,15 +77,15 @@ def prepare(options: RenderOptions, backend: Backend) -> Job:
     actors = gpus or options.actors or max(1, _cpus() // options.cpus_per_actor)
     run = Run(
         manifest_path=location,
-        manifest_sha256=_sha256(manifest.path),
+        manifest_sha256=file_sha256(manifest.path),
         manifest_rows=manifest.row_count,
         rows_sha256=manifest.rows_sha256(items),
         prompts_path=bank_location,
-        prompts_sha256=None if bank_path is None else _sha256(bank_path),
+        prompts_sha256=None if bank_path is None else file_sha256(bank_path),
         model_id=facts.model_id,
         model_hash=facts.model_hash,
         settings=_settings(options, facts, level, sample_rate, "cuda" if gpus else "cpu"),
-        shards=plan_shards(items, actors, options.shard_items),
+        shards=plan_shards(items, actors, options.shard_items, options.batch_size),
         threads=options.cpus_per_actor,
         versions=_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -225,8 +225,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

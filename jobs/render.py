@@ -12,6 +12,7 @@ from jobs.cluster import connected_ray
 from jobs.commit import RunDirectory
 from jobs.driver import Driver, Limits, start_actors
 from jobs.dry_run import dry_run
+from jobs.errors import JobError
 from jobs.events import EventLog
 from jobs.inputs import folder_of
 from jobs.lease import Lease
@@ -20,9 +21,11 @@ from jobs.options import RenderOptions
 from jobs.order import longest_first
 from jobs.preflight import Job, prepare
 from jobs.report import Display, Totals, say, summary
+from jobs.report_page import write_report
 from jobs.retries import Task
 from jobs.signals import StopSignals
 from jobs.storage import Storage
+from schemas.run import Run
 
 ALL_RENDERED, NOT_FINISHED, ITEMS_FAILED, INTERRUPTED = 0, 1, 3, 130
 
@@ -91,11 +94,20 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
             events.add("driver_ended", items_done=totals.items, failed=totals.failed)
             events.write()
     say(display.session(totals))
+    if signals.count < 2:
+        _report(directory, run, totals)
     unfinished = sum(totals.shards.get(task.shard.index, -1) < task.generation for task in tasks)
     if unfinished:
         say(f"{unfinished:,} of {len(run.shards):,} shards are not finished; the same command goes on")
         return INTERRUPTED if signals.count else NOT_FINISHED
     return ITEMS_FAILED if totals.failed else ALL_RENDERED
+
+
+def _report(directory: RunDirectory, run: Run, totals: Totals) -> None:
+    try:
+        say(f"report: {write_report(directory, run, totals)}")
+    except JobError as error:  # The run is what it is without it.
+        say(f"warning: no report was written: {error}")
 
 
 def _tasks(job: Job, totals: Totals) -> list[Task]:

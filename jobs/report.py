@@ -25,6 +25,8 @@ class Totals:
     failed: int = 0
     audio_seconds: float = 0.0
     render_seconds: float = 0.0
+    _measured_seconds: float = 0.0
+    _filled_seconds: float = 0.0
     _with_failures: dict[int, Marker] = field(default_factory=dict)
 
     def add(self, marker: Marker) -> None:
@@ -45,6 +47,15 @@ class Totals:
         return sorted(self._with_failures)
 
     @property
+    def shard_of_each_reason(self) -> dict[str, int]:
+        """For each reason for which items failed the first shard with one."""
+        found: dict[str, int] = {}
+        for shard in self.shards_with_failures:
+            for reason in self._with_failures[shard].failures:
+                found.setdefault(reason, shard)
+        return found
+
+    @property
     def failures(self) -> dict[str, FailureCount]:
         """Failed items by reason, with the first of them."""
         summed: dict[str, FailureCount] = {}
@@ -55,11 +66,19 @@ class Totals:
                 summed[reason] = FailureCount(before.count + failure.count, ids)
         return summed
 
+    @property
+    def occupancy(self) -> float | None:
+        """The share of the decode batch's steps that served an item; None if nothing was rendered."""
+        return self._filled_seconds / self._measured_seconds if self._measured_seconds > 0 else None
+
     def _count(self, marker: Marker, sign: int) -> None:
         self.items += sign * marker.items
         self.failed += sign * marker.failed
         self.audio_seconds += sign * marker.audio_seconds
         self.render_seconds += sign * marker.render_seconds
+        if marker.occupancy is not None:
+            self._measured_seconds += sign * marker.render_seconds
+            self._filled_seconds += sign * marker.render_seconds * marker.occupancy
 
 
 class Display:
@@ -68,7 +87,8 @@ class Display:
     def __init__(self, items: int, totals: Totals) -> None:
         self._items = items
         self._items_before, self._audio_before = totals.items, totals.audio_seconds
-        self._seconds_per_item = totals.render_seconds / totals.items if totals.items else 0.0
+        self._seconds_before = totals.render_seconds / totals.items if totals.items else 0.0
+        self._told_when = False
         self._began: float | None = None
         self._last_line = 0.0
         self._bar: tqdm[Any] | None = None
@@ -85,30 +105,38 @@ class Display:
                 bar_format="{percentage:3.0f}%|{bar}| {n:.1f}/{total} items [{elapsed}{postfix}]",
             )
 
-    def show(self, items: float, audio_seconds: float, failed: int, actors: int) -> None:
-        """Show how far the run is in all, earlier sessions included, with ``actors`` at work."""
+    def show(
+        self, items: float, audio_seconds: float, failed: int, actors: int, until_stop: float | None = None
+    ) -> None:
+        """Show how far the run is in all, earlier sessions included, with ``actors`` at work.
+
+        If it is to stop, ``until_stop`` is how many items the busiest actor has yet to finish.
+        """
         if self._began is None:
             return
         now = time.monotonic()
         speed = (audio_seconds - self._audio_before) / max(now - self._began, 1e-3)
         text = f"{duration(audio_seconds)} of audio, {speed:.1f} audio-s/s, {failed:,} failed"
-        if (left := self._seconds_left(items, now - self._began, actors)) is not None:
-            text += f", {duration(left)} left"
+        each = self._seconds_per_item(items, now - self._began, actors)
+        if until_stop is not None:
+            when = f" in about {duration(until_stop * actors * each)}" if each is not None else ""
+            text += f", stopping{when} (interrupt once more to drop what is in flight)"
+        elif each is not None and (self._seconds_before or now - self._began >= SECONDS_TO_KNOW_SPEED):
+            text += f", {duration((self._items - items) * each)} left"
+        is_news = until_stop is not None and not self._told_when
         if self._bar is not None:
             self._bar.n = items
             self._bar.set_postfix_str(text)
-        elif now - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = now
+        elif is_news or now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line, self._told_when = now, until_stop is not None
             self.say(f"{items:,.1f} of {self._items:,} items, {text}")
 
-    def _seconds_left(self, items: float, elapsed: float, actors: int) -> float | None:
-        """By this session's speed; while that is not known, by that of earlier ones."""
+    def _seconds_per_item(self, items: float, elapsed: float, actors: int) -> float | None:
+        """Of all actors together, by this session's speed; while that is not known, by that of earlier ones."""
         rendered = items - self._items_before
-        if elapsed >= SECONDS_TO_KNOW_SPEED and rendered > 0:
-            return (self._items - items) * elapsed / rendered
-        if self._seconds_per_item and actors:
-            return (self._items - items) * self._seconds_per_item / actors
-        return None
+        if rendered > 0 and (elapsed >= SECONDS_TO_KNOW_SPEED or not self._seconds_before):
+            return elapsed / rendered
+        return self._seconds_before / actors if self._seconds_before and actors else None
 
     def say(self, text: str) -> None:
         """Print a message, above the bar if there is one."""
@@ -121,7 +149,8 @@ class Display:
         """What this session has done, and how fast."""
         seconds = 0.0 if self._began is None else time.monotonic() - self._began
         audio = totals.audio_seconds - self._audio_before
-        return f"{duration(audio)} of audio in {duration(seconds)}: {audio / max(seconds, 1e-3):.1f} audio-s/s"
+        filled = "" if totals.occupancy is None else f"; decode batches {totals.occupancy:.1%} full"
+        return f"{duration(audio)} of audio in {duration(seconds)}: {audio / max(seconds, 1e-3):.1f} audio-s/s{filled}"
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -1,4 +1,4 @@
-"""``midi-valle status``, ``verify`` and ``gc``: what can be done with a run's folder once a run has begun there."""
+"""``midi-valle status``, ``report``, ``verify`` and ``gc``: what can be done with a run's folder once it has begun."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +26,23 @@ def status(out: Out, endpoint_url: EndpointUrl = None) -> None:
         from jobs.status import status
 
         say(status(_directory(out, endpoint_url)), sys.stdout)
+        return 0
+
+    finish(work)
+
+
+def report(out: Out, endpoint_url: EndpointUrl = None) -> None:
+    """Write OUT/report.html: what was asked, done and failed, how fast, and how it sounds."""
+
+    def work() -> int:
+        from jobs.report import Totals, say
+        from jobs.report_page import write_report
+
+        directory = _directory(out, endpoint_url)
+        run, totals = directory.begun(), Totals()
+        for marker in directory.markers():
+            totals.add(marker)
+        say(write_report(directory, run, totals), sys.stdout)
         return 0
 
     finish(work)

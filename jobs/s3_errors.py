@@ -51,6 +51,7 @@ _REASONS = {
     "InvalidAccessKeyId": _WRONG,
     "InvalidToken": _WRONG,
     "SignatureDoesNotMatch": _WRONG,
+    "NotImplemented": "the server does not know a kind of request that a run needs (see its error log)",
     "400": "the request was refused; the AWS credentials may have expired, or the bucket's region is another",
     "SlowDown": _BUSY,
     "ServiceUnavailable": _BUSY,

@@ -16,7 +16,7 @@ from jobs.errors import JobError
 from jobs.s3_errors import code, refusals, status
 from jobs.storage import Listed, checked_key
 
-REQUEST_ATTEMPTS = 5
+REQUEST_ATTEMPTS = 8
 """So often botocore sends a request that failed for no fault of ours, with growing pauses."""
 
 READ_ATTEMPTS = 6
@@ -29,6 +29,12 @@ MULTIPART_BYTES = 32 << 20
 PART_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 20
 IN_MEMORY_BYTES = 8 << 20
+MOST_CONNECTIONS = 32
+"""Kept open for the threads that use a storage side by side."""
+
+_CONTENT_TYPES = {"html": "text/html; charset=utf-8", "flac": "audio/flac", "wav": "audio/wav", "mp3": "audio/mpeg"}
+_CONTENT_TYPES |= {"ogg": "audio/ogg", "opus": "audio/ogg", "mid": "audio/midi", "json": "application/json"}
+"""By the end of a key, so that browsers show and play what can be shown and played."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ class S3Storage:
             self.write_file(key, io.BytesIO(data))
             return
         with self._refusals("write", key):
-            self._client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+            self._client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, ContentType=_content_type(key))
 
     def write_file(self, key: str, file: BinaryIO) -> None:
         """Write the object from a file, part by part if it is large."""
@@ -160,7 +166,13 @@ class S3Storage:
         with self._refusals("create", key):
             for attempt in range(1, CREATE_ATTEMPTS + 1):
                 try:
-                    self._client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
+                    self._client.put_object(
+                        Bucket=self.bucket,
+                        Key=self._key(key),
+                        Body=data,
+                        ContentType=_content_type(key),
+                        IfNoneMatch="*",
+                    )
                     return True
                 except ClientError as error:
                     if status(error) == PRECONDITION_FAILED:
@@ -219,6 +231,7 @@ class S3Storage:
             region_name=session.region_name or ("us-east-1" if self.endpoint_url else None),
             config=Config(
                 retries={"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS},
+                max_pool_connections=MOST_CONNECTIONS,
                 connect_timeout=10,
                 read_timeout=60,
                 s3={"addressing_style": "path" if self.endpoint_url else "auto"},
@@ -261,6 +274,10 @@ def chosen_endpoint(url: str | None) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise JobError(f"{url}: not an S3 endpoint URL; it must begin with http:// or https://")
     return url
+
+
+def _content_type(key: str) -> str:
+    return _CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
 
 
 def _parts() -> Any:

@@ -85,19 +85,24 @@ class Encoder:
 
 
 class FilesWriter:
-    """Layout ``files``: ``audio/<item_id>.flac``, ``midi/<item_id>.mid``, and ``codes/<item_id>.npy`` if kept."""
+    """Layout ``files``: ``audio/<item_id>.flac``, ``midi/<item_id>.mid``, and ``codes/<item_id>.npy`` if kept.
 
-    def __init__(self, storage: Storage, encoder: Encoder) -> None:
+    No file is ever replaced, as a marker may name it, or be about to. Where an earlier attempt left other bytes
+    (another kind of machine rounds differently), this one's file is ``<item_id>.<attempt>.flac``.
+    """
+
+    def __init__(self, storage: Storage, encoder: Encoder, attempt: str) -> None:
         self._storage = storage
         self._encoder = encoder
+        self._attempt = attempt
         self._objects: dict[str, StoredObject] = {}
 
     def write(self, rendering: Rendering) -> WrittenItem:
         """Write one rendering's files."""
         item_id, encoded = rendering.item_id, self._encoder.encode(rendering)
-        audio = self._store(f"audio/{item_id}{self._encoder.suffix}", encoded.audio)
-        midi = self._store(f"midi/{item_id}.mid", encoded.midi)
-        codes = None if encoded.codes is None else self._store(f"codes/{item_id}.npy", encoded.codes)
+        audio = self._store(f"audio/{item_id}", self._encoder.suffix, encoded.audio)
+        midi = self._store(f"midi/{item_id}", ".mid", encoded.midi)
+        codes = None if encoded.codes is None else self._store(f"codes/{item_id}", ".npy", encoded.codes)
         return WrittenItem(
             audio_path=audio.key,
             audio_bytes=audio.bytes,
@@ -111,8 +116,11 @@ class FilesWriter:
         """All files, in the order in which they were written."""
         return tuple(self._objects.values())
 
-    def _store(self, key: str, data: bytes) -> StoredObject:
-        self._storage.write(key, data)
+    def _store(self, name: str, suffix: str, data: bytes) -> StoredObject:
+        key = f"{name}{suffix}"
+        if not self._storage.create(key, data) and self._storage.read(key) != data:
+            key = f"{name}.{self._attempt}{suffix}"
+            self._storage.write(key, data)
         self._objects[key] = stored_object(key, data)
         return self._objects[key]
 

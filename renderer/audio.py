@@ -198,9 +198,12 @@ def _encode(samples: FloatSamples, sample_rate: int, encoding: _Encoding) -> byt
 
 def _integers(samples: FloatSamples, bits: int) -> NDArray[np.int32]:
     """Rounded to the nearest step, in the upper bits of int32. libsndfile itself would round WAV down."""
-    steps = 2 ** (bits - 1)
-    rounded = np.rint(samples.astype(np.float64) * steps).clip(-steps, steps - 1)
-    return np.asarray(rounded * 2 ** (32 - bits), np.int32)
+    steps = np.float32(2 ** (bits - 1))
+    # Exact in single precision: factors are powers of two, and steps - 1 has at most 24 bits.
+    scaled = samples * steps
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, -steps, steps - 1, out=scaled)
+    return (scaled * np.float32(2 ** (32 - bits))).astype(np.int32)
 
 
 def _without_time(wav: bytes) -> bytes:

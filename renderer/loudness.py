@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pyloudnorm
 
 from renderer.audio import FloatSamples
 
@@ -65,5 +64,7 @@ class Level:
 def _loudness_gain(samples: FloatSamples, sample_rate: int, wanted: float) -> Gain:
     if len(samples) < SHORTEST_SECONDS * sample_rate:
         return Gain(0.0, f"shorter than {SHORTEST_SECONDS} s")
+    import pyloudnorm  # With SciPy, which is large: only for those who ask for a loudness.
+
     measured = float(pyloudnorm.Meter(sample_rate).integrated_loudness(samples))
     return Gain(wanted - measured) if math.isfinite(measured) else Gain(0.0, "quieter than -70 LUFS")

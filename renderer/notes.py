@@ -137,13 +137,15 @@ class Excerpt:
     """A part of a performance, from ``start`` up to ``end`` in seconds (None: to its end), and changes to it.
 
     ``transpose`` is in semitones. Velocities are multiplied by ``velocity_scale``, rounded to the nearest
-    (half to even) and clamped to 1..127. Raises ValueError for values that make no sense.
+    (half to even) and clamped to 1..127. ``tempo_scale`` is how many times as fast it is played; ``start`` and
+    ``end`` count in the time before that. Raises ValueError for values that make no sense.
     """
 
     start: float = 0.0
     end: float | None = None
     transpose: int = 0
     velocity_scale: float = 1.0
+    tempo_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.start) and self.start >= 0):
@@ -152,8 +154,10 @@ class Excerpt:
             raise ValueError(f"end is {self.end} s; it must be after the start, {self.start} s")
         if abs(self.transpose) > HIGHEST_KEY - LOWEST_KEY:
             raise ValueError(f"transpose is {self.transpose} semitones; the keyboard has only 88 keys")
-        if not (np.isfinite(self.velocity_scale) and self.velocity_scale > 0):
-            raise ValueError(f"velocity_scale is {self.velocity_scale}; it must be a positive number")
+        for name in ("velocity_scale", "tempo_scale"):
+            scale = getattr(self, name)
+            if not (np.isfinite(scale) and scale > 0):
+                raise ValueError(f"{name} is {scale}; it must be a positive number")
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,6 @@ class Performance:
             cut_at_end=self.report.cut_at_end + int((kept & (notes.offset > end)).sum()),
             velocity_clamped=self.report.velocity_clamped + int((kept & (scaled != velocity)).sum()),
         )
-        onset = notes.onset[kept] - excerpt.start
-        offset = np.minimum(notes.offset[kept], end) - excerpt.start
+        onset = (notes.onset[kept] - excerpt.start) / excerpt.tempo_scale
+        offset = (np.minimum(notes.offset[kept], end) - excerpt.start) / excerpt.tempo_scale
         return Performance(Notes.of(onset, offset, pitch[kept], velocity[kept]), report)

@@ -23,7 +23,7 @@ from renderer.errors import PromptError
 from renderer.loudness import Gain, Level
 from renderer.midi import read_midi
 from renderer.model import MidiValle
-from renderer.notes import NoteReport, Notes, PedalPolicy, Performance
+from renderer.notes import Excerpt, NoteReport, Notes, PedalPolicy, Performance
 from renderer.prompt import Prompt, prompt_from_files
 from renderer.sampling import Sampling
 from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
@@ -31,12 +31,16 @@ from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """One performance to render with one prompt; ``seed`` decides its noise, and nothing else does."""
+    """One performance to render with one prompt; ``seed`` decides its noise, and nothing else does.
+
+    ``excerpt`` says which part of a longer one the performance is, for those who want to know; it has been applied.
+    """
 
     item_id: str
     performance: Performance
     prompt: Prompt
     seed: int = 0
+    excerpt: Excerpt = field(default_factory=Excerpt)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +119,11 @@ class Renderer:
     def sample_rate(self) -> int:
         """Samples per second of all that this renderer makes."""
         return self.codec.sample_rate
+
+    @property
+    def occupancy(self) -> float:
+        """The share of the batch's steps that served a segment, in the latest call of :meth:`render`."""
+        return self.engine.occupancy
 
     def prompt(self, prompt_id: str) -> Prompt:
         """A prompt that comes with the model; PromptError names those there are."""

@@ -46,6 +46,7 @@ COLUMNS = (
     Column("transpose", INTEGER),
     Column("velocity_scale", NUMBER),
     Column("split", TEXT),
+    Column("tempo_scale", NUMBER),
 )
 """The columns that we know, in the order of ManifestRow's fields."""
 
@@ -75,6 +76,7 @@ class ManifestRow(NamedTuple):
     transpose: int | None = None
     velocity_scale: float | None = None
     split: str | None = None
+    tempo_scale: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,5 +212,7 @@ def _row_problems(row: ManifestRow) -> Iterator[tuple[str, str]]:
         yield "end_s", "is not after start_s"
     if row.transpose is not None and abs(row.transpose) > MAX_TRANSPOSE:
         yield "transpose", f"is beyond {MAX_TRANSPOSE} semitones"
-    if row.velocity_scale is not None and not 0.0 < row.velocity_scale < math.inf:
-        yield "velocity_scale", "is not a number above 0"
+    for name in ("velocity_scale", "tempo_scale"):
+        scale = getattr(row, name)
+        if scale is not None and not 0.0 < scale < math.inf:
+            yield name, "is not a number above 0"

@@ -34,7 +34,8 @@ class Marker:
     """A finished shard. ``attempt`` is unique to the attempt that finished it.
 
     ``generation`` counts how often its failed items have been rendered again; the newest marker holds, and
-    names what it keeps of the earlier ones' objects.
+    names what it keeps of the earlier ones' objects. ``occupancy`` is the share of the decode batch's steps that
+    served an item.
     """
 
     shard: int
@@ -46,6 +47,7 @@ class Marker:
     metadata: StoredObject
     objects: tuple[StoredObject, ...]
     generation: int = 0
+    occupancy: float | None = None
 
     @property
     def failed(self) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.s3_server import ENVIRONMENT, S3Server, running_s3_server
+from tests.jobs.s3_server import ENVIRONMENT, S3Server, free_ports, running_s3_server
 from tests.jobs.small_disk import SmallDisk, mounted_small_disk
 
 
@@ -31,7 +31,7 @@ def s3(aws_environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Ray with 4 CPUs and 2 GPUs that do not exist; its token is not the user's."""
+    """Ray with 4 CPUs and 2 GPUs that do not exist, at a port where metrics are read; its token is not the user's."""
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -43,6 +43,7 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         include_dashboard=False,
         object_store_memory=100_000_000,
         log_to_driver=False,
+        _metrics_export_port=free_ports(1)[0],
     )
     yield
     ray.shutdown()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jobs.backend import ModelFacts
+from jobs.backend import Backend, CorpusRenderer, ModelFacts
 from renderer.errors import PromptError
 from renderer.notes import Notes
 from renderer.prompt import Prompt
@@ -25,15 +25,13 @@ SLICES = 5
 class DummyBackend:
     """Loads a DummyRenderer; ``seconds_per_item`` makes it slow.
 
-    ``dies_loading`` is a file to which every worker that dies while loading adds a letter; ``pids`` a folder in
-    which workers that have loaded leave a file named like their process.
+    ``dies_loading`` is a file to which every worker that dies while loading adds a letter.
     """
 
     seconds_per_item: float = 0.0
     model_hash: str = "0123"
     fails_to_load: str = ""
     dies_loading: str = ""
-    pids: str = ""
 
     def describe(self) -> ModelFacts:
         return ModelFacts("dummy", self.model_hash, ("plain", "soft"), "extend", "none", SAMPLE_RATE)
@@ -45,13 +43,29 @@ class DummyBackend:
             with Path(self.dies_loading).open("a") as file:
                 file.write("x")
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.pids:
-            (Path(self.pids) / str(os.getpid())).touch()
         return DummyRenderer(self.seconds_per_item)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A backend whose workers, once they have loaded, leave a file in a folder that is named like their process."""
+
+    backend: Backend
+    pids: str
+
+    def describe(self) -> ModelFacts:
+        return self.backend.describe()
+
+    def load(self, device: str) -> CorpusRenderer:
+        renderer = self.backend.load(device)
+        (Path(self.pids) / str(os.getpid())).touch()
+        return renderer
 
 
 class DummyRenderer:
     """Renders two requests side by side and yields the later one first, as continuous batching may."""
+
+    occupancy = 1.0
 
     def __init__(self, seconds_per_item: float) -> None:
         self._seconds_per_item = seconds_per_item

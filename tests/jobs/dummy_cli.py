@@ -1,9 +1,24 @@
-"""`render-corpus` with the dummy renderer, as a process of its own, with as many fake GPUs as it is told."""
+"""`render-corpus` as a process of its own, with as many fake GPUs as it is told.
+
+It renders with the dummy renderer, or if ``DUMMY_RENDERER`` is ``model``, with the options' model.
+"""
 
 import os
 
+from jobs.backend import Backend, ModelBackend
 from jobs.cli import render_app
-from tests.jobs.dummy import DummyBackend
+from jobs.cluster import OBJECT_STORE_BYTES
+from jobs.options import RenderOptions
+from tests.jobs.dummy import DummyBackend, Registered
+
+
+def chosen_backend(options: RenderOptions) -> Backend:
+    backend: Backend = DummyBackend(float(os.environ.get("DUMMY_SECONDS_PER_ITEM", "0")))
+    if os.environ.get("DUMMY_RENDERER") == "model":
+        backend = ModelBackend.from_options(options)
+    pids = os.environ.get("DUMMY_PIDS")
+    return Registered(backend, pids) if pids else backend
+
 
 if __name__ == "__main__":
     if gpus := int(os.environ.get("DUMMY_GPUS", "0")):
@@ -14,8 +29,7 @@ if __name__ == "__main__":
             num_cpus=gpus,
             num_gpus=gpus,
             include_dashboard=False,
-            object_store_memory=100_000_000,
+            object_store_memory=OBJECT_STORE_BYTES,
             log_to_driver=False,
         )
-    seconds = float(os.environ.get("DUMMY_SECONDS_PER_ITEM", "0"))
-    render_app(obj=lambda options: DummyBackend(seconds, pids=os.environ.get("DUMMY_PIDS", "")))
+    render_app(obj=chosen_backend)

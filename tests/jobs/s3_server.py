@@ -42,7 +42,7 @@ class S3Server:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         names = [name + suffix for name in PORTS for suffix in ("", ".grpc")]
-        self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = f"http://127.0.0.1:{self._ports['s3.port']}"
         identity: dict[str, Any] = {
@@ -116,7 +116,8 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
         server.stop()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens at."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
+from jobs.backend import Backend
 from jobs.options import RenderOptions
 from jobs.render import render_corpus
 from tests.jobs.corpus import make_corpus, results
-from tests.jobs.dummy import DummyBackend
+from tests.jobs.dummy import DummyBackend, Registered
 from tests.jobs.test_resume import events, markers
 
 
-def run(manifest: Path, out: Path, backend: DummyBackend | None = None, **options: Any) -> int:
+def run(manifest: Path, out: Path, backend: Backend | None = None, **options: Any) -> int:
     chosen: dict[str, Any] = {"actors": 2, "device": "cpu", **options}
     return render_corpus(RenderOptions(manifest=str(manifest), out=str(out), **chosen), backend or DummyBackend())
 
@@ -59,10 +60,12 @@ def test_a_worker_that_dies_while_it_loads_is_given_up_after_three_tries(
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_worker_that_is_killed_by_chance_charges_no_item(tmp_path: Path, out: Path) -> None:
+def test_a_worker_that_is_killed_by_chance_charges_no_item_and_ray_does_not_speak_between(
+    tmp_path: Path, out: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     pids = tmp_path / "pids"
     pids.mkdir()
-    backend = DummyBackend(seconds_per_item=0.1, pids=str(pids))
+    backend = Registered(DummyBackend(seconds_per_item=0.1), str(pids))
 
     def kill() -> None:
         while not markers_exist(out):
@@ -80,6 +83,8 @@ def test_a_worker_that_is_killed_by_chance_charges_no_item(tmp_path: Path, out: 
         "tried again"
     }
     assert len(markers(out)) == 8
+    told = capfd.readouterr()
+    assert "its worker died" in told.err and "(raylet)" not in told.out + told.err
 
 
 def markers_exist(out: Path) -> bool:

@@ -340,4 +340,4 @@ def test_a_full_spool_disk_is_the_machines_fault(tmp_path: Path, monkeypatch: py
 def test_codes_that_a_renderer_does_not_give_are_an_error(tmp_path: Path) -> None:
     rendering = Rendering("a", np.zeros(9, np.float32), 8000, 9 / 8000, Notes.none(), NoteReport(), 1, 0, "p")
     with pytest.raises(ValueError, match="this renderer gives none"):
-        FilesWriter(LocalStorage(tmp_path), Encoder("flac", save_codes=True)).write(rendering)
+        FilesWriter(LocalStorage(tmp_path), Encoder("flac", save_codes=True), "x").write(rendering)

@@ -65,6 +65,15 @@ def test_of_drivers_that_start_at_once_one_gets_the_run(out: Path) -> None:
     assert sorted(created) == [False] * 7 + [True]
 
 
+def test_a_driver_that_ends_while_it_is_watched_has_changed_the_run_so_the_second_does_not_go_on(out: Path) -> None:
+    storage = open_storage(str(out))
+    first = Lease(storage)
+    first.acquire(quiet)
+    threading.Timer(0.2, first.release).start()
+    with pytest.raises(JobError, match=f"another driver has just ended .*process {os.getpid()} .*run the command"):
+        Lease(storage).acquire(quiet)
+
+
 def test_a_silent_drivers_claim_is_taken_over_and_it_notices_when_it_comes_back(out: Path) -> None:
     storage = open_storage(str(out))
     silent = Lease(storage)

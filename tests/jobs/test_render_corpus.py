@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from jobs.commit import RunDirectory
 from jobs.errors import JobError
+from jobs.inputs import Inputs
+from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.render import render_corpus
+from jobs.verify import find_problems
 from tests.jobs.corpus import audio, make_corpus, results
 from tests.jobs.dummy import DummyBackend
+from tests.jobs.rendered import held
 from tests.jobs.small_disk import SmallDisk
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -68,20 +73,21 @@ def test_a_model_that_cannot_be_loaded_is_told_without_a_traceback(
     assert "it cannot load the model: weights are torn" in told and "Traceback" not in told
 
 
+@pytest.mark.parametrize("layout", ["files", "webdataset", "parquet"])
 def test_a_full_disk_stops_the_run_and_loses_nothing(
-    tmp_path: Path, small_disk: SmallDisk, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, small_disk: SmallDisk, layout: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = make_corpus(tmp_path, IDS)
     out = small_disk.folder / "out"
-    assert run(manifest, out, shard_items=2) == 1
+    assert run(manifest, out, shard_items=2, layout=layout) == 1
     assert "no space left on device (make space)" in capsys.readouterr().err
-    finished = results(out)
-    assert 0 < len(finished) < len(IDS)
-    before = audio(out)
+    finished, before = results(out), held(str(out))
+    assert 0 < len(finished) < len(IDS) and before
     small_disk.enlarge()
-    assert run(manifest, out, shard_items=2) == 0
+    assert run(manifest, out, shard_items=2, layout=layout) == 0
     assert [row["item_id"] for row in results(out)] == IDS
-    assert before.items() <= audio(out).items()
+    assert before.items() <= held(str(out)).items()
+    assert list(find_problems(RunDirectory(LocalStorage(out)), Inputs())) == []
 
 
 def test_each_gpu_has_an_actor_and_gpus_that_do_not_exist_are_an_error(

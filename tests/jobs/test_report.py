@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from jobs.report import Display, Totals, duration, printable, summary
@@ -42,6 +44,33 @@ def test_progress_is_lines_where_there_is_no_terminal(
     display.show(12.5, 40.0, 1, actors=2)
     told = capsys.readouterr().err
     assert told.startswith("12.5 of 20 items, 40.0 s of audio, ") and told.endswith(" 1 failed, 1.1 s left\n")
+
+
+def test_how_long_stopping_takes_is_told_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    display = Display(20, Totals())
+    display.begin()
+    now = display._last_line + 5.0
+    monkeypatch.setattr("jobs.report.time.monotonic", lambda: now)
+    display.show(10, 30.0, 0, actors=2)
+    assert capsys.readouterr().err == ""  # It is too early for a line.
+    # Ten items in 5 s by two actors: one of them needs 1 s for an item.
+    display.show(10, 30.0, 0, actors=2, until_stop=3.0)
+    told = capsys.readouterr().err
+    assert told.endswith("0 failed, stopping in about 3.0 s (interrupt once more to drop what is in flight)\n")
+    display.show(11, 33.0, 0, actors=2, until_stop=2.0)
+    assert capsys.readouterr().err == ""
+
+
+def test_batches_are_as_full_as_shards_were_by_the_time_they_took() -> None:
+    totals = Totals()
+    assert totals.occupancy is None
+    totals.add(replace(marker(0), occupancy=0.5, render_seconds=1.0))
+    totals.add(replace(marker(1), occupancy=0.9, render_seconds=3.0))
+    totals.add(marker(2))  # From a renderer without batches.
+    assert totals.occupancy == pytest.approx(0.8)
+    assert "; decode batches 80.0% full" in Display(30, Totals()).session(totals)
 
 
 def test_what_files_are_called_cannot_command_a_terminal() -> None:

@@ -1,6 +1,7 @@
 """Going on with a run: what failed is tried again, rows are appended, or it is replaced."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.errors import JobError
-from jobs.lease import LEASE_KEY
+from jobs.lease import LEASE_KEY, Claim
 from jobs.open_storage import open_storage
 from jobs.options import RenderOptions
 from jobs.render import render_corpus
 from schemas.manifest import Manifest
 from tests.jobs.corpus import audio, make_corpus, results
 from tests.jobs.dummy import DummyBackend
+from tests.jobs.rendered import render_run
 
 IDS = ["a", "raises-1", "b", "unreadable-1", "c", "d"]
 
@@ -83,6 +85,26 @@ def test_a_manifest_that_grew_is_continued_and_one_that_changed_is_not(tmp_path:
 
 
 @pytest.mark.usefixtures("ray_session")
+def test_a_corpus_that_was_moved_is_continued_where_it_is_now(tmp_path: Path, out: Path) -> None:
+    ids = ["a", "b", "c", "d"]
+    render_run(make_corpus(tmp_path / "before", ids), out, leave_out={1})
+    moved = (tmp_path / "before").rename(tmp_path / "now") / "manifest.parquet"
+    make_corpus(tmp_path / "before", ["x", "y", "z", "w"])
+    assert run(moved, out) == 0
+    assert [row["item_id"] for row in results(out)] == ids
+    assert json.loads((out / "run.json").read_text())["manifest_path"] == str(moved)
+
+
+def test_of_two_drivers_that_change_a_run_at_once_the_second_stops(tmp_path: Path, out: Path) -> None:
+    directory = render_run(make_corpus(tmp_path, ["a"]), out)
+    before = directory.begun()
+    directory.change(before, replace(before, manifest_path="/one"))
+    with pytest.raises(JobError, match="another driver has just changed this run"):
+        directory.change(before, replace(before, manifest_path="/two"))
+    assert directory.begun().manifest_path == "/one"
+
+
+@pytest.mark.usefixtures("ray_session")
 def test_overwriting_deletes_the_run_and_nothing_else_and_only_after_a_yes(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,7 +145,7 @@ def test_a_run_that_another_driver_works_on_is_not_touched(
     claims = iter(range(100))
     monkeypatch.setattr("jobs.lease.POLL_SECONDS", 0.0)
     monkeypatch.setattr(
-        "jobs.lease.Lease._holder", lambda lease: {"host": "elsewhere", "pid": 7, "beat": next(claims), "id": "other"}
+        "jobs.lease.find_claim", lambda storage: Claim(host="elsewhere", pid=7, beat=next(claims), id="other")
     )
     storage.create(LEASE_KEY, b"{}")
     with pytest.raises(JobError, match="another driver is at work on this run: process 7 on elsewhere"):

@@ -13,14 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.commit import RunDirectory
+from jobs.errors import JobError
+from jobs.inputs import Inputs
 from jobs.open_storage import open_storage
 from jobs.options import RenderOptions
 from jobs.render import render_corpus
 from jobs.s3_storage import S3Storage
+from jobs.verify import find_problems
 from tests.jobs.corpus import make_corpus
 from tests.jobs.dummy import DummyBackend
 from tests.jobs.fault_proxy import FAULTS, running_proxy
-from tests.jobs.rendered import render_run
+from tests.jobs.overwriting_server import running_overwriting_server
+from tests.jobs.rendered import held, render_run
 from tests.jobs.s3_server import BUCKET, SECRET_KEY, S3Server
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +74,81 @@ def test_a_run_through_a_storage_of_which_every_20th_request_fails_comes_out_lik
     assert found == rendered(str(tmp_path / "undisturbed"))
     assert len(list(S3Storage.at(out).keys("_state/done"))) == 25
     assert sorted(S3Storage.at(out).keys("audio")) == [f"audio/{item_id}.flac" for item_id in IDS]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_server_that_is_killed_and_started_again_loses_nothing(s3: S3Server, tmp_path: Path) -> None:
+    ids = IDS[:24]
+    local = make_corpus(tmp_path / "corpus", ids)
+    manifest, out = uploaded(local.parent, s3.uri("corpus")), s3.uri("out")
+
+    def restart() -> None:
+        while not list(S3Storage.at(out).keys("_state/done")):
+            time.sleep(0.05)
+        for _ in range(2):
+            s3.kill()
+            time.sleep(0.5)
+            s3.start()
+
+    outages = threading.Thread(target=restart, daemon=True)
+    outages.start()
+    assert run(manifest, out, 0.3, shard_items=2, layout="webdataset") == 0
+    outages.join()
+    assert list(find_problems(RunDirectory(open_storage(out)), Inputs())) == []
+    render_run(local, tmp_path / "undisturbed", layout="webdataset")
+    assert held(out) == held(str(tmp_path / "undisturbed"))
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("layout", ["webdataset", "parquet"])
+def test_failed_items_are_rendered_again_into_archives_of_their_own(s3: S3Server, tmp_path: Path, layout: str) -> None:
+    ids = ["a", "unreadable-1", "b", "c", "raises-1", "d"]
+    local = make_corpus(tmp_path / "corpus", ids)
+    corpus, out = s3.uri("corpus"), s3.uri("out")
+    manifest = uploaded(local.parent, corpus)
+    directory = RunDirectory(open_storage(out))
+    assert run(manifest, out, shard_items=2, layout=layout) == 3
+    first = {stored.key: stored.sha256 for marker in directory.markers() for stored in marker.objects}
+    S3Storage.at(corpus).write("midi/unreadable-1.mid", (tmp_path / "corpus/midi/a.mid").read_bytes())
+    assert run(manifest, out, shard_items=2, layout=layout, retry_failed=True) == 3
+    rows = [row for table in directory.results() for row in table.to_pylist()]
+    assert [row["item_id"] for row in rows] == ids
+    assert [row["item_id"] for row in rows if row["status"] == "failed"] == ["raises-1"]
+    assert [(marker.shard, marker.generation, len(marker.objects)) for marker in directory.markers()] == [
+        (0, 1, 2),
+        (1, 0, 1),
+        (2, 1, 1),
+    ]
+    assert rows[0]["audio_path"].partition("#")[0] != rows[1]["audio_path"].partition("#")[0]
+    kept = {stored.key: stored.sha256 for marker in directory.markers() for stored in marker.objects}
+    assert len(first) == 3 and first.items() <= kept.items()
+    assert list(find_problems(directory, Inputs())) == []
+
+
+def test_a_server_that_does_not_know_create_only_writes_is_refused(tmp_path: Path) -> None:
+    local = make_corpus(tmp_path / "corpus", ["a"])
+    with running_overwriting_server() as server:
+        with pytest.raises(JobError, match=r"s3://corpus/out: this storage replaces objects .*If-None-Match"):
+            run(local, "s3://corpus/out", s3_endpoint_url=server.endpoint)
+        assert server.objects == {}
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_manifest_that_is_replaced_under_a_run_stops_it(
+    s3: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, out = s3.uri("corpus"), s3.uri("out")
+    manifest = uploaded(make_corpus(tmp_path / "corpus", IDS[:4]).parent, corpus)
+
+    def begin(directory: RunDirectory, started: Any, begin: Any = RunDirectory.start) -> None:
+        begin(directory, started)
+        S3Storage.at(corpus).write("manifest.parquet", make_corpus(tmp_path / "other", IDS[4:8]).read_bytes())
+
+    monkeypatch.setattr(RunDirectory, "start", begin)
+    assert run(manifest, out, shard_items=2) == 1
+    told = capsys.readouterr().err
+    assert f"error: {manifest} was changed while the run was under way" in told and "Traceback" not in told
+    assert list(RunDirectory(open_storage(out)).markers()) == []
 
 
 @pytest.mark.usefixtures("ray_session")

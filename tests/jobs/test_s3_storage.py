@@ -12,7 +12,7 @@ import pytest
 
 from jobs import s3_storage
 from jobs.errors import StorageError, UnavailableError
-from jobs.s3_storage import MULTIPART_BYTES, S3Storage
+from jobs.s3_storage import MULTIPART_BYTES, READ_ATTEMPTS, REQUEST_ATTEMPTS, S3Storage
 from tests.jobs.fault_proxy import FaultProxy, running_proxy
 from tests.jobs.s3_server import SECRET_KEY, S3Server
 
@@ -114,7 +114,7 @@ def test_what_goes_wrong_for_ever_is_an_error_that_names_the_object(s3: S3Server
         direct(storage, s3).write("a", b"x" * 1000)
         with pytest.raises(StorageError, match=f"cannot read {storage.uri}/a: .*({reason})") as error:
             storage.read("a")
-        assert not isinstance(error.value, UnavailableError) and proxy.requests <= 30
+        assert not isinstance(error.value, UnavailableError) and proxy.requests <= READ_ATTEMPTS * REQUEST_ATTEMPTS
 
 
 CALLS: list[Callable[[S3Storage], Any]] = [

@@ -2,9 +2,12 @@
 
 import io
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,15 +15,20 @@ import soundfile
 
 from jobs.actors import ShardRenderer, ShardWork
 from jobs.attempt import ShardProgress
-from jobs.errors import StorageError
+from jobs.commit import RunDirectory
+from jobs.errors import JobError, StorageError
+from jobs.garbage import find_garbage
+from jobs.inputs import Inputs
 from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.plan import item_seed
 from jobs.preflight import prepare
+from jobs.verify import find_problems
 from renderer.midi import read_midi
+from renderer.render import Rendering
 from schemas.marker import Marker
 from tests.jobs.corpus import audio, make_corpus, results
-from tests.jobs.dummy import SAMPLE_RATE, DummyBackend
+from tests.jobs.dummy import SAMPLE_RATE, DummyBackend, DummyRenderer
 
 
 def work_for(manifest: Path, out: Path, backend: DummyBackend | None = None, **options: Any) -> ShardWork:
@@ -173,10 +181,10 @@ def test_storage_that_refuses_stops_the_shard_and_commits_nothing(tmp_path: Path
     work = work_for(manifest, out)
 
     class Full(LocalStorage):
-        def write(self, key: str, data: bytes) -> None:
+        def create(self, key: str, data: bytes) -> bool:
             if key == "audio/b.flac":
                 raise StorageError("no space left")
-            super().write(key, data)
+            return super().create(key, data)
 
     full = ShardWork(work.run, work.manifest, work.bank, Full(out), work.backend)
     with pytest.raises(StorageError):
@@ -199,3 +207,63 @@ def test_progress_moves_within_a_long_item(tmp_path: Path, out: Path) -> None:
     items = [progress.items for progress in seen]
     assert items == sorted(items)
     assert any(0 < number < 1 for number in items) and items[-1] <= 2
+
+
+class OtherMachine(DummyBackend):
+    """Rounds a little differently, as another kind of machine may."""
+
+    def load(self, device: str) -> DummyRenderer:
+        return Rounding(self.seconds_per_item)
+
+
+class Rounding(DummyRenderer):
+    def render(self, *given: Any, **more: Any) -> Iterator[Rendering]:
+        for rendering in super().render(*given, **more):
+            yield replace(rendering, samples=rendering.samples * np.float32(0.999))
+
+
+def test_a_late_attempt_of_another_machine_does_not_touch_what_is_finished(tmp_path: Path, out: Path) -> None:
+    manifest = make_corpus(tmp_path, ["a", "b"])
+    marker = render(work_for(manifest, out, save_codes=True))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    late = work_for(manifest, out, OtherMachine(), save_codes=True)
+    assert render(late) == marker
+    ShardRenderer(late).probe(late.run.shards[0], [0, 1], lambda progress: None)
+    assert {path: path.read_bytes() for path in before} == before
+    RunDirectory(LocalStorage(out)).start(late.run)
+    assert list(find_problems(RunDirectory(LocalStorage(out)), Inputs())) == []
+
+
+def test_what_a_killed_attempt_of_another_machine_left_is_not_taken_for_ours(tmp_path: Path, out: Path) -> None:
+    manifest = make_corpus(tmp_path, ["a", "b"])
+    killed = work_for(manifest, out, OtherMachine())
+    ShardRenderer(killed).probe(killed.run.shards[0], [0], lambda progress: None)
+    left = audio(out)["audio/a.flac"]
+    marker = render(work_for(manifest, out))
+    rows = results(out)
+    assert rows[0]["audio_path"] == f"audio/a.00000-{marker.attempt}.flac" and rows[1]["audio_path"] == "audio/b.flac"
+    assert rows[0]["midi_path"] == "midi/a.mid"  # Notes are not rounded.
+    assert audio(out)["audio/a.flac"] == left
+    RunDirectory(LocalStorage(out)).start(killed.run)
+    assert list(find_problems(RunDirectory(LocalStorage(out)), Inputs())) == []
+    assert [found.key for found in find_garbage(RunDirectory(LocalStorage(out)), 0.0).objects] == ["audio/a.flac"]
+
+
+def test_rows_of_a_manifest_or_bank_that_changed_meanwhile_are_not_rendered(tmp_path: Path, out: Path) -> None:
+    manifest = make_corpus(tmp_path, ["a", "b"])
+    work = work_for(manifest, out)
+    renderer = ShardRenderer(work)
+    make_corpus(tmp_path, ["c", "d"])
+    with pytest.raises(JobError, match=r"manifest.parquet was changed while the run was under way"):
+        renderer.render(work.run.shards[0], lambda progress: None)
+    with pytest.raises(JobError, match=r"manifest.parquet was changed while the run was under way"):
+        ShardRenderer(work)
+    assert not out.exists()
+
+    (tmp_path / "x.wav").touch()
+    bank = tmp_path / "bank.parquet"
+    pq.write_table(pa.table({"prompt_id": ["mine"], "audio": ["x.wav"], "midi": ["midi/a.mid"]}), bank)
+    work = work_for(manifest, out, prompts=str(bank))
+    pq.write_table(pa.table({"prompt_id": ["mine"], "audio": ["x.wav"], "midi": ["midi/b.mid"]}), bank)
+    with pytest.raises(JobError, match=r"bank.parquet was changed while the run was under way"):
+        ShardRenderer(work)

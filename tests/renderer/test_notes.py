@@ -147,8 +147,18 @@ def test_an_excerpt_without_notes_is_refused() -> None:
         ({"transpose": 88}, "transpose"),
         ({"velocity_scale": 0.0}, "velocity_scale"),
         ({"velocity_scale": float("inf")}, "velocity_scale"),
+        ({"tempo_scale": 0.0}, "tempo_scale"),
     ],
 )
 def test_excerpts_that_make_no_sense_are_refused(values: dict[str, float], name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} is"):
         Excerpt(**values)  # type: ignore[arg-type]
+
+
+def test_an_excerpt_played_twice_as_fast_takes_half_the_time() -> None:
+    part = performance((0, 1, 60, 64), (2, 3, 62, 64), (4, 9, 64, 64)).excerpt(
+        Excerpt(start=1.0, end=6.0, tempo_scale=2.0)
+    )
+    assert part.notes.onset.tolist() == [0.5, 1.5]
+    assert part.notes.offset.tolist() == [1.0, 2.5]
+    assert part.report.cut_at_end == 1
