@@ -1,0 +1,1 @@
+"""Training corpora: how one is prepared, and how it is read."""

@@ -1,0 +1,94 @@
+"""A piano that is played from recordings of its keys, in layers of velocity."""
+
+import numpy as np
+
+from renderer.audio import FloatSamples
+from renderer.notes import HIGHEST_KEY, LOWEST_KEY, FloatArray, IntArray, Notes
+from renderer.pianos.bank import Bank
+from renderer.pianos.piano import SAMPLE_RATE, reference_gain
+
+FIRST_UNDAMPED_KEY = 90
+"""The top keys of a grand have no dampers."""
+
+_DAMPING_SECONDS = {LOWEST_KEY: 0.12, FIRST_UNDAMPED_KEY: 0.06}
+_UNDAMPED_SECONDS = 1.0
+_TIME_CONSTANTS = 7.0
+"""So many time constants after its key was released, a tone is inaudible."""
+
+
+class SampledPiano:
+    """Plays a bank. Between the layers' centres, loudness follows a smooth curve through all of them."""
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        struck = np.flatnonzero(bank.is_release == 0)
+        self._layers = {key: struck[bank.key[struck] == key] for key in range(LOWEST_KEY, HIGHEST_KEY + 1)}
+        if missing := [key for key, layers in self._layers.items() if not len(layers)]:
+            raise ValueError(f"the piano has no recording for MIDI keys {missing}")
+        self._releases = {int(bank.key[sound]): int(sound) for sound in np.flatnonzero(bank.is_release)}
+        self._centre = (bank.softest + bank.loudest) / 2
+        self._curve = _loudness_curve(self._centre[struck], bank.loudness[struck])
+        self._gain = 1.0
+        self._gain = reference_gain(self.play)
+
+    def play(self, notes: Notes, samples: int) -> FloatSamples:
+        """The notes, and the noises of their keys and dampers, as float32 (samples,)."""
+        mix = np.zeros(samples, np.float32)
+        for onset, offset, pitch, velocity in zip(
+            notes.onset.tolist(), notes.offset.tolist(), notes.pitch.tolist(), notes.velocity.tolist(), strict=True
+        ):
+            _add(mix, self._tone(pitch, velocity, offset - onset), round(onset * SAMPLE_RATE))
+            if pitch < FIRST_UNDAMPED_KEY and pitch in self._releases:
+                sound = self._releases[pitch]
+                strength = self._gain * (0.3 + 0.7 * velocity / 127)
+                _add(mix, self._sound(sound, strength, samples), round(offset * SAMPLE_RATE))
+        return mix
+
+    def _tone(self, pitch: int, velocity: int, duration: float) -> FloatSamples:
+        """One note from its attack until it is inaudible."""
+        layers = self._layers[pitch]
+        sound = int(layers[self._distance(layers, velocity).argmin()])
+        decibels = self._loudness(velocity) - self._loudness(self._centre[sound])
+        constant = _damping_seconds(pitch)
+        tone = self._sound(
+            sound, self._gain * 10 ** (decibels / 20), int((duration + _TIME_CONSTANTS * constant) * SAMPLE_RATE)
+        )
+        held = int(duration * SAMPLE_RATE)
+        if held < len(tone):
+            tone[held:] *= np.exp(np.arange(len(tone) - held, dtype=np.float32) / np.float32(-constant * SAMPLE_RATE))
+        return tone
+
+    def _sound(self, sound: int, gain: float, samples: int) -> FloatSamples:
+        start = int(self._bank.start[sound])
+        stop = start + min(samples, int(self._bank.length[sound]))
+        return self._bank.audio[start:stop] * np.float32(gain * self._bank.scale[sound])
+
+    def _distance(self, sounds: IntArray, velocity: int) -> IntArray:
+        """How far a velocity is outside what each sound is for."""
+        return np.maximum(self._bank.softest[sounds] - velocity, 0) + np.maximum(
+            velocity - self._bank.loudest[sounds], 0
+        )
+
+    def _loudness(self, velocity: float) -> float:
+        return float(np.polynomial.polynomial.polyval(velocity / 127, self._curve))
+
+
+def _loudness_curve(centre: FloatArray, loudness: FloatArray) -> FloatArray:
+    """A polynomial of velocity / 127 in dB, through the loudness of all layers of all keys."""
+    layers = len(np.unique(centre))
+    if layers == 1:  # One layer says nothing of velocity: about what an average piano does.
+        return np.array([0.0, 50.0, -20.0])
+    return np.asarray(np.polynomial.polynomial.polyfit(centre / 127, loudness, min(3, layers - 1)), np.float64)
+
+
+def _damping_seconds(pitch: int) -> float:
+    if pitch >= FIRST_UNDAMPED_KEY:
+        return _UNDAMPED_SECONDS
+    return float(np.interp(pitch, list(_DAMPING_SECONDS), list(_DAMPING_SECONDS.values())))
+
+
+def _add(mix: FloatSamples, sound: FloatSamples, start: int) -> None:
+    """Add a sound to the mix, as far as it lies within it."""
+    if 0 <= start < len(mix):
+        sound = sound[: len(mix) - start]
+        mix[start : start + len(sound)] += sound

@@ -1,0 +1,66 @@
+"""A piano in a soundfont, played by the program ``fluidsynth``."""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from renderer.audio import FloatSamples
+from renderer.errors import AudioError
+from renderer.midi import midi_bytes
+from renderer.notes import Notes
+from renderer.pianos.piano import SAMPLE_RATE, reference_gain
+
+PROGRAM = "fluidsynth"
+_OPTIONS = ("-ni", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(SAMPLE_RATE), "-T", "raw", "-O", "float")
+_SETTINGS = ("synth.dynamic-sample-loading=1", "synth.polyphony=512", "synth.cpu-cores=1")
+TIMEOUT_SECONDS = 300.0
+
+
+class SoundfontPiano:
+    """One preset of a soundfont, dry: without the synthesizer's own reverberation and chorus."""
+
+    def __init__(self, path: Path, bank: int = 0, preset: int = 0) -> None:
+        """AudioError if there is no such soundfont, or the program that plays it is not installed."""
+        program = shutil.which(PROGRAM)
+        if program is None:
+            raise AudioError(f"{path}: soundfonts are played by the program {PROGRAM}, which is not installed")
+        if not path.is_file():
+            raise AudioError(f"{path}: there is no such soundfont")
+        self._path, self._program, self._bank, self._preset = path, program, bank, preset
+        self._gain = 1.0
+        self._gain = reference_gain(self.play)
+
+    def play(self, notes: Notes, samples: int) -> FloatSamples:
+        """The notes as float32 (samples,); onsets are rounded to 1/960 s, and then to 2 ms by the synthesizer."""
+        with tempfile.TemporaryDirectory(prefix="soundfont-piano-") as name:
+            midi, commands, raw = (Path(name) / part for part in ("notes.mid", "commands", "audio.raw"))
+            midi.write_bytes(midi_bytes(notes))
+            commands.write_text(f"select 0 1 {self._bank} {self._preset}\n", "utf-8")
+            options = [*_OPTIONS, *(f"-o{setting}" for setting in _SETTINGS)]
+            self._run([*options, "-f", str(commands), "-F", str(raw), str(self._path), str(midi)])
+            stereo = np.fromfile(raw, "<f4").reshape(-1, 2)
+        mono = stereo[:samples].mean(axis=1, dtype=np.float32) * np.float32(self._gain)
+        return np.pad(mono, (0, samples - len(mono)))
+
+    def _run(self, arguments: list[str]) -> None:
+        command = [self._program, *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise AudioError(f"{self._path}: {PROGRAM} did not finish within {TIMEOUT_SECONDS:g} s") from None
+        said = done.stderr.decode("utf-8", "replace").strip()
+        if done.returncode or "error" in said.lower():
+            raise AudioError(f"{self._path}: {PROGRAM} failed ({done.returncode}): {said[-300:]}")
+
+
+def soundfont_fingerprint(path: Path, bank: int, preset: int) -> str:
+    """SHA-256 over the soundfont and the preset."""
+    if not path.is_file():
+        raise AudioError(f"{path}: there is no such soundfont")
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(repr((content, bank, preset)).encode()).hexdigest()

@@ -1,0 +1,114 @@
+"""Pianos in rooms: performances become recordings as a model would be asked to make them, and codes beside."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from renderer.audio import FloatSamples
+from renderer.codec import Codec
+from renderer.errors import PromptError
+from renderer.notes import Notes
+from renderer.pianos.open_piano import PianoFiles
+from renderer.pianos.piano import SAMPLE_RATE, Piano
+from renderer.pianos.room import Room
+from renderer.prompt import Prompt
+from renderer.render import Rendering, RenderRequest
+from renderer.sampling import Sampling
+
+ROOMS_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A piano in a room: what a prompt tells. Its id is ``piano@room``."""
+
+    piano: str
+    room: str
+
+    @property
+    def id(self) -> str:
+        """What prompts, manifests and corpora call it."""
+        return f"{self.piano}@{self.room}"
+
+    @classmethod
+    def from_id(cls, condition_id: str) -> "Condition":
+        """The condition with this id; PromptError if it is none."""
+        piano, at, room = condition_id.rpartition("@")
+        if not at:
+            raise PromptError(f"{condition_id!r} is not a piano and a room, like grand@hall")
+        return cls(piano, room)
+
+
+class Studio:
+    """Sampled pianos in rooms, in place of a model: a prompt's id is the condition to record under.
+
+    ``codec``, if there is one, encodes what was recorded.
+    """
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, pianos: Mapping[str, PianoFiles], codec: Codec | None = None) -> None:
+        self._files = pianos
+        self._pianos: dict[str, Piano] = {}
+        self._codec = codec
+        self._room = lru_cache(ROOMS_KEPT)(Room.named)
+
+    def prompt(self, prompt_id: str) -> Prompt:
+        """A prompt that names a condition and holds nothing; PromptError if it names none."""
+        condition = Condition.from_id(prompt_id)
+        if condition.piano not in self._files:
+            raise PromptError(f"no piano {condition.piano!r}: there are {', '.join(self._files)}")
+        try:
+            self._room(condition.room)
+        except ValueError as error:
+            raise PromptError(str(error)) from None
+        return Prompt(prompt_id, torch.zeros(0, 0, dtype=torch.int64), Notes.none())
+
+    def prompt_from_files(self, audio: Path, midi: Path, prompt_id: str | None = None) -> Prompt:
+        """A sampled piano cannot sound like a recording: PromptError."""
+        raise PromptError(f"{audio}: sampled pianos are chosen by name, not by a recording")
+
+    def render(
+        self,
+        requests: Iterable[RenderRequest],
+        *,
+        sampling: Sampling | None = None,
+        tail: float = 1.0,
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[Rendering]:
+        """Play and record each request; the seed decides the background noise alone."""
+        for request in requests:
+            condition = Condition.from_id(request.prompt.prompt_id)
+            duration = request.performance.notes.end + tail
+            dry = self._piano(condition.piano).play(request.performance.notes, round(duration * SAMPLE_RATE))
+            samples = self._room(condition.room).record(dry, request.seed)
+            if progress is not None:
+                progress(duration)
+            yield Rendering(
+                item_id=request.item_id,
+                samples=samples,
+                sample_rate=SAMPLE_RATE,
+                duration=duration,
+                notes=request.performance.notes,
+                report=request.performance.report,
+                segments=1,
+                seed=request.seed,
+                prompt_id=condition.id,
+                codes=None if self._codec is None else encode(self._codec, samples),
+            )
+
+    def _piano(self, name: str) -> Piano:
+        if name not in self._pianos:
+            self._pianos[name] = self._files[name].open()
+        return self._pianos[name]
+
+
+@torch.inference_mode()
+def encode(codec: Codec, samples: FloatSamples) -> NDArray[np.uint16]:
+    """The codes (K, T) of mono audio (N,) at the codec's rate."""
+    return codec.encode(torch.from_numpy(samples)[None])[0].cpu().numpy().astype(np.uint16)

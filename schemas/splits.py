@@ -1,0 +1,5 @@
+"""What a clip of a corpus is for."""
+
+from typing import Literal
+
+Split = Literal["train", "validation", "test"]
