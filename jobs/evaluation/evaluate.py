@@ -1,0 +1,232 @@
+"""``midi-valle evaluate``: a model on a corpus, or a finished run beside recordings, as one table."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from jobs.corpora.corpus import Corpus
+from jobs.corpora.piano_options import read_pianos
+from jobs.errors import JobError
+from jobs.evaluation.judge import EvaluationWork, Judge, Part
+from jobs.evaluation.plots import draw_plots
+from jobs.evaluation.subjects import CorpusSubjects, RunSubjects, Subjects
+from jobs.evaluation.summary import SystemSummary, summarize
+from jobs.evaluation.table import markdown_table
+from jobs.open_storage import open_storage
+from jobs.report import say
+from jobs.storage import Storage
+from renderer.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
+from renderer.device import choose_dtype
+from renderer.evaluation.frechet import Gaussian
+from renderer.evaluation.musicnn import INSTALL, musicnn_is_installed
+from renderer.evaluation.optional import MissingExtraError
+from renderer.evaluation.transcriber import TRANSCRIBERS
+from schemas.evaluation import EVALUATION_SCHEMA
+
+SETTINGS_KEY, ROWS_KEY, TABLE_KEY = "evaluation.json", "clips.parquet", "table.md"
+PROTOCOLS = ("self", "cross")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """The options of ``midi-valle evaluate``; JobError for a value that makes no sense.
+
+    ``None`` stands for: where it is installed (``musicnn``), all clips (``limit``), no such thing (the others).
+    """
+
+    out: str
+    corpus: str | None = None
+    run: str | None = None
+    references: Path | None = None
+    model: str | None = None
+    codec: str | None = None
+    protocols: Sequence[str] = PROTOCOLS
+    split: str = "test"
+    piano: Sequence[str] = ()
+    transcriber: str | None = None
+    musicnn: bool | None = None
+    published: bool = True
+    limit: int | None = None
+    seed: int = 0
+    actors: int = 1
+    gpus: int = 0
+    precision: str = "fp32"
+    batch_size: int = 16
+    s3_endpoint_url: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.corpus is None) == (self.run is None):
+            raise JobError("give --corpus, to evaluate a model on it, or --run, to evaluate what a run rendered")
+        if self.references is not None and self.run is None:
+            raise JobError("--references goes with --run; a corpus holds its recordings")
+        if self.model is not None and self.codec is not None:
+            raise JobError("--model brings its own codec; give --codec without it, to evaluate a codec alone")
+        if self.corpus is not None and self.model is None and self.codec is None:
+            raise JobError("--corpus needs --model, or --codec to evaluate a codec alone")
+        read_pianos(self.piano)
+        if self.transcriber is not None and self.transcriber not in TRANSCRIBERS:
+            known = ", ".join(TRANSCRIBERS)
+            raise JobError(f"--transcriber is {self.transcriber!r}; it must be one of {known}")
+        if unknown := [name for name in self.protocols if name not in PROTOCOLS]:
+            raise JobError(f"--protocol is {unknown[0]!r}; it must be one of {', '.join(PROTOCOLS)}")
+        for name in ("limit", "actors", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise JobError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
+        try:
+            choose_dtype(self.precision)
+        except ValueError as error:
+            raise JobError(str(error)) from None
+
+
+def evaluate(options: EvaluationOptions) -> str:
+    """Evaluate all that is not evaluated yet, then write rows, table and plots; returns the table.
+
+    Clips are evaluated in groups, each kept in ``OUT/parts`` when it is done: the same command goes on after an
+    interruption. JobError or RendererError for what cannot be had.
+    """
+    work = _work(options)
+    storage = open_storage(options.out, options.s3_endpoint_url)
+    clips = len(work.subjects)
+    # So many at once that all actors have some to do.
+    size = _begin(storage, _settings(options, work), max(1, min(options.batch_size, -(-clips // options.actors))))
+    groups = [list(range(first, min(first + size, clips))) for first in range(0, clips, size)]
+    done = set(storage.keys("parts"))
+    missing = {index: group for index, group in enumerate(groups) if _part_key(index) not in done}
+    if missing:
+        left = sum(len(group) for group in missing.values())
+        say(f"{left:,} of {clips:,} clips to evaluate")
+        with tqdm(total=left, unit=" clips", disable=None) as bar:
+            for index, content in _judged(work, options, missing):
+                storage.write(_part_key(index), content)
+                bar.update(len(groups[index]))
+    parts = [Part.from_bytes(storage.read(_part_key(index))) for index in range(len(groups))]
+    return _report(storage, options, parts)
+
+
+def _work(options: EvaluationOptions) -> EvaluationWork:
+    subjects: Subjects
+    codec: CodecDescription | None = find_model(options.model) if options.model is not None else None
+    if options.codec is not None:
+        codec = find_codec(options.codec)
+    if options.corpus is not None:
+        subjects = CorpusSubjects(Corpus.open(options.corpus, options.s3_endpoint_url), options.split, options.limit)
+    else:
+        assert options.run is not None
+        subjects = RunSubjects(options.run, options.references, options.s3_endpoint_url, options.limit)
+    musicnn = musicnn_is_installed() if options.musicnn is None else options.musicnn
+    if not musicnn:
+        say(f"no Frechet distance in an embedding that knows no codec is measured: {INSTALL}")
+    prompted = options.corpus is not None and options.model is not None
+    return EvaluationWork(
+        subjects=subjects,
+        codec=codec,
+        protocols=tuple(options.protocols) if prompted else (),
+        run_name=None if options.run is None else f"run {Path(options.run).name}",
+        pianos=read_pianos(options.piano),
+        transcriber=options.transcriber,
+        musicnn=musicnn,
+        device="cuda" if options.gpus else "cpu",
+        precision=options.precision,
+        batch_size=options.batch_size,
+        seed=options.seed,
+    )
+
+
+def _judged(
+    work: EvaluationWork, options: EvaluationOptions, groups: Mapping[int, list[int]]
+) -> Iterator[tuple[int, bytes]]:
+    """The groups' parts as they are done: in this process, or by several actors."""
+    if options.actors == 1:
+        judge = Judge(work)
+        for index, group in groups.items():
+            yield index, judge.judge(group)
+        return
+    from jobs.cluster import local_ray
+
+    with local_ray(options.actors, 1, options.gpus):
+        import ray
+        from ray.util import ActorPool
+
+        remote = ray.remote(Judge).options(num_cpus=1, num_gpus=options.gpus / options.actors)
+        reference = ray.put(work)
+        pool = ActorPool([remote.remote(reference) for _ in range(options.actors)])
+
+        def judge_group(actor: Any, entry: tuple[int, list[int]]) -> Any:
+            return actor.judge_numbered.remote(*entry)
+
+        yield from pool.map_unordered(judge_group, list(groups.items()))
+
+
+def _settings(options: EvaluationOptions, work: EvaluationWork) -> dict[str, Any]:
+    """All that decides the figures."""
+    return {
+        "subjects": work.subjects.fingerprint,
+        "codec": None if work.codec is None else _fingerprint(work.codec),
+        "protocols": list(work.protocols),
+        "pianos": {name: files.fingerprint() for name, files in work.pianos.items()},
+        "references": None if options.references is None else str(options.references.absolute()),
+        "transcriber": work.transcriber,
+        "musicnn": work.musicnn,
+        "precision": work.precision,
+        "seed": work.seed,
+    }
+
+
+def _fingerprint(description: CodecDescription) -> str:
+    """Of a model and its codec, or of a codec alone."""
+    if isinstance(description, ModelDescription):
+        return description.fingerprint()
+    digest = hashlib.sha256()
+    for name in ("config.json", "codec.safetensors"):
+        digest.update((description.folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _begin(storage: Storage, settings: dict[str, Any], group: int) -> int:
+    """Begin an evaluation, or go on with the same one; JobError names what differs.
+
+    Returns how many clips are evaluated together, which is decided when an evaluation begins.
+    """
+    if storage.create(SETTINGS_KEY, json.dumps({**settings, "group": group}, indent=2).encode()):
+        return group
+    existing = json.loads(storage.read(SETTINGS_KEY))
+    differing = [name for name in settings if existing.get(name) != settings[name]]
+    if differing:
+        raise JobError(
+            f"{storage.uri} holds another evaluation, which differs in: {', '.join(differing)}. "
+            "Give its own options to go on with it, or choose another --out"
+        )
+    return int(existing["group"])
+
+
+def _part_key(index: int) -> str:
+    return f"parts/{index:05d}.npz"
+
+
+def _report(storage: Storage, options: EvaluationOptions, parts: Sequence[Part]) -> str:
+    rows = [row for part in parts for row in part.rows]
+    gaussians: dict[tuple[str, str], Gaussian] = {}
+    for part in parts:
+        for key, gaussian in part.gaussians.items():
+            gaussians[key] = gaussians[key] + gaussian if key in gaussians else gaussian
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=EVALUATION_SCHEMA), buffer)
+    storage.write(ROWS_KEY, buffer.getvalue())
+    summaries: list[SystemSummary] = summarize(rows, gaussians)
+    table = markdown_table(summaries, options.transcriber, options.published)
+    storage.write(TABLE_KEY, table.encode())
+    try:
+        for name, content in draw_plots(rows):
+            storage.write(f"plots/{name}", content)
+    except MissingExtraError as error:
+        say(f"no plots are drawn: {error}")
+    return table

@@ -1,0 +1,210 @@
+"""What is evaluated: clips with their notes, and the recordings that they are compared with."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import pyarrow.parquet as pq
+import soundfile
+
+from jobs.commit import RunDirectory
+from jobs.corpora.corpus import Corpus
+from jobs.errors import JobError
+from jobs.layouts import key_of, stored_audio
+from jobs.open_storage import open_storage
+from renderer.audio import FloatSamples, read_audio
+from renderer.notes import Notes
+from renderer.prompt import PROMPT_SECONDS
+
+SHORTEST_SECONDS = 1.0
+"""A clip must be longer than its prompt by so much to be evaluated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One clip: its notes, and the recording of them, if there is one; both begin at 0 s and last ``seconds``.
+
+    Measures are taken from ``start`` seconds on: before it lies what a system may have been shown. ``rendered`` is
+    what a run made of the notes, where a run is evaluated.
+    """
+
+    index: int
+    item_id: str
+    condition: str
+    notes: Notes
+    seconds: float
+    sample_rate: int
+    start: float = 0.0
+    recording: FloatSamples | None = None
+    rendered: FloatSamples | None = None
+    prompt_id: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PromptSource:
+    """3 s of audio and the notes that sound in it, which may become a prompt."""
+
+    prompt_id: str
+    samples: FloatSamples
+    sample_rate: int
+    notes: Notes
+
+
+class Subjects(Protocol):
+    """All that is evaluated; picklable, and read one at a time."""
+
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def read(self, index: int) -> Subject:
+        """One of them."""
+        ...
+
+    def prompts(self, index: int, protocol: str) -> Iterator[PromptSource]:
+        """What may prompt a subject, the best first: its own beginning (``self``), or another's (``cross``)."""
+        ...
+
+
+class CorpusSubjects:
+    """The clips of one split of a prepared corpus, evenly spread if there are more than ``limit``."""
+
+    def __init__(self, corpus: Corpus, split: str, limit: int | None) -> None:
+        self.corpus = corpus
+        shortest = (PROMPT_SECONDS + SHORTEST_SECONDS) * corpus.sample_rate
+        clips = [i for i, clip in enumerate(corpus.clips) if clip.split == split and clip.samples >= shortest]
+        if not clips:
+            known = sorted({clip.split for clip in corpus.clips})
+            raise JobError(f"{corpus.uri}: no clip of split {split!r} is long enough; its splits: {', '.join(known)}")
+        self._clips = clips if limit is None else clips[:: -(-len(clips) // limit)]
+        chosen = json.dumps([corpus.fingerprint, [corpus.clips[i].item_id for i in self._clips]])
+        self.fingerprint = hashlib.sha256(chosen.encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def read(self, index: int) -> Subject:
+        """A clip; it is measured behind its first 3 s, which may be its own prompt."""
+        place = self._clips[index]
+        clip, rate = self.corpus.clips[place], self.corpus.sample_rate
+        return Subject(
+            index=index,
+            item_id=clip.item_id,
+            condition=clip.condition,
+            notes=self.corpus.notes(place),
+            seconds=clip.samples / rate,
+            sample_rate=rate,
+            start=PROMPT_SECONDS,
+            recording=self.corpus.audio(place),
+        )
+
+    def prompts(self, index: int, protocol: str) -> Iterator[PromptSource]:
+        """Its own first 3 s; or the first 3 s of other pieces in its condition, in an order drawn by its name."""
+        place = self._clips[index]
+        places: Sequence[int] = [place]
+        if protocol == "cross":
+            seed = hashlib.blake2b(self.corpus.clips[place].item_id.encode(), digest_size=8).digest()
+            others = self.corpus.prompts_for(place)
+            places = [int(other) for other in np.random.default_rng(list(seed)).permutation(others)]
+        rate = self.corpus.sample_rate
+        for chosen in places:
+            clip = self.corpus.clips[chosen]
+            wanted = round(PROMPT_SECONDS * rate)
+            if clip.samples >= wanted:
+                yield PromptSource(clip.item_id, self.corpus.audio(chosen, 0, wanted), rate, self.corpus.notes(chosen))
+
+
+class RunSubjects:
+    """The rendered items of a finished run, with the recordings of the same name in a folder, if one is given."""
+
+    def __init__(self, uri: str, references: Path | None, endpoint_url: str | None, limit: int | None) -> None:
+        self._uri, self._endpoint_url = uri, endpoint_url
+        directory = RunDirectory(open_storage(uri, endpoint_url))
+        self.layout = directory.begun().settings.layout
+        columns = ["item_id", "status", "audio_path", "samples", "sample_rate", "duration_s", "prompt_id", "shard"]
+        rows: list[dict[str, Any]] = []
+        self._metadata: dict[int, str] = {}
+        for marker in directory.markers():
+            rows += directory.result_rows(marker).select(columns).to_pylist()
+            self._metadata[marker.shard] = marker.metadata.key
+        self._recordings = _by_name(references) if references is not None else None
+        found = [row for row in rows if row["status"] == "ok" and row["audio_path"] is not None]
+        if self._recordings is not None:
+            found = [row for row in found if row["item_id"] in self._recordings]
+        if not found:
+            where = f" of which {references} has a recording" if references else ""
+            raise JobError(f"{uri}: there is no rendered item{where}")
+        self._rows = found if limit is None else found[:: -(-len(found) // limit)]
+        chosen = [(row["item_id"], row["audio_path"], row["samples"]) for row in self._rows]
+        self.fingerprint = hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
+        # What was read last, as items are read in their order: a shard's notes, and an archive as far as it was read.
+        self._notes: tuple[int, dict[str, Any]] = (-1, {})
+        self._archive: tuple[str, Iterator[tuple[str, BinaryIO]]] = ("", iter(()))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, index: int) -> Subject:
+        """An item as it was rendered, measured from its beginning."""
+        row = self._rows[index]
+        rate, notes = row["sample_rate"], self._notes_of(row)
+        with soundfile.SoundFile(io.BytesIO(self._audio(row["audio_path"]))) as file:
+            rendered = np.asarray(file.read(dtype="float32"))
+        recording = None
+        if self._recordings is not None:
+            recording = read_audio(self._recordings[row["item_id"]], rate)
+        return Subject(
+            index=index,
+            item_id=row["item_id"],
+            condition=row["prompt_id"] or "",
+            notes=Notes.of(*([note[name] for note in notes] for name in ("onset", "offset", "pitch", "velocity"))),
+            seconds=row["duration_s"],
+            sample_rate=rate,
+            recording=recording,
+            rendered=rendered,
+            prompt_id=row["prompt_id"],
+        )
+
+    def prompts(self, index: int, protocol: str) -> Iterator[PromptSource]:
+        """None: a run has been rendered already."""
+        return iter(())
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Open archives belong to a process.
+        return {**self.__dict__, "_notes": (-1, {}), "_archive": ("", iter(()))}
+
+    def _notes_of(self, row: dict[str, Any]) -> Any:
+        shard = row["shard"]
+        if self._notes[0] != shard:
+            content = open_storage(self._uri, self._endpoint_url).read(self._metadata[shard])
+            table = pq.read_table(io.BytesIO(content), columns=["item_id", "notes"])
+            self._notes = (shard, dict(zip(*(column.to_pylist() for column in table.columns), strict=True)))
+        return self._notes[1][row["item_id"]]
+
+    def _audio(self, path: str) -> bytes:
+        key = key_of(self.layout, path)
+        storage = open_storage(self._uri, self._endpoint_url)
+        if key == path:
+            return storage.read(key)
+        for attempt in range(2):
+            if self._archive[0] != key or attempt:
+                self._archive = (key, stored_audio(self.layout, key, storage.open(key)))
+            for name, content in self._archive[1]:
+                if name == path:
+                    return content.read()
+        raise JobError(f"{self._uri}/{key}: holds no {path}; see midi-valle verify")
+
+
+def _by_name(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        raise JobError(f"--references {folder}: there is no such folder")
+    known: dict[str, Any] = {f".{suffix.lower()}": suffix for suffix in soundfile.available_formats()}
+    known |= {".aif": "AIFF", ".opus": "OGG"}
+    return {path.stem: str(path.absolute()) for path in sorted(folder.rglob("*")) if path.suffix.lower() in known}
