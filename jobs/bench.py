@@ -72,7 +72,7 @@ def measure(settings: BenchSettings) -> dict[str, object]:
         "wall_seconds": round(wall, 3),
         "audio_seconds_per_second": round(audio / wall, 3),
         "stage_seconds_per_audio_second": {stage: round(s / audio, 5) for stage, s in stages.items()},
-        "peak_gflops": {name: round(_gemm_gflops(device, choose_dtype(name))) for name in ("fp32", "bf16")},
+        "peak_gflops": {name: round(gemm_gflops(device, choose_dtype(name))) for name in ("fp32", "bf16")},
         "peak_read_gb_per_second": round(_read_gigabytes(device), 1),
     }
 
@@ -129,7 +129,7 @@ def _run(model: MidiValle, codec: NeuralCodec, segments: list[SegmentInput], dev
     return dict(watch.seconds)
 
 
-def _gemm_gflops(device: torch.device, dtype: torch.dtype, width: int = 2048) -> float:
+def gemm_gflops(device: torch.device, dtype: torch.dtype, width: int = 2048) -> float:
     """The machine's peak: a square matrix product."""
     a, b = (torch.randn(width, width, device=device, dtype=dtype) for _ in range(2))
     return 2 * width**3 / _fastest(device, lambda: a @ b) / 1e9

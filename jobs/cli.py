@@ -218,8 +218,12 @@ def midi_valle() -> None:
 
 def midi_valle_app() -> typer.Typer:
     """The verbs of ``midi-valle``."""
+    from jobs.corpora.prepare_cli import prepare
+    from jobs.evaluation.evaluate_cli import evaluate
     from jobs.models_cli import models_app
-    from jobs.run_cli import gc, status, verify
+    from jobs.run_cli import gc, report, status, verify
+    from jobs.training.train_cli import train
+    from jobs.training.train_codec_cli import train_codec
 
     app = typer.Typer(
         help="Everything around render-corpus.",
@@ -231,7 +235,7 @@ def midi_valle_app() -> typer.Typer:
     app.add_typer(manifest_app, name="manifest")
     app.add_typer(prompts_app, name="prompts")
     app.command()(bench)
-    for command in (status, verify, gc):
+    for command in (status, report, verify, gc, prepare, train_codec, train, evaluate):
         app.command()(command)
     return app
 

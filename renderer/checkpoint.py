@@ -6,7 +6,8 @@ format), and anything else is the path of a directory.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -19,35 +20,44 @@ from renderer.encodec_codec import EncodecCodec, EncodecConfig
 from renderer.errors import CheckpointError
 from renderer.frame_codec import FrameCodec, FrameCodecConfig
 from renderer.model import MidiValle, ModelConfig
+from renderer.neural_codec import NeuralCodec
 from renderer.notes import PedalPolicy
 from renderer.prompt import PROMPT_SECONDS
 from renderer.published import published_directory
+from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
 from renderer.tokens import MAX_SECONDS, TimeGrid
 
-FORMAT = "midi-valle/1"
+FORMAT, CODEC_FORMAT = "midi-valle/1", "midi-valle-codec/1"
 BUNDLED = Path(__file__).parent / "models"
 
-CodecConfig = EncodecConfig | FrameCodecConfig
-_CODECS: dict[str, type[EncodecConfig] | type[FrameCodecConfig]] = {
+CodecConfig = EncodecConfig | FrameCodecConfig | SinusoidalCodecConfig
+CODEC_TYPES: dict[str, type[CodecConfig]] = {
     "encodec": EncodecConfig,
     "frame": FrameCodecConfig,
+    "sinusoidal": SinusoidalCodecConfig,
 }
 
 
 @dataclass(frozen=True)
-class ModelDescription:
-    """All that is known of a model without loading its weights."""
+class CodecDescription:
+    """All that is known of a codec without loading its weights."""
 
     name: str
     folder: Path
     sample_rate: int
     frame_rate: int
+    codec: CodecConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription(CodecDescription):
+    """All that is known of a model without loading its weights."""
+
     max_segment_seconds: float
     pedal: PedalPolicy
     time_grid: TimeGrid
     licence: str
     model: ModelConfig
-    codec: CodecConfig
 
     def __post_init__(self) -> None:
         if self.pedal not in get_args(PedalPolicy):
@@ -104,33 +114,26 @@ def find_model(
 
 def describe(folder: Path) -> ModelDescription:
     """Read a model directory's configuration; CheckpointError says what is missing or wrong."""
-    for name in ("config.json", "model.safetensors", "codec.safetensors"):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} is not a model directory: it has no {name}")
-    try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{folder / 'config.json'} is not JSON: {error}") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise CheckpointError(f"{folder / 'config.json'} has format {found!r}, expected {FORMAT!r}")
-    try:
-        codec = dict(config["codec"])
+    config = _read_config(folder, "a model directory", FORMAT, ("model.safetensors", "codec.safetensors"))
+    with _faults_of(folder):
         return ModelDescription(
-            name=config["name"],
-            folder=folder,
-            sample_rate=int(config["sample_rate"]),
-            frame_rate=int(config["frame_rate"]),
+            **_codec_facts(folder, config),
             max_segment_seconds=float(config["max_segment_seconds"]),
             pedal=config["pedal"],
             time_grid=config.get("time_grid", "direct"),
             licence=_licence(folder),
             model=_configure(ModelConfig, config["model"]),
-            codec=_configure(_CODECS[codec.pop("type")], codec),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"{error.args[0]!r} is missing or unknown" if isinstance(error, KeyError) else str(error)
-        raise CheckpointError(f"{folder / 'config.json'}: {reason}") from None
+
+
+def find_codec(codec: str) -> CodecDescription:
+    """A codec by its directory, or that of a model by the model's name or directory; CheckpointError as find_model."""
+    folder = Path(codec)
+    if (folder / "model.safetensors").exists() or not folder.is_dir():
+        return find_model(codec)
+    config = _read_config(folder, "a codec directory", CODEC_FORMAT, ("codec.safetensors",))
+    with _faults_of(folder):
+        return CodecDescription(**_codec_facts(folder, config))
 
 
 def load_model(description: ModelDescription) -> MidiValle:
@@ -140,10 +143,16 @@ def load_model(description: ModelDescription) -> MidiValle:
     return model
 
 
-def load_codec(description: ModelDescription) -> EncodecCodec | FrameCodec:
+def make_codec(config: CodecConfig) -> NeuralCodec:
+    """A codec with weights as they come."""
+    if isinstance(config, EncodecConfig):
+        return EncodecCodec(config)
+    return FrameCodec(config) if isinstance(config, FrameCodecConfig) else SinusoidalCodec(config)
+
+
+def load_codec(description: CodecDescription) -> NeuralCodec:
     """The codec in fp32 on the CPU, for inference."""
-    config = description.codec
-    codec = EncodecCodec(config) if isinstance(config, EncodecConfig) else FrameCodec(config)
+    codec = make_codec(description.codec)
     _load_weights(codec, description.folder / "codec.safetensors")
     if codec.sample_rate != description.sample_rate or codec.frame_rate != description.frame_rate:
         raise CheckpointError(
@@ -151,6 +160,41 @@ def load_codec(description: ModelDescription) -> EncodecCodec | FrameCodec:
             f"config.json says {description.sample_rate} Hz and {description.frame_rate}"
         )
     return codec
+
+
+def _read_config(folder: Path, kind: str, expected: str, weights: tuple[str, ...]) -> dict[str, Any]:
+    for name in ("config.json", *weights):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} is not {kind}: it has no {name}")
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'config.json'} is not JSON: {error}") from None
+    if not isinstance(config, dict) or config.get("format") != expected:
+        found = config.get("format") if isinstance(config, dict) else type(config).__name__
+        raise CheckpointError(f"{folder / 'config.json'} has format {found!r}, expected {expected!r}")
+    return config
+
+
+def _codec_facts(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    codec = dict(config["codec"])
+    return {
+        "name": config["name"],
+        "folder": folder,
+        "sample_rate": int(config["sample_rate"]),
+        "frame_rate": int(config["frame_rate"]),
+        "codec": _configure(CODEC_TYPES[codec.pop("type")], codec),
+    }
+
+
+@contextmanager
+def _faults_of(folder: Path) -> Iterator[None]:
+    """Let what is wrong in a configuration be known as its fault."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{error.args[0]!r} is missing or unknown" if isinstance(error, KeyError) else str(error)
+        raise CheckpointError(f"{folder / 'config.json'}: {reason}") from None
 
 
 def _load_weights(module: torch.nn.Module, path: Path) -> None:

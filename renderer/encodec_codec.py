@@ -89,10 +89,13 @@ class EncodecCodec(NeuralCodec):
         latent: torch.Tensor = self.quantizer.decode(codes.transpose(0, 1))
         return latent.transpose(1, 2)
 
-    def synthesize(self, latent: torch.Tensor) -> torch.Tensor:  # noqa: D102
+    def synthesize(self, latent: torch.Tensor, first_frame: torch.Tensor | None = None) -> torch.Tensor:  # noqa: D102
         dtype = next(self.decoder.parameters()).dtype
         audio: torch.Tensor = self.decoder(latent.transpose(1, 2).to(dtype))
         return audio[:, 0].float()
+
+    def codebook_tables(self) -> list[torch.Tensor]:  # noqa: D102
+        return [self.quantizer.get_buffer(f"vq.layers.{book}._codebook.embed") for book in range(self.codebooks)]
 
     def for_inference(self) -> Self:
         """Also fold the weight norm into the weights: that changes keys, and is exact only before a cast."""

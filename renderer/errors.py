@@ -22,3 +22,7 @@ class PromptError(RendererError):
 
 class CheckpointError(RendererError):
     """Model files that are missing, truncated, or not what they claim to be."""
+
+
+class TrainingError(RendererError):
+    """A training that cannot begin or go on because of what it was given, or what its folder holds."""

@@ -88,9 +88,12 @@ class FrameCodec(NeuralCodec):
     def dequantize(self, codes: torch.Tensor) -> torch.Tensor:  # noqa: D102
         return self.quantizer.decode(codes)
 
-    def synthesize(self, latent: torch.Tensor) -> torch.Tensor:  # noqa: D102
+    def synthesize(self, latent: torch.Tensor, first_frame: torch.Tensor | None = None) -> torch.Tensor:  # noqa: D102
         audio: torch.Tensor = self.synthesis(*self.decoder(latent))
         return audio
+
+    def codebook_tables(self) -> list[torch.Tensor]:  # noqa: D102
+        return list(self.quantizer.codebooks.data)
 
 
 class LogMel(nn.Module):

@@ -37,8 +37,15 @@ class NeuralCodec(nn.Module, ABC):
         """Codes (B, K, T) int64 -> quantized latents (B, T, D) float32."""
 
     @abstractmethod
-    def synthesize(self, latent: torch.Tensor) -> torch.Tensor:
-        """Latents (B, T, D), T >= 1 -> audio (B, T * frame_samples) float32, in the decoder's arithmetic."""
+    def synthesize(self, latent: torch.Tensor, first_frame: torch.Tensor | None = None) -> torch.Tensor:
+        """Latents (B, T, D), T >= 1 -> audio (B, T * frame_samples) float32, in the decoder's arithmetic.
+
+        ``first_frame`` (B,) int64 says at which frame each clip begins, by default 0, to a codec that has a clock.
+        """
+
+    @abstractmethod
+    def codebook_tables(self) -> list[torch.Tensor]:
+        """The codebooks' rows (codebook_size, D) float32, in order; training changes them in place."""
 
     @property
     def frame_samples(self) -> int:

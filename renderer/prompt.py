@@ -78,8 +78,14 @@ def prompt_from_audio(prompt_id: str, samples: FloatSamples, notes: Notes, codec
     if peak < 10 ** (SILENCE_DBFS / 20):
         level = f"{20 * np.log10(peak):.0f} dBFS" if peak else "digital silence"
         raise PromptError(f"prompt {prompt_id!r}: silent: its peak is {level}, needed are {SILENCE_DBFS:.0f} dBFS")
-    begins = (notes.onset >= 0) & (notes.onset < PROMPT_SECONDS)
-    if not begins.any():
+    played = prompt_notes(notes)
+    if not len(played):
         raise PromptError(f"prompt {prompt_id!r}: no note begins in its {PROMPT_SECONDS:.3f} s")
     codes = codec.encode(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
-    return Prompt(prompt_id, codes.T.cpu().contiguous(), notes.selected(begins).clipped(0.0, PROMPT_SECONDS))
+    return Prompt(prompt_id, codes.T.cpu().contiguous(), played)
+
+
+def prompt_notes(notes: Notes) -> Notes:
+    """The notes that begin in the first 3 s, cut at 3.000 s; those that sound already are left out."""
+    begins = (notes.onset >= 0) & (notes.onset < PROMPT_SECONDS)
+    return notes.selected(begins).clipped(0.0, PROMPT_SECONDS)

@@ -61,16 +61,16 @@ def plan_segments(notes: Notes, frames: int, frame_rate: int, limits: SegmentLim
     onset_frame = notes.onset * frame_rate
     keep = index = 0
     while keep < frames:
-        start = _quietest(loudness, max(0, keep - 2 * limits.preroll), max(0, keep - limits.preroll))
+        start = quietest(loudness, max(0, keep - 2 * limits.preroll), max(0, keep - limits.preroll))
         sparse_from, sparse_to = _sparse(onset_frame, keep, limits.notes, frames)
         start = min(max(start, sparse_from), max(0, keep - limits.crossfade))
         end = frames
         if end > min(start + limits.longest, sparse_to):
             latest = max(keep + 1, min(start + limits.longest - limits.postroll, sparse_to))
             earliest = keep + (latest - keep + 1) // 2
-            end = _quietest(loudness, earliest, latest)
+            end = quietest(loudness, earliest, latest)
         stop = min(end + limits.postroll, frames)
-        yield Segment(index, start, keep, end, stop, _between(notes, start / frame_rate, stop / frame_rate))
+        yield Segment(index, start, keep, end, stop, notes_between(notes, start / frame_rate, stop / frame_rate))
         keep, index = end, index + 1
 
 
@@ -91,6 +91,22 @@ def sounding(notes: Notes, frames: int, frame_rate: int) -> FloatArray:
         level = level * decay + step
         levels[frame] = level
     return levels
+
+
+def quietest(loudness: FloatArray, first: int, last: int) -> int:
+    """The frame in [first, last] before which least sounds; the last of several."""
+    return last - int(loudness[first : last + 1][::-1].argmin())
+
+
+def notes_between(notes: Notes, start: float, stop: float) -> Notes:
+    """What sounds in [start, stop), counted from ``start``; notes held since before are struck there, softened.
+
+    A piano tone's amplitude grows about with the square of the velocity.
+    """
+    age = np.maximum(start - notes.onset, 0.0)
+    softened = np.rint(notes.velocity * np.exp(-age / (2 * _DECAY_SECONDS))).clip(1).astype(np.int64)
+    sounding = Notes.of(notes.onset, notes.offset, notes.pitch, softened)
+    return sounding.clipped(start, stop).shifted(-start)
 
 
 class Joiner:
@@ -120,22 +136,6 @@ class Joiner:
         if end < len(self.samples):
             own[-fade:] *= self._fall
         self.samples[begin:end] += own[: len(self.samples) - begin]
-
-
-def _quietest(loudness: FloatArray, first: int, last: int) -> int:
-    """The frame in [first, last] before which least sounds; the last of several."""
-    return last - int(loudness[first : last + 1][::-1].argmin())
-
-
-def _between(notes: Notes, start: float, stop: float) -> Notes:
-    """What sounds in [start, stop), counted from ``start``; notes held since before are struck there, softened.
-
-    A piano tone's amplitude grows about with the square of the velocity.
-    """
-    age = np.maximum(start - notes.onset, 0.0)
-    softened = np.rint(notes.velocity * np.exp(-age / (2 * _DECAY_SECONDS))).clip(1).astype(np.int64)
-    sounding = Notes.of(notes.onset, notes.offset, notes.pitch, softened)
-    return sounding.clipped(start, stop).shifted(-start)
 
 
 def _sparse(onset_frame: FloatArray, cut: int, notes: int, frames: int) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""Training of the codec and of the language model, in one process or on Ray Train."""

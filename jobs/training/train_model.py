@@ -1,0 +1,22 @@
+"""The training of the language model: in this process, or in several of Ray Train's."""
+
+from collections.abc import Callable
+
+from jobs.training.processes import train_in_processes
+from jobs.training.train_options import TrainOptions
+from jobs.training.train_work import TrainWork
+from renderer.training.team import Team
+
+
+def train_model(options: TrainOptions) -> int:
+    """Train, or go on where an earlier call stopped. Returns the exit code of ``midi-valle train``.
+
+    JobError or RendererError say what is wrong with what was given.
+    """
+    return train_in_processes(options, _work)
+
+
+def _work(options: TrainOptions, team: Team, device: str, is_stopped: Callable[[], bool]) -> int:
+    """What every process of a training does; the number of steps done."""
+    work = TrainWork(options, team, device)
+    return work.loop.lead(is_stopped) if team.rank == 0 else work.loop.follow(is_stopped)

@@ -1,0 +1,136 @@
+"""The sinusoidal codec: a light neural codec for the CPU that keeps a piano's tones in tune.
+
+All networks run at frame rate, as in Vocos (arXiv 2306.00814). A decoder of that kind gives a tone that lasts the same
+output frame after frame, and so plays only multiples of the frame rate in phase: all else flutters, and a flutter
+sounds struck. Here tones come from a bank of oscillators at fixed frequencies, of which the decoder says how loud
+each is, and all else is noise that it filters (differentiable synthesis, arXiv 2001.04643).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from renderer.filtered_noise import FilteredNoise
+from renderer.frame_codec import Block, ResidualQuantizer
+from renderer.neural_codec import NeuralCodec
+from renderer.oscillators import Oscillators, oscillator_frequencies
+from renderer.tone_analysis import ToneAnalysis
+
+_LOUDEST_TONE = 3.0
+_QUIET_TONE, _QUIET_NOISE = -8.0, -3.0
+
+
+@dataclass(frozen=True)
+class SinusoidalCodecConfig:
+    """Sizes of a sinusoidal codec. A frame, sample_rate / frame_rate samples, holds two synthesis hops.
+
+    ``analysis_floor`` is the smallest magnitude that the encoder tells from silence: above the noise of 16 bits, so
+    that a recording has the same codes whatever it is stored in.
+    """
+
+    encoder_width: int = 256
+    encoder_blocks: int = 3
+    latent: int = 64
+    codebooks: int = 4
+    codebook_size: int = 1024
+    decoder_width: int = 256
+    decoder_blocks: int = 5
+    fine_blocks: int = 2
+    analysis_floor: float = 3e-2
+    sample_rate: int = 32000
+    frame_rate: int = 50
+
+    def __post_init__(self) -> None:
+        if self.sample_rate % (4 * self.frame_rate):
+            raise ValueError(f"{self.frame_rate} frames/s at {self.sample_rate} Hz have no whole quarters")
+
+    @property
+    def hop(self) -> int:
+        """Samples between two synthesis frames."""
+        return self.sample_rate // self.frame_rate // 2
+
+
+class SinusoidalCodec(NeuralCodec):
+    """Magnitudes in two resolutions, convolutional encoder, residual quantizer, convolutional decoder, oscillators."""
+
+    def __init__(self, config: SinusoidalCodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.sample_rate = config.sample_rate
+        self.frame_rate = config.frame_rate
+        self.codebooks = config.codebooks
+        self.codebook_size = config.codebook_size
+        self.analysis = ToneAnalysis(config.sample_rate, 2 * config.hop, config.analysis_floor)
+        self.encoder = nn.Sequential(
+            nn.Linear(self.analysis.width, config.encoder_width),
+            *(Block(config.encoder_width) for _ in range(config.encoder_blocks)),
+            nn.Linear(config.encoder_width, config.latent),
+        )
+        self.quantizer = ResidualQuantizer(config.codebooks, config.codebook_size, config.latent)
+        self.decoder = Decoder(config)
+        self.oscillators = Oscillators(config.sample_rate, config.hop)
+        self.noise = FilteredNoise(config.hop)
+
+    def latent(self, audio: torch.Tensor) -> torch.Tensor:
+        """See ``NeuralCodec.latent``; the last frame is filled up with zeros."""
+        missing = -audio.shape[-1] % self.frame_samples
+        latent: torch.Tensor = self.encoder(self.analysis(functional.pad(audio, (0, missing))))
+        return latent.float()
+
+    def quantize(self, latent: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        return self.quantizer.encode(latent)
+
+    def dequantize(self, codes: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        return self.quantizer.decode(codes)
+
+    def synthesize(self, latent: torch.Tensor, first_frame: torch.Tensor | None = None) -> torch.Tensor:
+        """See ``NeuralCodec.synthesize``; the first frame decides the phases of tones and noise.
+
+        Training moves it, so that no network learns one beginning.
+        """
+        tones, noise = self.decoder(latent)
+        start = 2 * first_frame if first_frame is not None else torch.zeros(len(latent), dtype=torch.int64)
+        frames = self.oscillators(tones, start) + self.noise(noise, start)
+        return overlap_add(frames, self.config.hop)
+
+    def codebook_tables(self) -> list[torch.Tensor]:  # noqa: D102
+        return list(self.quantizer.codebooks.data)
+
+
+class Decoder(nn.Module):
+    """Latents (B, T, latent) -> log amplitudes of tones and of the noise's hop + 1 bins: (B, 2 T, ...) float32."""
+
+    def __init__(self, config: SinusoidalCodecConfig) -> None:
+        super().__init__()
+        width = config.decoder_width
+        self.tones, self.bins = len(oscillator_frequencies()), config.hop + 1
+        self.input = nn.Linear(config.latent, width)
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(config.decoder_blocks)))
+        self.upsample = nn.Linear(width, 2 * width)
+        self.fine_blocks = nn.Sequential(*(Block(width) for _ in range(config.fine_blocks)))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, self.tones + self.bins)
+
+    def forward(self, latent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See the class."""
+        x = self.blocks(self.input(latent.to(self.input.weight.dtype)))
+        x = self.upsample(x).reshape(x.shape[0], -1, x.shape[2])
+        x = self.head(self.norm(self.fine_blocks(x))).float()
+        tones, noise = x.split([self.tones, self.bins], dim=-1)
+        return tones.clamp_max(_LOUDEST_TONE), noise
+
+    @torch.no_grad()
+    def begin_quietly(self) -> None:
+        """Initial weights for training: near silence, so that the first steps bring sounds in."""
+        self.head.weight.mul_(0.3)
+        self.head.bias[: self.tones] = _QUIET_TONE
+        self.head.bias[self.tones :] = _QUIET_NOISE
+
+
+def overlap_add(frames: torch.Tensor, hop: int) -> torch.Tensor:
+    """Windowed frames (B, F, 2 hop), each centred on the middle of its hop -> audio (B, F hop)."""
+    length = (frames.shape[1] + 1) * hop
+    summed = functional.fold(frames.transpose(1, 2), output_size=(1, length), kernel_size=(1, 2 * hop), stride=(1, hop))
+    return summed[:, 0, 0, hop // 2 : length - hop // 2]

@@ -1,0 +1,211 @@
+"""The training of a codec, step by step, in one process or in several that share the work."""
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from renderer.device import choose_dtype
+from renderer.errors import TrainingError
+from renderer.neural_codec import NeuralCodec
+from renderer.training.adversary import Adversary, AdversarySettings
+from renderer.training.checkpoints import Stateful
+from renderer.training.codebook_training import CodebookTraining
+from renderer.training.crops import Crops
+from renderer.training.gradient_balance import GradientBalance
+from renderer.training.learning_rate import LearningRate, set_rate
+from renderer.training.moving_average import MovingAverage
+from renderer.training.randomness import key_of, random_at
+from renderer.training.spectral_loss import RESOLUTIONS, SpectralLoss
+from renderer.training.team import Team
+
+_LATENTS_PER_CODE = 16
+_CLOCK_FRAMES = 10_000
+
+
+@dataclass(frozen=True)
+class CodecTrainingSettings:
+    """How a codec is trained.
+
+    ``unquantized`` steps come before the codebooks: an encoder that has learned nothing gives them nothing to hold.
+    A share ``shallow`` of the crops uses fewer than all codebooks, so that the first ones hold what matters most. Each
+    step is judged in ``resolutions`` of the spectral loss's, drawn at random. ``spectral`` and ``waveform`` weigh the
+    losses that are not the adversary's.
+    """
+
+    rate: LearningRate
+    batch: int = 16
+    unquantized: int = 1000
+    shallow: float = 0.25
+    resolutions: int = 2
+    spectral: float = 2.0
+    waveform: float = 0.0
+    commitment: float = 0.25
+    codebook_decay: float = 0.99
+    codebook_least_use: float = 0.02
+    adversary: AdversarySettings | None = None
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    average_decay: float = 0.999
+    precision: str = "bf16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"batch is {self.batch}; it must be 1 or more")
+        if not 1 <= self.resolutions <= len(RESOLUTIONS):
+            raise ValueError(f"resolutions is {self.resolutions}; it must be 1 to {len(RESOLUTIONS)}")
+        if not 0 <= self.shallow <= 1:
+            raise ValueError(f"shallow is {self.shallow}; it must be 0 to 1")
+        choose_dtype(self.precision)
+
+
+class CodecTraining:
+    """A codec on its device, and all that changes while it is trained.
+
+    What step s does is a function of the weights, of s, and of the settings: not of the number of processes, but for
+    rounding. ``from_codec`` says that the weights are trained ones, so that the codebooks are used from the start.
+    """
+
+    def __init__(
+        self,
+        codec: NeuralCodec,
+        crops: Crops,
+        settings: CodecTrainingSettings,
+        team: Team,
+        from_codec: bool = False,
+    ) -> None:
+        self.codec, self.crops, self.settings, self.team = codec, crops, settings, team
+        self.device = next(codec.parameters()).device
+        self.unquantized = 0 if from_codec else settings.unquantized
+        self.codebooks = CodebookTraining(
+            codec.codebook_tables(), settings.codebook_decay, settings.codebook_least_use, team
+        )
+        codec.quantizer.requires_grad_(False)
+        self.loss = SpectralLoss(codec.sample_rate).to(self.device)
+        self.average = MovingAverage(codec, settings.average_decay)
+        self.optimizer = torch.optim.AdamW(
+            self._trained(), lr=settings.rate.peak, betas=(0.8, 0.99), weight_decay=settings.weight_decay, fused=True
+        )
+        self.adversary = settings.adversary and Adversary(settings.adversary, self.device, team)
+        self.balance = GradientBalance(self._weights())
+        self._ahead: dict[int, Future[torch.Tensor]] = {}
+
+    @property
+    def parts(self) -> dict[str, Stateful]:
+        """What a checkpoint keeps."""
+        parts: dict[str, Stateful] = {
+            "codec": self.codec,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "codebooks": self.codebooks,
+            "balance": self.balance,
+        }
+        return {**parts, "adversary": self.adversary} if self.adversary else parts
+
+    def step(self, number: int) -> dict[str, float]:
+        """Learn from the crops of a step; the losses, and the gradient's norm."""
+        reading = self._ahead.pop(number, None) or self.crops.ahead(self._numbers(number))
+        self._ahead = {number + 1: self.crops.ahead(self._numbers(number + 1))}
+        if number == self.unquantized and number:
+            self._begin_codebooks()
+        self.codec.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        reference = reading.result().to(self.device)
+        order = random_at(self.settings.seed, "resolutions", number).permutation(len(RESOLUTIONS)).tolist()
+        audio, distance = self._through(reference, number)
+        figures = self._backward(audio, reference, distance, number, order)
+        if not math.isfinite(norm := self._clipped_norm(figures)):
+            raise TrainingError(f"step {number}: the gradient's norm is {norm}; a lower learning rate may help")
+        set_rate(self.optimizer, self.settings.rate.at(number))
+        self.optimizer.step()
+        self.average.update(self.codec)
+        return {**figures, "gradient_norm": norm, "rate": self.settings.rate.at(number)}
+
+    def _numbers(self, step: int) -> list[int]:
+        """Which crops this process learns from in a step."""
+        batch = self.settings.batch
+        return list(range(step * batch, (step + 1) * batch))[self.team.rank :: self.team.size]
+
+    def _through(self, reference: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Crops through the codec, and how far their latents lie from the codebooks' rows."""
+        settings, clips = self.settings, len(reference)
+        random = random_at(settings.seed, "through", number, self.team.rank)
+        with self._cast():
+            latent = self.codec.latent(reference).float()
+        distance = torch.zeros((), device=self.device)
+        if number >= self.unquantized:
+            books = self.codec.codebooks
+            is_shallow = random.random(clips) < settings.shallow
+            depth = [int(random.integers(1, books)) if shallow and books > 1 else books for shallow in is_shallow]
+            chance = torch.Generator().manual_seed(key_of(settings.seed, "codebooks", number))
+            latent, distance = self.codebooks.quantize(latent, torch.tensor(depth, device=self.device), chance)
+        first_frame = torch.from_numpy(random.integers(_CLOCK_FRAMES, size=clips))
+        with self._cast():
+            audio = self.codec.synthesize(latent, first_frame)
+        return audio[:, : reference.shape[1]].float(), distance
+
+    def _backward(
+        self,
+        audio: torch.Tensor,
+        reference: torch.Tensor,
+        distance: torch.Tensor,
+        number: int,
+        order: Sequence[int],
+    ) -> dict[str, float]:
+        """Gradients of all losses; the losses' values, of this process's share."""
+        settings = self.settings
+        chosen = order[: settings.resolutions]
+        losses = {"spectral": torch.stack([self.loss(audio, reference, int(r)) for r in chosen]).mean()}
+        if settings.waveform:
+            losses["waveform"] = (audio - reference).abs().mean()
+        figures: dict[str, float] = {}
+        if self.adversary and settings.adversary and number >= settings.adversary.begin:
+            figures["adversary"] = self.adversary.learn(audio, reference)
+            losses |= self.adversary.losses(audio, reference)
+        figures |= {name: float(loss.detach()) / self.team.size for name, loss in losses.items()}
+        figures["commitment"] = float(distance.detach()) / self.team.size
+        if distance.requires_grad:
+            (distance * settings.commitment / self.team.size).backward(retain_graph=True)
+        if len(losses) > 1:
+            self.balance.backward({name: loss / self.team.size for name, loss in losses.items()}, audio)
+        else:
+            (losses["spectral"] / self.team.size).backward()
+        return figures
+
+    def _clipped_norm(self, figures: dict[str, float]) -> float:
+        shared = {name: value for name, value in figures.items() if name != "adversary"}
+        self.team.add_up(self._trained(), shared)
+        figures.update(shared)
+        return float(nn.utils.clip_grad_norm_(self._trained(), self.settings.clip_norm))
+
+    @torch.no_grad()
+    def _begin_codebooks(self) -> None:
+        """K-means over the latents of crops that are drawn for this alone; the same in every process."""
+        wanted = _LATENTS_PER_CODE * self.codec.codebook_size
+        chance = torch.Generator().manual_seed(key_of(self.settings.seed, "k-means"))
+        self.codec.eval()
+        latents: list[torch.Tensor] = []
+        number = self.settings.rate.steps * self.settings.batch
+        while sum(map(len, latents)) < wanted:
+            crops = self.crops.ahead(range(number, number + self.settings.batch)).result()
+            latents.append(self.codec.latent(crops.to(self.device)).flatten(0, 1))
+            number += self.settings.batch
+        self.codebooks.initialise(torch.cat(latents), chance)
+
+    def _weights(self) -> Mapping[str, float]:
+        settings = self.settings
+        weights = {"spectral": settings.spectral, "waveform": settings.waveform}
+        if settings.adversary:
+            weights |= {"adversarial": settings.adversary.adversarial, "features": settings.adversary.features}
+        return weights
+
+    def _cast(self) -> torch.autocast:
+        is_bf16 = choose_dtype(self.settings.precision) == torch.bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16)
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.codec.parameters() if parameter.requires_grad]

@@ -1,0 +1,121 @@
+"""How good the language model is on windows that it does not learn from."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from renderer.audio import FloatSamples, write_audio
+from renderer.codec import Codec
+from renderer.device import choose_dtype
+from renderer.engine import Engine, SegmentInput
+from renderer.midi import write_midi
+from renderer.model import MidiValle
+from renderer.notes import Notes
+from renderer.sampling import Sampling, noise_key
+from renderer.training.model_loss import CodeLoss, ar_loss, nar_loss
+from renderer.training.model_training import Stages
+from renderer.training.packing import Pack
+from renderer.training.windows import Window, Windows
+
+Judge = Callable[[FloatSamples, int, Notes], Mapping[str, float]]
+"""Figures by name of audio, given its sample rate and the notes that should sound in it."""
+
+
+@dataclass(frozen=True)
+class ModelValidation:
+    """The first ``count`` windows of a series, always the same."""
+
+    windows: Windows
+    count: int
+    stages: Stages = "both"
+    precision: str = "bf16"
+    micro_batch: int = 4
+
+    @torch.no_grad()
+    def figures(self, model: MidiValle) -> dict[str, float]:
+        """Nats a code and accuracy by codebook, on the segments' frames, with the prompt given, as in inference.
+
+        ``valid_nats`` is the mean over the codebooks whose decoder is trained: what a training is to bring down.
+        """
+        sums: dict[int, list[float]] = {}
+        model.eval()
+        device = model.ar_predict_layer.weight.device
+        is_bf16 = choose_dtype(self.precision) == torch.bfloat16
+        for begin in range(0, self.count, self.micro_batch):
+            numbers = range(begin, min(begin + self.micro_batch, self.count))
+            pack = Pack([self.window(number) for number in numbers], device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):
+                for codebook, loss in self._losses(model, pack):
+                    total = sums.setdefault(codebook, [0.0, 0.0, 0.0])
+                    total[0] += float(loss.nats.double().sum())
+                    total[1] += float(loss.correct.sum())
+                    total[2] += len(loss.nats)
+        nats = {f"valid_nats_{book}": total / codes for book, (total, _, codes) in sums.items()}
+        accuracy = {f"valid_accuracy_{book}": correct / codes for book, (_, correct, codes) in sums.items()}
+        return {"valid_nats": fmean(nats.values()), **nats, **accuracy}
+
+    def window(self, number: int) -> Window:
+        """One of the windows."""
+        return self.windows.window(self.windows.plan(number))
+
+    def _losses(self, model: MidiValle, pack: Pack) -> Iterator[tuple[int, CodeLoss]]:
+        prefixes = [window.prompt_frames for window in pack.windows]
+        if self.stages != "nar":
+            yield 0, ar_loss(model, pack, prefixes[0])
+        if self.stages != "ar":
+            for stage in range(model.config.codebooks - 1):
+                yield stage + 1, nar_loss(model, pack, stage, prefixes)
+
+
+@dataclass(frozen=True)
+class ModelSamples:
+    """Segments that the model renders now and then, to listen to and to judge.
+
+    They are the first windows of a validation. Each becomes a WAV file, the prompt before the segment, and a MIDI
+    file of the segment's notes 3 s later; what the codec makes of the true codes lies in the folder ``reference``.
+    """
+
+    validation: ModelValidation
+    count: int
+    codec: Codec
+    folder: Path
+    judge: Judge | None = None
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen.
+
+    @torch.no_grad()
+    def render(self, model: MidiValle, name: str) -> dict[str, float]:
+        """Render into the folder ``name``; the mean of the judge's figures, those of the codec with a prefix."""
+        model.eval()
+        windows = [self.validation.window(number) for number in range(self.count)]
+        work = {_segment_input(window, number): number for number, window in enumerate(windows)}
+        figures: list[Mapping[str, float]] = []
+        for segment, codes in Engine(model, max(1, len(work))).generate(work, self.sampling):
+            number = work[segment]
+            figures.append(self._keep(windows[number], codes.cpu(), self.folder / name / f"{number:02}.wav"))
+        reference: list[Mapping[str, float]] = []
+        if not (self.folder / "reference").exists():
+            for number, window in enumerate(windows):
+                own = window.codes[window.prompt_frames :]
+                reference.append(self._keep(window, own, self.folder / "reference" / f"{number:02}.wav"))
+        return {**_means(figures, ""), **_means(reference, "codec_")}
+
+    def _keep(self, window: Window, codes: torch.Tensor, path: Path) -> Mapping[str, float]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rate, prompt = self.codec.sample_rate, window.codes[: window.prompt_frames]
+        prompt_audio, audio = (self.codec.decode(part.T[None])[0].float().cpu().numpy() for part in (prompt, codes))
+        write_audio(path, torch.cat([torch.from_numpy(prompt_audio), torch.from_numpy(audio)]).numpy(), rate, "wav")
+        write_midi(window.notes.shifted(len(prompt_audio) / rate), path.with_suffix(".mid"))
+        return self.judge(audio, rate, window.notes) if self.judge else {}
+
+
+def _segment_input(window: Window, number: int) -> SegmentInput:
+    frames, prompt = len(window.codes) - window.prompt_frames, window.codes[: window.prompt_frames]
+    return SegmentInput(window.rows, window.positions, prompt, frames, noise_key(number, 0))
+
+
+def _means(figures: Sequence[Mapping[str, float]], prefix: str) -> dict[str, float]:
+    names = figures[0].keys() if figures else ()
+    return {f"{prefix}{name}": fmean(each[name] for each in figures) for name in names}

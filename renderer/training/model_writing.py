@@ -1,0 +1,71 @@
+"""A trained language model as a model directory that the renderer loads."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from renderer.checkpoint import FORMAT, CodecDescription
+from renderer.errors import TrainingError
+from renderer.model import ModelConfig
+from renderer.notes import PedalPolicy
+from renderer.prompt import PROMPT_SECONDS
+from renderer.tokens import TimeGrid
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model directory says of a language model, beside its weights."""
+
+    name: str
+    config: ModelConfig
+    max_segment_seconds: float
+    pedal: PedalPolicy
+    time_grid: TimeGrid
+    card: Mapping[str, Any]
+
+
+def write_model(folder: Path, weights: Mapping[str, torch.Tensor], facts: ModelFacts, codec: CodecDescription) -> None:
+    """Write a model directory, in half precision, in place of any there is; codec and prompts are those of ``codec``.
+
+    TrainingError if it cannot be written.
+    """
+    origin = json.loads((codec.folder / "config.json").read_text("utf-8"))
+    config = {
+        "format": FORMAT,
+        "name": facts.name,
+        "sample_rate": codec.sample_rate,
+        "frame_rate": codec.frame_rate,
+        "prompt_seconds": PROMPT_SECONDS,
+        "max_segment_seconds": facts.max_segment_seconds,
+        "pedal": facts.pedal,
+        "time_grid": facts.time_grid,
+        "model": asdict(facts.config),
+        "codec": origin["codec"],
+    }
+    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in (("config.json", config), ("card.json", {"name": facts.name, **facts.card})):
+            (temporary / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        # A copy each: a safetensors file holds no tensor twice, so tied ones are written out.
+        halves = {name: value.detach().cpu().half().clone() for name, value in weights.items()}
+        save_file(halves, temporary / "model.safetensors")
+        # safetensors lets nobody but the owner read; a shared folder should stay shared.
+        (temporary / "model.safetensors").chmod((temporary / "config.json").stat().st_mode)
+        shutil.copyfile(codec.folder / "codec.safetensors", temporary / "codec.safetensors")
+        if (codec.folder / "prompts").is_dir():
+            shutil.copytree(codec.folder / "prompts", temporary / "prompts")
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except OSError as error:
+        raise TrainingError(f"the model cannot be written to {folder}: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,55 @@
+"""How far apart two sounds are, over spectra of several resolutions."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from renderer.frame_codec import mel_filters
+
+RESOLUTIONS = ((512, 128), (1024, 240), (2048, 480), (4096, 960), (8192, 1600))
+"""Samples of the window and of the hop."""
+
+_MEL_BANDS = {512: 64, 1024: 96, 2048: 128}
+_MAGNITUDE_FLOOR, _MEL_FLOOR = 3e-4, 1e-3
+_QUIET = 0.05
+
+
+class SpectralLoss(nn.Module):
+    """Of magnitudes, of their logarithms, and of log-mel magnitudes: a scalar, for audio (B, N) float32.
+
+    The first is relative to the reference's own size, but not below a floor, so that silence does not count
+    without bound. ``resolution`` is an index into RESOLUTIONS.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        for window, _ in RESOLUTIONS:
+            self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
+        for window, bands in _MEL_BANDS.items():
+            self.register_buffer(f"mel_{window}", mel_filters(bands, window, sample_rate), persistent=False)
+
+    def forward(self, audio: torch.Tensor, reference: torch.Tensor, resolution: int) -> torch.Tensor:
+        """See the class."""
+        window, hop = RESOLUTIONS[resolution]
+        ours, theirs = self._magnitudes(audio, window, hop), self._magnitudes(reference, window, hop)
+        size = theirs.square().sum((1, 2)).sqrt().clamp_min(_QUIET)
+        loss = 0.5 * ((ours - theirs).square().sum((1, 2)).clamp_min(1e-8).sqrt() / size).mean()
+        if window not in _MEL_BANDS:
+            return loss + _log_distance(ours, theirs, _MAGNITUDE_FLOOR)
+        mel = self.get_buffer(f"mel_{window}")
+        loss = loss + 0.5 * _log_distance(ours, theirs, _MAGNITUDE_FLOOR)
+        return loss + _log_distance(mel @ ours, mel @ theirs, _MEL_FLOOR)
+
+    def _magnitudes(self, audio: torch.Tensor, window: int, hop: int) -> torch.Tensor:
+        padded = functional.pad(audio.float(), (window // 4, window // 4))
+        spectra = torch.stft(
+            padded, window, hop, window=self.get_buffer(f"window_{window}"), center=False, return_complex=True
+        )
+        # White noise has the same magnitude in every resolution.
+        return spectra.abs() / math.sqrt(window * 3 / 8)
+
+
+def _log_distance(ours: torch.Tensor, theirs: torch.Tensor, floor: float) -> torch.Tensor:
+    return ((ours + floor).log() - (theirs + floor).log()).abs().mean()

@@ -1,0 +1,113 @@
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from renderer.oscillators import Oscillators, oscillator_frequencies
+from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, overlap_add
+from tests.renderer.tones import melody, played
+
+HOP = 320
+
+
+@pytest.fixture(scope="module")
+def codec() -> SinusoidalCodec:
+    torch.manual_seed(0)
+    codec = SinusoidalCodec(SinusoidalCodecConfig(encoder_width=32, decoder_width=32, decoder_blocks=1, fine_blocks=1))
+    return codec.for_inference()
+
+
+def tone(index: int, frames: int, start: int = 0) -> torch.Tensor:
+    """One oscillator at amplitude 1 as audio (samples,)."""
+    silent = torch.full((1, frames, len(oscillator_frequencies())), -30.0)
+    silent[..., index] = 0.0
+    return overlap_add(Oscillators(32000, HOP)(silent, torch.tensor([start])), HOP)[0]
+
+
+@pytest.mark.parametrize("hertz", [55.0, 261.63, 1046.5, 3520.0])
+def test_a_tone_that_lasts_does_not_flutter(hertz: float) -> None:
+    frequencies = np.array(oscillator_frequencies())
+    index = int(np.abs(frequencies - hertz).argmin())
+    audio = tone(index, 200)[HOP:-HOP].double().numpy()
+    time = np.arange(len(audio)) / 32000
+    # What is left beside the best sine of that frequency: nothing.
+    sine = np.stack([np.cos(2 * np.pi * frequencies[index] * time), np.sin(2 * np.pi * frequencies[index] * time)])
+    fit = np.linalg.lstsq(sine.T, audio, rcond=None)[0]
+    assert np.abs(audio - sine.T @ fit).max() < 1e-4
+    assert np.hypot(*fit) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_every_partial_of_a_piano_has_an_oscillator_within_a_sixth_of_a_semitone() -> None:
+    frequencies = np.array(oscillator_frequencies())
+    partials = [440 * 2 ** ((key - 69) / 12) * n for key in range(21, 109) for n in range(1, 9)]
+    audible = np.array([hertz for hertz in partials if 110 < hertz < 7000])
+    cents = 1200 * np.abs(np.log2(frequencies[:, None] / audible)).min(axis=0)
+    assert cents.max() <= 16
+
+
+def test_a_clip_that_begins_later_continues_the_tones_of_one_that_began_before() -> None:
+    whole, later = tone(200, 50), tone(200, 30, start=20)
+    assert torch.allclose(whole[21 * HOP : -HOP], later[HOP:-HOP], atol=1e-5)
+
+
+def test_phases_are_still_exact_after_an_hour() -> None:
+    hour = 100 * 3600
+    early, late = tone(300, 40), tone(300, 40, start=hour)
+    frequency = oscillator_frequencies()[300]
+    turned = 2 * np.pi * ((frequency * HOP / 32000 * hour) % 1)
+    middle = slice(10 * HOP, 30 * HOP)
+    time = np.arange(10 * HOP, 30 * HOP) / 32000
+
+    def phase(audio: torch.Tensor) -> float:
+        return float(np.angle(np.sum(audio[middle].numpy() * np.exp(-2j * np.pi * frequency * time))))
+
+    assert abs(np.angle(np.exp(1j * (phase(late) - phase(early) - turned)))) < 2e-3
+
+
+@torch.inference_mode()
+def test_a_clip_does_not_depend_on_its_company(codec: SinusoidalCodec) -> None:
+    clips = torch.from_numpy(np.stack([played(melody(seed, 2.0), 2.0) for seed in range(3)]))
+    codes = codec.encode(clips)
+    audio = codec.decode(codes)
+    assert codes.shape == (3, 4, 100) and audio.shape == (3, 64000)
+    for row in range(3):
+        assert torch.equal(codec.encode(clips[row : row + 1])[0], codes[row])
+        assert torch.equal(codec.decode(codes[row : row + 1])[0], audio[row])
+
+
+@torch.inference_mode()
+def test_what_the_encoder_sees_hardly_depends_on_the_bits_that_a_recording_is_stored_in(codec: SinusoidalCodec) -> None:
+    audio = played(melody(5, 4.0), 4.0)
+    file = io.BytesIO()
+    soundfile.write(file, audio, 32000, format="FLAC", subtype="PCM_16")
+    stored, _ = soundfile.read(io.BytesIO(file.getvalue()), dtype="float32")
+    seen, again = (codec.analysis(torch.from_numpy(x)[None]) for x in (audio, stored))
+    assert seen.std() > 0.3
+    assert (seen - again).abs().max() < 0.2 and (seen - again).abs().mean() < 1e-3
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("samples", [1, 639, 640, 641])
+def test_the_shortest_clips_have_a_frame(codec: SinusoidalCodec, samples: int) -> None:
+    codes = codec.encode(torch.zeros(1, samples))
+    frames = -(-samples // 640)
+    assert codes.shape == (1, 4, frames)
+    assert codec.decode(codes).shape == (1, frames * 640)
+
+
+@torch.inference_mode()
+def test_bf16_changes_the_decoder_alone() -> None:
+    torch.manual_seed(0)
+    config = SinusoidalCodecConfig(encoder_width=32, decoder_width=32, decoder_blocks=1, fine_blocks=1)
+    exact = SinusoidalCodec(config).for_inference()
+    rounded = SinusoidalCodec(config)
+    rounded.load_state_dict(exact.state_dict())
+    rounded = rounded.for_inference().to(torch.bfloat16)
+    audio = torch.from_numpy(played(melody(1, 2.0), 2.0))[None]
+    codes = exact.encode(audio)
+    assert torch.equal(rounded.encode(audio), codes)
+    theirs, ours = exact.decode(codes), rounded.decode(codes)
+    assert ours.dtype == torch.float32
+    assert (ours - theirs).norm() < 0.05 * theirs.norm()
