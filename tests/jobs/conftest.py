@@ -1,6 +1,6 @@
 """Ray, started once for all tests that run in this process, and places to write to."""
 
-import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from tests.jobs.small_disk import SmallDisk, mounted_small_disk
 
 @pytest.fixture(scope="session", autouse=True)
 def aws_environment() -> Iterator[pytest.MonkeyPatch]:
-    """Credentials that the test server knows; set before Ray starts, whose workers get what is set then."""
+    """Credentials that the test server and Ray know; set before Ray starts, whose workers get what is set then."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
@@ -30,12 +32,10 @@ def s3(aws_environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Ray with 4 CPUs and 2 GPUs that do not exist, at a port where metrics are read; its token is not the user's."""
+def ray_session() -> Iterator[None]:
+    """Ray with 4 CPUs and 2 GPUs that do not exist, at a port where metrics are read."""
     import ray
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    home, os.environ["HOME"] = os.environ.get("HOME"), str(tmp_path_factory.mktemp("home"))
     ray.init(
         address="local",
         num_cpus=4,
@@ -47,8 +47,6 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     )
     yield
     ray.shutdown()
-    if home is not None:
-        os.environ["HOME"] = home
 
 
 @pytest.fixture
