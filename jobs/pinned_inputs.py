@@ -1,12 +1,12 @@
 """Manifest and prompt bank, read only while they are what the run began with."""
 
-import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from jobs.errors import JobError
 from jobs.inputs import Inputs
+from renderer.file_hash import file_hash
 from schemas.manifest import Manifest, ManifestSlice
 
 
@@ -33,14 +33,8 @@ class PinnedManifest:
 
 def check_unchanged(location: str, path: Path, sha256: str | None) -> None:
     """JobError if the file, or copy, of what a run reads at ``location`` has another content than it began with."""
-    if file_sha256(path) != sha256:
+    if file_hash(path) != sha256:
         raise _changed(location)
-
-
-def file_sha256(path: Path) -> str:
-    """The hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _state(path: Path) -> tuple[int, int, int]:

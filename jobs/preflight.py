@@ -19,10 +19,10 @@ from jobs.file_check import look_for_files
 from jobs.inputs import Inputs, absolute, folder_of, is_s3
 from jobs.layouts import check_layout
 from jobs.options import RenderOptions, decibels
-from jobs.pinned_inputs import file_sha256
 from jobs.plan import plan_shards
 from renderer.audio import AudioFormat, audio_suffix, check_rate
 from renderer.device import choose_dtype
+from renderer.file_hash import file_hash
 from renderer.loudness import Level
 from renderer.sampling import Sampling
 from schemas.checks import Problems, TableError, shown
@@ -77,11 +77,11 @@ def prepare(options: RenderOptions, backend: Backend) -> Job:
     actors = gpus or options.actors or max(1, _cpus() // options.cpus_per_actor)
     run = Run(
         manifest_path=location,
-        manifest_sha256=file_sha256(manifest.path),
+        manifest_sha256=file_hash(manifest.path),
         manifest_rows=manifest.row_count,
         rows_sha256=manifest.rows_sha256(items),
         prompts_path=bank_location,
-        prompts_sha256=None if bank_path is None else file_sha256(bank_path),
+        prompts_sha256=None if bank_path is None else file_hash(bank_path),
         model_id=facts.model_id,
         model_hash=facts.model_hash,
         settings=_settings(options, facts, level, sample_rate, "cuda" if gpus else "cpu"),

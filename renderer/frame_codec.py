@@ -190,9 +190,7 @@ class ResidualQuantizer(nn.Module):
         residual = latent.float()
         codes = []
         for codebook in self.codebooks:
-            # The latent's own square is the same for all rows.
-            distance = codebook.square().sum(dim=1) - 2 * residual @ codebook.T
-            codes.append(distance.argmin(dim=-1))
+            codes.append(nearest(residual, codebook))
             residual = residual - codebook[codes[-1]]
         return torch.stack(codes, dim=1)
 
@@ -200,6 +198,12 @@ class ResidualQuantizer(nn.Module):
         """Codes (B, K, T) -> latents (B, T, dimension): the sum of the rows."""
         rows = [functional.embedding(codes[:, k], codebook) for k, codebook in enumerate(self.codebooks)]
         return torch.stack(rows).sum(dim=0)
+
+
+def nearest(latents: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Which row of a table (codes, D) is nearest to each latent, by squared distance: (..., D) -> (...) int64."""
+    # The latent's own square is the same for all rows.
+    return (table.square().sum(dim=1) - 2 * latents @ table.T).argmin(dim=-1)
 
 
 class Decoder(nn.Module):
@@ -240,14 +244,15 @@ class InverseStft(nn.Module):
         """See the class."""
         spectrum = torch.polar(log_magnitude.clamp_max(_LARGEST_LOG_MAGNITUDE).exp(), phase)
         frames = torch.fft.irfft(spectrum, n=self.fft) * self.window
-        envelope = self._overlap_add(self.window.square().expand(1, frames.shape[1], -1))
-        audio = self._overlap_add(frames) / envelope.clamp_min(_SMALLEST_ENVELOPE)
+        envelope = overlap_add(self.window.square().expand(1, frames.shape[1], -1), self.hop)
+        audio = overlap_add(frames, self.hop) / envelope.clamp_min(_SMALLEST_ENVELOPE)
         edge = (self.fft - self.hop) // 2
         return audio[:, edge:-edge]
 
-    def _overlap_add(self, frames: torch.Tensor) -> torch.Tensor:
-        length = (frames.shape[1] - 1) * self.hop + self.fft
-        summed = functional.fold(
-            frames.transpose(1, 2), output_size=(1, length), kernel_size=(1, self.fft), stride=(1, self.hop)
-        )
-        return summed[:, 0, 0]
+
+def overlap_add(frames: torch.Tensor, hop: int) -> torch.Tensor:
+    """Frames (B, F, size), each ``hop`` samples after the one before -> audio (B, (F - 1) * hop + size)."""
+    count, size = frames.shape[1:]
+    length = (count - 1) * hop + size
+    summed = functional.fold(frames.transpose(1, 2), output_size=(1, length), kernel_size=(1, size), stride=(1, hop))
+    return summed[:, 0, 0]

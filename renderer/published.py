@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from renderer.download import DownloadError, Progress, download
 from renderer.errors import CheckpointError
+from renderer.file_hash import file_hash
 from renderer.published_import import LICENCE_NOTE, import_published
 from renderer.zenodo import ZenodoRecord
 
@@ -129,8 +129,7 @@ def _one_process_at_a_time(folder: Path, announce: Announce) -> Iterator[None]:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise CheckpointError(f"Cannot read {path}: {error.strerror}.") from error
 

@@ -1,6 +1,5 @@
 """Published files to a model directory: every tensor checked, and all written or nothing."""
 
-import hashlib
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 
 from renderer.encodec_codec import EncodecConfig, read_audiocraft_export
 from renderer.errors import CheckpointError
+from renderer.file_hash import file_hash
 from renderer.model import MidiValle, ModelConfig
 from renderer.weight_files import read_weights
 
@@ -216,9 +216,7 @@ def _unshared(state: StateDict) -> StateDict:
 
 
 def _origin(path: Path) -> dict[str, object]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path)}
 
 
 def _count_parameters(config: ModelConfig) -> int:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from renderer.filtered_noise import FilteredNoise
-from renderer.frame_codec import Block, ResidualQuantizer
+from renderer.frame_codec import Block, ResidualQuantizer, overlap_add
 from renderer.neural_codec import NeuralCodec
 from renderer.oscillators import Oscillators, oscillator_frequencies
 from renderer.tone_analysis import ToneAnalysis
@@ -93,7 +93,7 @@ class SinusoidalCodec(NeuralCodec):
         tones, noise = self.decoder(latent)
         start = 2 * first_frame if first_frame is not None else torch.zeros(len(latent), dtype=torch.int64)
         frames = self.oscillators(tones, start) + self.noise(noise, start)
-        return overlap_add(frames, self.config.hop)
+        return centred(frames, self.config.hop)
 
     def codebook_tables(self) -> list[torch.Tensor]:  # noqa: D102
         return list(self.quantizer.codebooks.data)
@@ -129,8 +129,7 @@ class Decoder(nn.Module):
         self.head.bias[self.tones :] = _QUIET_NOISE
 
 
-def overlap_add(frames: torch.Tensor, hop: int) -> torch.Tensor:
+def centred(frames: torch.Tensor, hop: int) -> torch.Tensor:
     """Windowed frames (B, F, 2 hop), each centred on the middle of its hop -> audio (B, F hop)."""
-    length = (frames.shape[1] + 1) * hop
-    summed = functional.fold(frames.transpose(1, 2), output_size=(1, length), kernel_size=(1, 2 * hop), stride=(1, hop))
-    return summed[:, 0, 0, hop // 2 : length - hop // 2]
+    audio = overlap_add(frames, hop)
+    return audio[:, hop // 2 : audio.shape[1] - hop // 2]

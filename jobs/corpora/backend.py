@@ -9,6 +9,7 @@ from renderer.checkpoint import find_codec, load_codec
 from renderer.codec import Codec
 from renderer.device import choose_device
 from renderer.errors import CheckpointError
+from renderer.file_hash import file_hash
 from renderer.notes import PedalPolicy
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import SAMPLE_RATE
@@ -24,8 +25,7 @@ class CodecFiles:
 
     def sha256(self) -> str:
         """Of the codec's weights: what a corpus of codes is bound to."""
-        with (find_codec(self.codec).folder / "codec.safetensors").open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(find_codec(self.codec).folder / "codec.safetensors")
 
     def load(self, device: str) -> Codec:
         """The codec on a device; CheckpointError if it cannot be had, or runs at another rate than the pianos."""

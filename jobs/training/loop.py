@@ -10,6 +10,7 @@ from jobs.report import say
 from renderer.training.checkpoints import Checkpoints, replace_file
 from renderer.training.curves import curves_svg
 from renderer.training.history import History
+from renderer.training.team import Team
 
 Figures = dict[str, float]
 
@@ -53,6 +54,11 @@ class TrainingLoop:
         self.training, self.checkpoints, self.settings = training, checkpoints, settings
         self.measure, self.keep, self.pace = measure, keep, pace
         self.step = checkpoints.restore()
+
+    def run(self, team: Team, is_stopped: Callable[[], bool]) -> int:
+        """Do this process's part of the training, as the leader or not; the number of steps done."""
+        team.check_alike(self.step)
+        return self.lead(is_stopped) if team.rank == 0 else self.follow(is_stopped)
 
     def follow(self, is_stopped: Callable[[], bool]) -> int:
         """Do the steps of a process that does not lead."""

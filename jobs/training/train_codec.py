@@ -52,8 +52,7 @@ def train_codec(options: TrainCodecOptions) -> int:
 
 def _work(options: TrainCodecOptions, team: Team, device: str, is_stopped: Callable[[], bool]) -> int:
     """What every process of a training does; the number of steps done."""
-    work = TrainCodecWork(options, team, device)
-    return work.loop.lead(is_stopped) if team.rank == 0 else work.loop.follow(is_stopped)
+    return TrainCodecWork(options, team, device).loop.run(team, is_stopped)
 
 
 class TrainCodecWork:

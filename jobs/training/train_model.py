@@ -18,5 +18,4 @@ def train_model(options: TrainOptions) -> int:
 
 def _work(options: TrainOptions, team: Team, device: str, is_stopped: Callable[[], bool]) -> int:
     """What every process of a training does; the number of steps done."""
-    work = TrainWork(options, team, device)
-    return work.loop.lead(is_stopped) if team.rank == 0 else work.loop.follow(is_stopped)
+    return TrainWork(options, team, device).loop.run(team, is_stopped)

@@ -13,10 +13,11 @@ from jobs.training.train_options import TrainOptions
 from renderer.audio import FloatSamples
 from renderer.checkpoint import CodecDescription, ModelDescription, find_codec, find_model, load_codec, load_model
 from renderer.device import choose_device, choose_dtype
+from renderer.file_hash import file_hash
 from renderer.model import MidiValle, ModelConfig
 from renderer.notes import Notes
 from renderer.segments import SegmentLimits
-from renderer.training.checkpoints import Checkpoints, file_hash
+from renderer.training.checkpoints import Checkpoints
 from renderer.training.history import History
 from renderer.training.initial_weights import initialise
 from renderer.training.learning_rate import LearningRate
@@ -78,7 +79,6 @@ class TrainWork:
             self._keep,
             self._pace,
         )
-        team.check_alike(self.loop.step)
         self._counted = (0.0, 0)
         self._peak = gemm_gflops(self.training.device, choose_dtype(options.precision)) if team.rank == 0 else 0.0
         if team.rank == 0:

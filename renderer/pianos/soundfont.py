@@ -10,6 +10,7 @@ import numpy as np
 
 from renderer.audio import FloatSamples
 from renderer.errors import AudioError
+from renderer.file_hash import file_hash
 from renderer.midi import midi_bytes
 from renderer.notes import Notes
 from renderer.pianos.piano import SAMPLE_RATE, reference_gain
@@ -61,6 +62,4 @@ def soundfont_fingerprint(path: Path, bank: int, preset: int) -> str:
     """SHA-256 over the soundfont and the preset."""
     if not path.is_file():
         raise AudioError(f"{path}: there is no such soundfont")
-    with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashlib.sha256(repr((content, bank, preset)).encode()).hexdigest()
+    return hashlib.sha256(repr((file_hash(path), bank, preset)).encode()).hexdigest()

@@ -111,12 +111,6 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def replace_file(path: Path, content: bytes) -> None:
     """Write a small file in place of any there is, as a whole or not at all."""
     temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import distributed
 
+from renderer.frame_codec import nearest
 from renderer.training.team import Team
 
 _SMALLEST_COUNT = 1e-5
@@ -97,9 +98,3 @@ class CodebookTraining:
             assert isinstance(saved, list)
             for mine, theirs in zip(own, saved, strict=True):
                 mine.copy_(theirs)
-
-
-def nearest(latents: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """The row (N,) int64 of a table (codes, D) that is nearest to each latent (N, D)."""
-    # The latent's own square is the same for all rows.
-    return (table.square().sum(dim=1) - 2 * latents @ table.T).argmin(dim=-1)

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from jobs.backend import ModelFacts
 from renderer.checkpoint import FORMAT, describe, load_codec
+from renderer.file_hash import file_hash
 from renderer.frame_codec import FrameCodec, FrameCodecConfig
 from renderer.midi import write_midi
 from renderer.model import MidiValle, ModelConfig
@@ -20,7 +21,6 @@ from renderer.neural_codec import NeuralCodec
 from renderer.notes import Notes
 from renderer.render import Rendering, RenderRequest
 from renderer.sampling import Sampling
-from renderer.training.checkpoints import file_hash
 from renderer.training.initial_weights import initialise
 from renderer.training.model_writing import ModelFacts as WrittenFacts
 from renderer.training.model_writing import write_model

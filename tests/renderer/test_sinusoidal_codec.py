@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 from renderer.oscillators import Oscillators, oscillator_frequencies
-from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, overlap_add
+from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred
 from tests.renderer.tones import melody, played
 
 HOP = 320
@@ -23,7 +23,7 @@ def tone(index: int, frames: int, start: int = 0) -> torch.Tensor:
     """One oscillator at amplitude 1 as audio (samples,)."""
     silent = torch.full((1, frames, len(oscillator_frequencies())), -30.0)
     silent[..., index] = 0.0
-    return overlap_add(Oscillators(32000, HOP)(silent, torch.tensor([start])), HOP)[0]
+    return centred(Oscillators(32000, HOP)(silent, torch.tensor([start])), HOP)[0]
 
 
 @pytest.mark.parametrize("hertz", [55.0, 261.63, 1046.5, 3520.0])
