@@ -32,6 +32,7 @@ from renderer.weight_files import read_weights
 
 PANELS = {
     "Training": ("spectral", "features", "adversarial"),
+    "Training: notes": ("notes",),
     "Validation: spectral loss": ("valid_spectral",),
     "Validation: spectrogram distortion": ("valid_distortion",),
     "Codebooks, perplexity": ("perplexity_0", "perplexity_1", "perplexity_2", "perplexity_3"),
@@ -98,7 +99,9 @@ class TrainCodecWork:
         options = self.options
         chosen = [index for index, clip in enumerate(corpus.clips) if clip.split == split]
         lengths = [clip.samples for clip in corpus.clips]
-        settings = CropSettings(round(options.crop_seconds * self.codec.frame_rate) * self.codec.frame_samples)
+        codec = self.codec
+        frames = round(options.crop_seconds * codec.frame_rate)
+        settings = CropSettings(frames, codec.frame_samples, codec.sample_rate)
         return Crops(corpus, lengths, chosen, settings, options.seed) if chosen else None
 
     def _measure(self, step: int, is_last: bool) -> Figures:
@@ -130,6 +133,8 @@ def _settings(options: TrainCodecOptions) -> CodecTrainingSettings:
             shallow=options.shallow,
             resolutions=options.resolutions,
             waveform=options.waveform,
+            notes=options.notes,
+            keep_codes=options.keep_codes,
             adversary=_adversary(options),
             weight_decay=options.weight_decay,
             clip_norm=options.clip_norm,

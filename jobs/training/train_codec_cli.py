@@ -47,6 +47,12 @@ def train_codec(
     waveform: Annotated[
         float, typer.Option(help="Weight of the samples' differences.", rich_help_panel=COURSE)
     ] = Default.waveform,
+    notes: Annotated[
+        float, typer.Option(help="Weight of the notes that the codes must tell.", rich_help_panel=COURSE)
+    ] = Default.notes,
+    keep_codes: Annotated[
+        bool, typer.Option(help="With --init: train the decoder alone.", rich_help_panel=COURSE)
+    ] = Default.keep_codes,
     rate: Annotated[float, typer.Option(help="The highest learning rate.", rich_help_panel=COURSE)] = Default.rate,
     warmup: Annotated[int, typer.Option(help="Steps up to it.", rich_help_panel=COURSE)] = Default.warmup,
     decay: Annotated[

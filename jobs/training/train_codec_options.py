@@ -37,6 +37,8 @@ class TrainCodecOptions:
     shallow: float = 0.25
     resolutions: int = 2
     waveform: float = 0.0
+    notes: float = 0.1
+    keep_codes: bool = False
     rate: float = 8e-4
     warmup: int = 200
     decay: str = "cosine"
@@ -68,6 +70,8 @@ class TrainCodecOptions:
             raise JobError(f"--crop-seconds is {self.crop_seconds}; half a second is the least that makes sense")
         if self.batch % self.workers:
             raise JobError(f"--batch is {self.batch}; {self.workers} workers cannot share it evenly")
+        if self.keep_codes and self.init is None:
+            raise JobError("--keep-codes needs --init: random weights have no codes that could be kept")
         if self.type not in TYPES:
             raise JobError(f"--type is {self.type!r}; it must be one of {', '.join(TYPES)}")
 

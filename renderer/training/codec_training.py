@@ -14,11 +14,12 @@ from renderer.neural_codec import NeuralCodec
 from renderer.training.adversary import Adversary, AdversarySettings
 from renderer.training.checkpoints import Stateful
 from renderer.training.codebook_training import CodebookTraining
-from renderer.training.crops import Crops
+from renderer.training.crops import CropBatch, Crops
 from renderer.training.gradient_balance import GradientBalance
 from renderer.training.learning_rate import LearningRate, set_rate
 from renderer.training.moving_average import MovingAverage
-from renderer.training.randomness import key_of, random_at
+from renderer.training.note_loss import NoteLoss
+from renderer.training.randomness import key_of, random_at, seed_torch
 from renderer.training.spectral_loss import RESOLUTIONS, SpectralLoss
 from renderer.training.team import Team
 
@@ -33,7 +34,9 @@ class CodecTrainingSettings:
     ``unquantized`` steps come before the codebooks: an encoder that has learned nothing gives them nothing to hold.
     A share ``shallow`` of the crops uses fewer than all codebooks, so that the first ones hold what matters most. Each
     step is judged in ``resolutions`` of the spectral loss's, drawn at random. ``spectral`` and ``waveform`` weigh the
-    losses that are not the adversary's.
+    losses that are not the adversary's, ``notes`` that of the notes that the latents tell.
+
+    With ``keep_codes`` the decoder alone learns: what was encoded before, and models of such codes, stay valid.
     """
 
     rate: LearningRate
@@ -43,6 +46,8 @@ class CodecTrainingSettings:
     resolutions: int = 2
     spectral: float = 2.0
     waveform: float = 0.0
+    notes: float = 0.1
+    keep_codes: bool = False
     commitment: float = 0.25
     codebook_decay: float = 0.99
     codebook_least_use: float = 0.02
@@ -85,6 +90,10 @@ class CodecTraining:
             codec.codebook_tables(), settings.codebook_decay, settings.codebook_least_use, team
         )
         codec.quantizer.requires_grad_(False)
+        if settings.keep_codes:
+            codec.encoder.requires_grad_(False)
+        seed_torch(settings.seed, "note loss")
+        self.notes = NoteLoss(codec.codebook_tables()[0].shape[1]).to(self.device)
         self.loss = SpectralLoss(codec.sample_rate).to(self.device)
         self.average = MovingAverage(codec, settings.average_decay)
         self.optimizer = torch.optim.AdamW(
@@ -92,7 +101,7 @@ class CodecTraining:
         )
         self.adversary = settings.adversary and Adversary(settings.adversary, self.device, team)
         self.balance = GradientBalance(self._weights())
-        self._ahead: dict[int, Future[torch.Tensor]] = {}
+        self._ahead: dict[int, Future[CropBatch]] = {}
 
     @property
     def parts(self) -> dict[str, Stateful]:
@@ -103,6 +112,7 @@ class CodecTraining:
             "optimizer": self.optimizer,
             "codebooks": self.codebooks,
             "balance": self.balance,
+            "notes": self.notes,
         }
         return {**parts, "adversary": self.adversary} if self.adversary else parts
 
@@ -114,10 +124,12 @@ class CodecTraining:
             self._begin_codebooks()
         self.codec.train()
         self.optimizer.zero_grad(set_to_none=True)
-        reference = reading.result().to(self.device)
+        batch = reading.result()
+        reference = batch.audio.to(self.device)
         order = random_at(self.settings.seed, "resolutions", number).permutation(len(RESOLUTIONS)).tolist()
-        audio, distance = self._through(reference, number)
-        figures = self._backward(audio, reference, distance, number, order)
+        latent, distance = self._latent(reference, number)
+        aside = self._aside(latent, batch.rolls.to(self.device), distance)
+        figures = self._backward(self._audio(latent, reference, number), reference, aside, number, order)
         if not math.isfinite(norm := self._clipped_norm(figures)):
             raise TrainingError(f"step {number}: the gradient's norm is {norm}; a lower learning rate may help")
         set_rate(self.optimizer, self.settings.rate.at(number))
@@ -130,29 +142,42 @@ class CodecTraining:
         batch = self.settings.batch
         return list(range(step * batch, (step + 1) * batch))[self.team.rank :: self.team.size]
 
-    def _through(self, reference: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Crops through the codec, and how far their latents lie from the codebooks' rows."""
+    def _latent(self, reference: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Quantized latents of crops, and how far those of the encoder lie from them."""
         settings, clips = self.settings, len(reference)
-        random = random_at(settings.seed, "through", number, self.team.rank)
-        with self._cast():
+        with self._cast(), torch.set_grad_enabled(not settings.keep_codes):
             latent = self.codec.latent(reference).float()
-        distance = torch.zeros((), device=self.device)
-        if number >= self.unquantized:
-            books = self.codec.codebooks
-            is_shallow = random.random(clips) < settings.shallow
-            depth = [int(random.integers(1, books)) if shallow and books > 1 else books for shallow in is_shallow]
-            chance = torch.Generator().manual_seed(key_of(settings.seed, "codebooks", number))
-            latent, distance = self.codebooks.quantize(latent, torch.tensor(depth, device=self.device), chance)
-        first_frame = torch.from_numpy(random.integers(_CLOCK_FRAMES, size=clips))
+        if number < self.unquantized:
+            return latent, torch.zeros((), device=self.device)
+        random, books = random_at(settings.seed, "depth", number, self.team.rank), self.codec.codebooks
+        is_shallow = random.random(clips) < settings.shallow
+        depth = [int(random.integers(1, books)) if shallow and books > 1 else books for shallow in is_shallow]
+        chance = torch.Generator().manual_seed(key_of(settings.seed, "codebooks", number))
+        return self.codebooks.quantize(
+            latent, torch.tensor(depth, device=self.device), None if settings.keep_codes else chance
+        )
+
+    def _aside(self, latent: torch.Tensor, rolls: torch.Tensor, distance: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The losses of the encoder alone; none where it does not learn."""
+        if self.settings.keep_codes:
+            return {}
+        with self._cast():
+            notes = self.notes(latent, rolls)
+        return {"notes": notes, "commitment": distance}
+
+    def _audio(self, latent: torch.Tensor, reference: torch.Tensor, number: int) -> torch.Tensor:
+        """What the decoder makes of latents, from random frames of its clock on."""
+        random = random_at(self.settings.seed, "clock", number, self.team.rank)
+        first_frame = torch.from_numpy(random.integers(_CLOCK_FRAMES, size=len(latent)))
         with self._cast():
             audio = self.codec.synthesize(latent, first_frame)
-        return audio[:, : reference.shape[1]].float(), distance
+        return audio[:, : reference.shape[1]].float()
 
     def _backward(
         self,
         audio: torch.Tensor,
         reference: torch.Tensor,
-        distance: torch.Tensor,
+        aside: Mapping[str, torch.Tensor],
         number: int,
         order: Sequence[int],
     ) -> dict[str, float]:
@@ -166,10 +191,10 @@ class CodecTraining:
         if self.adversary and settings.adversary and number >= settings.adversary.begin:
             figures["adversary"] = self.adversary.learn(audio, reference)
             losses |= self.adversary.losses(audio, reference)
-        figures |= {name: float(loss.detach()) / self.team.size for name, loss in losses.items()}
-        figures["commitment"] = float(distance.detach()) / self.team.size
-        if distance.requires_grad:
-            (distance * settings.commitment / self.team.size).backward(retain_graph=True)
+        figures |= {name: float(loss.detach()) / self.team.size for name, loss in {**losses, **aside}.items()}
+        if aside:
+            weighted = aside["notes"] * settings.notes + aside["commitment"] * settings.commitment
+            (weighted / self.team.size).backward(retain_graph=True)
         if len(losses) > 1:
             self.balance.backward({name: loss / self.team.size for name, loss in losses.items()}, audio)
         else:
@@ -192,7 +217,7 @@ class CodecTraining:
         number = self.settings.rate.steps * self.settings.batch
         while sum(map(len, latents)) < wanted:
             crops = self.crops.ahead(range(number, number + self.settings.batch)).result()
-            latents.append(self.codec.latent(crops.to(self.device)).flatten(0, 1))
+            latents.append(self.codec.latent(crops.audio.to(self.device)).flatten(0, 1))
             number += self.settings.batch
         self.codebooks.initialise(torch.cat(latents), chance)
 
@@ -208,4 +233,5 @@ class CodecTraining:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16)
 
     def _trained(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self.codec.parameters() if parameter.requires_grad]
+        of_notes = [] if self.settings.keep_codes else list(self.notes.parameters())
+        return [parameter for parameter in self.codec.parameters() if parameter.requires_grad] + of_notes

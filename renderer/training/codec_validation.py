@@ -44,7 +44,7 @@ class CodecValidation:
 
     @cached_property
     def _crops(self) -> list[torch.Tensor]:
-        return [torch.from_numpy(self.crops.crop(number)) for number in range(self.count)]
+        return [torch.from_numpy(self.crops.crop(number).audio) for number in range(self.count)]
 
 
 def _midi_spectrogram(audio: torch.Tensor, sample_rate: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":

@@ -7,9 +7,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from renderer.audio import FloatSamples
 from renderer.errors import TrainingError
+from renderer.notes import Notes
+from renderer.training.note_loss import piano_roll
 from renderer.training.randomness import random_at, shuffled
 
 
@@ -20,14 +23,44 @@ class RecordingSource(Protocol):
         """A part of a recording, mono float32."""
         ...
 
+    def notes(self, index: int) -> Notes:
+        """What sounds in a whole recording."""
+        ...
+
 
 @dataclass(frozen=True)
 class CropSettings:
-    """``samples`` long; their level is changed at random by ``softest`` to ``loudest`` dB, and they never clip."""
+    """``frames`` of ``frame_samples`` long; their level is changed at random by ``softest`` to ``loudest`` dB.
 
-    samples: int
+    They never clip.
+    """
+
+    frames: int
+    frame_samples: int
+    sample_rate: int
     softest: float = -8.0
     loudest: float = 3.0
+
+    @property
+    def samples(self) -> int:
+        """The length."""
+        return self.frames * self.frame_samples
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """Mono float32 audio (samples,), and the keys that are struck and sound in it (frames, 2, KEYS)."""
+
+    audio: FloatSamples
+    roll: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class CropBatch:
+    """Crops side by side: audio (B, samples) and rolls (B, frames, 2, KEYS), float32."""
+
+    audio: torch.Tensor
+    rolls: torch.Tensor
 
 
 class Crops:
@@ -55,8 +88,8 @@ class Crops:
         """How many crops there are before places come again."""
         return len(self._places)
 
-    def crop(self, number: int) -> FloatSamples:
-        """Read a crop (samples,)."""
+    def crop(self, number: int) -> Crop:
+        """Read a crop."""
         settings = self.settings
         random = random_at(self.seed, "crop", number)
         index, begin = self._places[shuffled(number, len(self._places), self.seed, "crops")]
@@ -65,8 +98,15 @@ class Crops:
         samples = self.source.audio(index, begin, settings.samples)
         gain = 10 ** (random.uniform(settings.softest, settings.loudest) / 20)
         peak = float(np.abs(samples).max(initial=0.0))
-        return samples * np.float32(min(gain, 1 / peak if peak > 0 else gain))
+        start, frame_rate = begin / settings.sample_rate, settings.sample_rate / settings.frame_samples
+        roll = piano_roll(self.source.notes(index), start, settings.frames, frame_rate)
+        return Crop(samples * np.float32(min(gain, 1 / peak if peak > 0 else gain)), roll)
 
-    def ahead(self, numbers: Sequence[int]) -> "Future[torch.Tensor]":
-        """Read crops in the background: (B, samples) float32."""
-        return self._pool.submit(lambda: torch.from_numpy(np.stack([self.crop(number) for number in numbers])))
+    def ahead(self, numbers: Sequence[int]) -> "Future[CropBatch]":
+        """Read crops in the background."""
+        return self._pool.submit(self._batch, numbers)
+
+    def _batch(self, numbers: Sequence[int]) -> CropBatch:
+        crops = [self.crop(number) for number in numbers]
+        audio, rolls = (np.stack([getattr(crop, name) for crop in crops]) for name in ("audio", "roll"))
+        return CropBatch(torch.from_numpy(audio), torch.from_numpy(rolls))

@@ -14,17 +14,20 @@ RESOLUTIONS = ((512, 128), (1024, 240), (2048, 480), (4096, 960), (8192, 1600))
 _MEL_BANDS = {512: 64, 1024: 96, 2048: 128}
 _MAGNITUDE_FLOOR, _MEL_FLOOR = 3e-4, 1e-3
 _QUIET = 0.05
+_RISE_SECONDS = 0.02
 
 
 class SpectralLoss(nn.Module):
-    """Of magnitudes, of their logarithms, and of log-mel magnitudes: a scalar, for audio (B, N) float32.
+    """Of magnitudes, their logarithms, log-mel magnitudes and their rises: a scalar, for audio (B, N) float32.
 
     The first is relative to the reference's own size, but not below a floor, so that silence does not count
-    without bound. ``resolution`` is an index into RESOLUTIONS.
+    without bound. What rises within 20 ms sounds struck, so rises count once more. ``resolution`` is an index into
+    RESOLUTIONS.
     """
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
+        self.sample_rate = sample_rate
         for window, _ in RESOLUTIONS:
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
         for window, bands in _MEL_BANDS.items():
@@ -40,7 +43,9 @@ class SpectralLoss(nn.Module):
             return loss + _log_distance(ours, theirs, _MAGNITUDE_FLOOR)
         mel = self.get_buffer(f"mel_{window}")
         loss = loss + 0.5 * _log_distance(ours, theirs, _MAGNITUDE_FLOOR)
-        return loss + _log_distance(mel @ ours, mel @ theirs, _MEL_FLOOR)
+        ours, theirs = ((mel @ magnitudes + _MEL_FLOOR).log() for magnitudes in (ours, theirs))
+        lag = math.ceil(_RISE_SECONDS * self.sample_rate / hop)
+        return loss + (ours - theirs).abs().mean() + (_rises(ours, lag) - _rises(theirs, lag)).abs().mean()
 
     def _magnitudes(self, audio: torch.Tensor, window: int, hop: int) -> torch.Tensor:
         padded = functional.pad(audio.float(), (window // 4, window // 4))
@@ -49,6 +54,10 @@ class SpectralLoss(nn.Module):
         )
         # White noise has the same magnitude in every resolution.
         return spectra.abs() / math.sqrt(window * 3 / 8)
+
+
+def _rises(log_magnitudes: torch.Tensor, lag: int) -> torch.Tensor:
+    return functional.relu(log_magnitudes[..., lag:] - log_magnitudes[..., :-lag])
 
 
 def _log_distance(ours: torch.Tensor, theirs: torch.Tensor, floor: float) -> torch.Tensor:

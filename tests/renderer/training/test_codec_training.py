@@ -9,6 +9,7 @@ from renderer.checkpoint import find_codec, load_codec
 from renderer.encodec_codec import EncodecCodec, read_audiocraft_export
 from renderer.errors import TrainingError
 from renderer.neural_codec import NeuralCodec
+from renderer.notes import Notes
 from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
 from renderer.training.adversary import AdversarySettings
 from renderer.training.checkpoints import Checkpoints
@@ -19,6 +20,7 @@ from renderer.training.codec_writing import write_codec
 from renderer.training.crops import Crops, CropSettings
 from renderer.training.gradient_balance import GradientBalance
 from renderer.training.learning_rate import LearningRate
+from renderer.training.note_loss import piano_roll
 from renderer.training.randomness import seed_torch
 from renderer.training.spectral_loss import RESOLUTIONS, SpectralLoss
 from renderer.training.team import Team
@@ -39,11 +41,16 @@ class Recordings:
     def audio(self, index: int, start: int = 0, samples: int | None = None) -> FloatSamples:
         return self.recordings[index][start : None if samples is None else start + samples]
 
+    def notes(self, index: int) -> Notes:
+        return melody(index, SECONDS)
 
-def crops_of(count: int = 4, samples: int = 16000, sample_rate: int = 32000, seed: int = 0) -> Crops:
+
+def crops_of(
+    count: int = 4, frames: int = 25, sample_rate: int = 32000, frame_samples: int = 640, seed: int = 0
+) -> Crops:
     source = Recordings(count, sample_rate)
     lengths = [len(recording) for recording in source.recordings]
-    return Crops(source, lengths, range(count), CropSettings(samples), seed)
+    return Crops(source, lengths, range(count), CropSettings(frames, frame_samples, sample_rate), seed)
 
 
 def small_codec() -> SinusoidalCodec:
@@ -183,11 +190,44 @@ def test_a_balance_gives_each_loss_its_share_whatever_its_scale() -> None:
 
 def test_crops_are_the_same_again_and_each_place_comes_once_before_any_again() -> None:
     crops = crops_of(3)
-    assert np.array_equal(crops.crop(7), crops_of(3).crop(7))
-    assert not np.array_equal(crops.crop(7), crops.crop(8))
-    assert all(len(crops.crop(number)) == 16000 and np.abs(crops.crop(number)).max() <= 1 for number in range(20))
-    with pytest.raises(TrainingError, match="none has the 9000000 samples"):
-        crops_of(2, samples=9_000_000)
+    audio = [crops.crop(number).audio for number in range(20)]
+    assert np.array_equal(audio[7], crops_of(3).crop(7).audio)
+    assert not np.array_equal(audio[7], audio[8])
+    assert all(len(samples) == 16000 and np.abs(samples).max() <= 1 for samples in audio)
+    with pytest.raises(TrainingError, match="none has the 9600000 samples"):
+        crops_of(2, frames=15_000)
+
+
+def test_a_crops_roll_says_which_keys_are_struck_and_sound_in_each_frame() -> None:
+    notes = Notes.of(np.array([0.5, 0.99]), np.array([0.61, 9.0]), np.array([21, 108]), np.array([60, 60]))
+    roll = piano_roll(notes, 0.49, 30, 50)
+    struck, sounding = roll[:, 0], roll[:, 1]
+    assert np.argwhere(struck).tolist() == [[0, 0], [25, 87]]
+    assert np.flatnonzero(sounding[:, 0]).tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.flatnonzero(sounding[:, 87]).tolist() == [25, 26, 27, 28, 29]
+    assert roll.sum() == 2 + 6 + 5
+
+    crop = crops_of(3).crop(7)
+    assert crop.roll.shape == (25, 2, 88) and crop.roll[:, 1].any()
+
+
+def test_the_latents_learn_to_tell_the_notes() -> None:
+    training = training_of(small_codec(), steps=40, unquantized=40, batch=8, notes=1.0)
+    curve = [training.step(step)["notes"] for step in range(40)]
+    assert np.mean(curve[-5:]) < 0.2 * curve[0]
+
+
+def test_with_its_codes_kept_a_codec_learns_to_decode_them_alone() -> None:
+    codec = small_codec()
+    audio = torch.from_numpy(played(melody(0, 1.0), 1.0))[None]
+    before, codes = {n: v.clone() for n, v in codec.state_dict().items()}, codec.encode(audio)
+    settings = CodecTrainingSettings(LearningRate(2e-3, 1, 3), batch=4, precision="fp32", keep_codes=True)
+    training = CodecTraining(codec, crops_of(), settings, Team(), from_codec=True)
+    figures = [training.step(step) for step in range(3)]
+    changed = {name for name, value in codec.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed and all(name.startswith("decoder.") for name in changed)
+    assert torch.equal(codec.encode(audio), codes)
+    assert "notes" not in figures[0] and "commitment" not in figures[0]
 
 
 def test_a_written_codec_is_found_and_sounds_as_it_did_before_but_for_rounding(tmp_path: Path) -> None:
@@ -206,7 +246,7 @@ def test_an_encodec_is_fine_tuned_and_its_export_is_audiocrafts(tmp_path: Path) 
     codec = EncodecCodec(config)
     codec.load_state_dict(state)
     before = {name: value.clone() for name, value in codec.state_dict().items()}
-    crops = crops_of(4, samples=config.sample_rate // 2, sample_rate=config.sample_rate)
+    crops = crops_of(4, config.sample_rate // 2 // codec.frame_samples, config.sample_rate, codec.frame_samples)
     settings = CodecTrainingSettings(
         LearningRate(3e-4, 1, 4), batch=2, precision="fp32", waveform=0.1, average_decay=0.5
     )
