@@ -51,6 +51,11 @@ class ShardRenderer:
         self._renderer = work.backend.load(work.run.settings.device)
         self._items = ItemReader(work.run.settings, work.manifest, work.bank, work.inputs, self._renderer)
 
+    @property
+    def plan(self) -> str:
+        """How many items are rendered side by side, and what they need; empty for a renderer without batches."""
+        return str(getattr(self._renderer, "batch_plan", ""))
+
     def render(
         self,
         shard: Shard,
@@ -100,6 +105,7 @@ class ShardRenderer:
             objects=objects,
             generation=generation,
             occupancy=getattr(self._renderer, "occupancy", None),  # Of those that decode in batches.
+            batch_size=getattr(self._renderer, "batch_size", None),
         )
         return self._directory.commit(marker)
 
@@ -135,10 +141,11 @@ class RenderActor:
     def ready(self) -> None:
         """Do nothing: a call that comes back as soon as there is an actor, and may be repeated."""
 
-    def load(self, work: ShardWork) -> None:
-        """Load the model: a call of its own, so that its errors arrive as they are."""
+    def load(self, work: ShardWork) -> str:
+        """Load the model, in a call of its own, so that its errors arrive as they are; see ``ShardRenderer.plan``."""
         torch.set_num_threads(work.run.threads)
         self._shards = ShardRenderer(work)
+        return self._shards.plan
 
     def render_shard(self, work: ShardWork, task: Task, board: Any) -> Marker | None:
         """Render, write and commit one shard, or try a part of one; ``board`` is a :class:`ProgressBoard`'s handle.

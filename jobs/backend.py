@@ -71,7 +71,7 @@ class ModelBackend:
     model_file: Path | None
     codec_file: Path | None
     precision: str
-    batch_size: int
+    batch_size: int | None
     endpoint_url: str | None = None
 
     @classmethod

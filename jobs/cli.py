@@ -91,9 +91,12 @@ def render(
         int, typer.Option(help="Threads of each actor.", rich_help_panel=MACHINE)
     ] = RenderOptions.cpus_per_actor,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=MACHINE)] = RenderOptions.device,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.", rich_help_panel=MACHINE)] = RenderOptions.precision,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, or auto: the faster.", rich_help_panel=MACHINE)
+    ] = RenderOptions.precision,
     batch_size: Annotated[
-        int, typer.Option(help="Segments rendered side by side in an actor.", rich_help_panel=MACHINE)
+        int | None,
+        typer.Option(help="Segments rendered side by side; by default what suits.", rich_help_panel=MACHINE),
     ] = RenderOptions.batch_size,
     shard_items: Annotated[
         int | None, typer.Option(help="Items that are finished and resumed together.", rich_help_panel=MACHINE)

@@ -105,6 +105,7 @@ class Driver:
         self._failed_before = totals.failed
         self._last_reading = time.monotonic()
         self._halted = False
+        self._is_planned = False
 
     def run(self, tasks: Sequence[Task], actors: Sequence[Any]) -> None:
         """Work on tasks until all are done, a signal or an error stops it, or no slot is left."""
@@ -158,28 +159,31 @@ class Driver:
     def _ended(self, reference: Any) -> None:
         call = self._calls.pop(reference)
         try:
-            marker = ray.get(reference)
+            result = ray.get(reference)
         except ray.exceptions.RayTaskError as error:  # The call raised; its actor lives.
             self._raised(call, error)
         except ray.exceptions.RayError as error:  # The actor died; Ray is starting it anew.
             self._died(call, str(error).strip().splitlines()[0])
         else:
-            self._succeeded(call, marker)
+            self._succeeded(call, result)
 
-    def _succeeded(self, call: _Call, marker: Any) -> None:
+    def _succeeded(self, call: _Call, result: Any) -> None:
         slot = call.slot
         if call.task is None and not call.is_loading:
             self._load(slot)
             return
         if call.task is None:
             slot.health.loaded()
+            if result and not self._is_planned:
+                self._display.say(f"{self._work.run.settings.precision}, {result}")
+                self._is_planned = True
             self._display.begin()
-            self._events.add("actor_ready", actor=slot.number)
+            self._events.add("actor_ready", actor=slot.number, plan=result)
         else:
             slot.health.succeeded()
             self._retries.ended(call.task)
-            if marker is not None:
-                self._finished(slot, marker)
+            if result is not None:
+                self._finished(slot, result)
         self._give_next(slot)
 
     def _finished(self, slot: _Slot, marker: Any) -> None:
@@ -195,6 +199,7 @@ class Driver:
             audio_seconds=round(marker.audio_seconds, 3),
             render_seconds=round(marker.render_seconds, 3),
             occupancy=marker.occupancy and round(marker.occupancy, 4),
+            batch_size=marker.batch_size,
         )
         limit, failed = self._limits.max_failures, self._totals.failed - self._failed_before
         if limit is not None and failed >= limit:

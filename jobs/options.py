@@ -13,7 +13,8 @@ class RenderOptions:
     """The options of ``render-corpus``, under the same names and with the same defaults.
 
     ``None`` stands for: the whole manifest (``limit``), the model's own (``sample_rate``), by the number of actors
-    (``shard_items``), all that the machine has (``gpus``, ``actors``). JobError for a value that makes no sense.
+    (``shard_items``), all that the machine has (``gpus``, ``actors``), what suits the device (``batch_size``, as
+    ``precision`` auto). JobError for a value that makes no sense.
     """
 
     manifest: str
@@ -42,8 +43,8 @@ class RenderOptions:
     actors: int | None = None
     cpus_per_actor: int = 1
     device: str = "auto"
-    precision: str = "fp32"
-    batch_size: int = 16
+    precision: str = "auto"
+    batch_size: int | None = None
     ray_address: str | None = None
     item_timeout: float = 600.0
     max_failures: int | None = None

@@ -4,7 +4,7 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +21,7 @@ from jobs.layouts import check_layout
 from jobs.options import RenderOptions, decibels
 from jobs.plan import plan_shards
 from renderer.audio import AudioFormat, audio_suffix, check_rate
-from renderer.device import choose_dtype
+from renderer.device import choose_batch_size, choose_precision
 from renderer.file_hash import file_hash
 from renderer.loudness import Level
 from renderer.sampling import Sampling
@@ -52,6 +52,8 @@ class Job:
 
 def prepare(options: RenderOptions, backend: Backend) -> Job:
     """Check a run's input and settings; JobError, TableError or RendererError say what is wrong."""
+    options = resolved(options)
+    assert options.batch_size is not None
     level = _check_sound(options)
     location = absolute(options.manifest)
     bank_location = None if options.prompts is None else absolute(options.prompts)
@@ -93,10 +95,19 @@ def prepare(options: RenderOptions, backend: Backend) -> Job:
     return Job(options, backend, facts, manifest, bank_location, inputs, run, actors, gpus, tuple(warnings))
 
 
+def resolved(options: RenderOptions) -> RenderOptions:
+    """The options with a precision and a batch size that suit the device, where they leave these open."""
+    device = "cuda" if _count_gpus(options) else "cpu"
+    try:
+        precision = choose_precision(options.precision, device)
+    except ValueError as error:
+        raise JobError(str(error)) from None
+    return replace(options, precision=precision, batch_size=choose_batch_size(options.batch_size, device))
+
+
 def _check_sound(options: RenderOptions) -> Level:
     try:
         audio_suffix(cast(AudioFormat, options.format))
-        choose_dtype(options.precision)
         Sampling(options.temperature, options.top_k, options.top_p)
         return Level(decibels("loudness", options.loudness), decibels("peak", options.peak))
     except ValueError as error:
@@ -197,6 +208,7 @@ def _cpus() -> int:
 
 
 def _settings(options: RenderOptions, facts: ModelFacts, level: Level, sample_rate: int, device: str) -> RunSettings:
+    assert options.batch_size is not None  # See resolved().
     return RunSettings(
         layout=options.layout,
         format=options.format,

@@ -19,7 +19,7 @@ from jobs.lease import Lease
 from jobs.open_storage import open_storage
 from jobs.options import RenderOptions
 from jobs.order import longest_first
-from jobs.preflight import Job, prepare
+from jobs.preflight import Job, prepare, resolved
 from jobs.report import Display, Totals, say, summary
 from jobs.report_page import write_report
 from jobs.retries import Task
@@ -40,7 +40,7 @@ def render_corpus(options: RenderOptions, backend: Backend | None = None) -> int
 
     JobError, TableError or RendererError say what is wrong with the input; then nothing was written.
     """
-    job = prepare(options, backend or ModelBackend.from_options(options))
+    job = prepare(options, backend or ModelBackend.from_options(resolved(options)))
     directory = RunDirectory(open_storage(options.out, options.s3_endpoint_url))
     for warning in job.warnings:
         say(f"warning: {warning}")

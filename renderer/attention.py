@@ -17,11 +17,21 @@ class Attend(Protocol):
 
 
 class FullAttention:
-    """Every position sees every position: the NAR decoder."""
+    """Every position sees every position: the NAR decoder.
+
+    Where only the first ``length`` positions are real and the rest fill a sequence up, nobody sees these.
+    """
+
+    def __init__(self, length: int | None = None) -> None:
+        self.length = length
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``Attend``."""
-        return F.scaled_dot_product_attention(query, key, value)
+        positions = key.shape[2]
+        visible = None
+        if self.length is not None and self.length < positions:
+            visible = (torch.arange(positions, device=key.device) < self.length)[None, None, None]
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
 
 
 class PrefixAttention:
@@ -61,6 +71,10 @@ class KeyValueCache:
         """Positions a slot can hold."""
         return self.keys.shape[3]
 
+    def extent(self, longest: int) -> int:
+        """How far to read where the fullest slot holds ``longest`` positions: one of few sizes."""
+        return min(-(-longest // EXTENT_STEP) * EXTENT_STEP, self.capacity)
+
     def reserve(self, positions: int) -> None:
         """Grow, if need be, until every slot can hold this many positions; what is stored stays."""
         if positions > self.capacity:
@@ -72,16 +86,16 @@ class KeyValueCache:
 class CachedAttention:
     """One new position a slot, which sees all that its slot holds up to itself.
 
-    ``positions`` (slots,) int64 says where each slot's new key and value go. Slots are read up to a common extent,
-    a multiple of ``EXTENT_STEP``; what lies behind a slot's own position has weight exactly 0, so that a slot's
-    result does not depend on the others.
+    ``positions`` (slots,) int64 says where each slot's new key and value go. Slots are read up to a common
+    ``extent`` (:meth:`KeyValueCache.extent`); what lies behind a slot's own position has weight exactly 0, so
+    that a slot's result does not depend on the others.
     """
 
-    def __init__(self, cache: KeyValueCache, positions: torch.Tensor, longest: int) -> None:
+    def __init__(self, cache: KeyValueCache, positions: torch.Tensor, extent: int) -> None:
         self.cache = cache
         self.slots = torch.arange(positions.shape[0], device=positions.device)
         self.positions = positions
-        self.extent = min(-(-longest // EXTENT_STEP) * EXTENT_STEP, cache.capacity)
+        self.extent = extent
         unseen = torch.arange(self.extent, device=positions.device) > positions[:, None]
         self.bias = torch.zeros(unseen.shape, dtype=cache.keys.dtype, device=positions.device)
         self.bias = self.bias.masked_fill_(unseen, float("-inf"))[:, None, None]

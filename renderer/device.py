@@ -1,13 +1,17 @@
 """The only place that knows how devices differ."""
 
+import os
 import platform
+from pathlib import Path
 from typing import Literal
 
 import torch
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 _DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_LARGEST_BATCH = {"cpu": 16, "cuda": 128}
+"""More side by side brings nothing: measured on CPUs; reckoned for GPUs, where reading the cache is the limit."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -25,16 +29,66 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def choose_precision(precision: str, device_type: str) -> str:
+    """``auto`` becomes the faster of fp32 and bf16 on ``cpu`` or ``cuda``; ValueError if the name is unknown.
+
+    On CPUs bf16 is faster where they multiply it in hardware: AVX-512 BF16 (1.15 to 1.5 times), AMX (twice).
+    """
+    if precision != "auto":
+        choose_dtype(precision)
+        return precision
+    return "bf16" if device_type == "cuda" or torch.cpu._is_avx512_bf16_supported() else "fp32"
+
+
 def choose_dtype(precision: str) -> torch.dtype:
-    """The arithmetic of the transformers and the codec's decoder."""
+    """The arithmetic of the transformers and the codec's decoder; ValueError if the name is unknown."""
     if precision not in _DTYPES:
-        raise ValueError(f"precision {precision!r} is unknown; use one of {', '.join(_DTYPES)}")
+        raise ValueError(f"precision {precision!r} is unknown; use one of auto, {', '.join(_DTYPES)}")
     return _DTYPES[precision]
 
 
+def choose_batch_size(batch_size: int | None, device_type: str) -> int:
+    """``None`` becomes as many segments side by side as are worth it on ``cpu`` or ``cuda``."""
+    return _LARGEST_BATCH[device_type] if batch_size is None else batch_size
+
+
 def cache_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
-    """How keys and values are kept: on the CPU in fp32, whose attention reads them three times faster than bf16."""
-    return torch.float32 if device.type == "cpu" else dtype
+    """How keys and values are kept.
+
+    CPUs with AMX read them in bf16 at twice the speed of fp32, others in fp32 at three times the speed of bf16.
+    """
+    if device.type == "cpu" and not torch.cpu._is_amx_tile_supported():
+        return torch.float32
+    return dtype
+
+
+def even_length(length: int, device: torch.device) -> int:
+    """The length to which a sequence is filled up: on CPUs matrix tiles of 32 positions are worth it."""
+    return -(-length // 32) * 32 if device.type == "cpu" else length
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is left on the device, or on this machine."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # No Linux: half of all there is.
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a computation failed because a device had no memory left for it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what the device keeps for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def device_name(device: torch.device) -> str:

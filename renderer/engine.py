@@ -1,8 +1,8 @@
 """Segments in, codes out: the runner that turns the schedule into tensors.
 
 Only the autoregressive step is batched, always at the full number of slots, whether filled or not. Prefill, the
-non-autoregressive stages and the codec take one segment at a time at its true length. So what shares the batch
-cannot change a segment's codes, and there is no padding to compute.
+non-autoregressive stages and the codec take one segment at a time. So what shares the batch cannot change a segment's
+codes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 
 from renderer.attention import CachedAttention, FullAttention, KeyValueCache, PrefixAttention
-from renderer.device import cache_dtype
+from renderer.captured_step import CapturedStep
+from renderer.device import cache_dtype, even_length, is_out_of_memory, release_memory
 from renderer.model import MidiValle
 from renderer.sampling import Sampling, draw
 from renderer.schedule import Slots
@@ -48,6 +50,7 @@ class SegmentInput:
 class Engine:
     """Generates codes with one model on one device, ``batch_size`` segments at a time.
 
+    Where memory runs out, the batch is halved for good and what was under way begins anew; its codes stay the same.
     ``clock`` is entered around the stages ``prefill``, ``decode`` and ``complete`` (renderer/stopwatch.py).
     """
 
@@ -55,10 +58,18 @@ class Engine:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         self.model = model
-        self.batch_size = batch_size
         self.clock = clock
-        weight, config = model.ar_predict_layer.weight, model.config
-        self.device = weight.device
+        self.device = model.ar_predict_layer.weight.device
+        self.occupancy = 1.0
+        with torch.inference_mode():
+            self._ar_affines = model.ar_decoder.affines()
+            self._nar_affines = model.nar_affines()
+        self._resize(batch_size)
+
+    def _resize(self, batch_size: int) -> None:
+        """Begin with empty slots."""
+        weight, config = self.model.ar_predict_layer.weight, self.model.config
+        self.batch_size = batch_size
         self.cache = KeyValueCache(
             config.layers,
             batch_size,
@@ -67,10 +78,7 @@ class Engine:
             cache_dtype(weight.device, weight.dtype),
             weight.device,
         )
-        self.occupancy = 1.0
-        with torch.inference_mode():
-            self._ar_affines = model.ar_decoder.affines()
-            self._nar_affines = model.nar_affines()
+        self._state = _SlotState(batch_size, self.device)
 
     @torch.inference_mode()
     def generate(
@@ -84,24 +92,44 @@ class Engine:
         Segments are pulled when a slot is free for them. ``progress`` is told of frames as they are generated.
         """
         slots = Slots(self.batch_size, iter(segments))
-        state = _SlotState(self.batch_size, self.device)
+        self._state.clear()
+        step = self._captured_step(sampling)
         while True:
-            for slot, segment in slots.admit():
-                with self.clock("prefill"):
-                    self._prefill(slot, segment)
-                state.admit(slot, segment)
-            if not slots.longest:
+            admitted = list(slots.admit())
+            if not slots.filled:
                 return
-            with self.clock("decode"):
-                self._step(state, slots.longest, sampling)
-            finished = slots.advance()
-            self.occupancy = slots.occupancy
+            try:
+                for slot, segment in admitted:
+                    with self.clock("prefill"):
+                        self._prefill(slot, segment)
+                    self._state.admit(slot, segment)
+                with self.clock("decode"):
+                    step(self.cache.extent(slots.longest))
+                finished = []
+                for slot, segment in slots.finishing():
+                    with self.clock("complete"):
+                        finished.append((segment, self._complete(segment, self._state.codes_of(slot, segment))))
+                    self._state.release(slot)
+            except Exception as error:
+                if self.batch_size == 1 or not is_out_of_memory(error):
+                    raise
+                slots = slots.halved()
+                self._resize(self.batch_size // 2)
+                release_memory(self.device)
+                step = self._captured_step(sampling)
+                continue
             if progress is not None:
-                progress(slots.filled + len(finished))
-            for slot, segment in finished:
-                with self.clock("complete"):
-                    codes = self._complete(segment, state.release(slot, segment))
-                yield segment, codes
+                progress(slots.filled)
+            slots.advance()
+            self.occupancy = slots.occupancy
+            yield from finished
+
+    def _captured_step(self, sampling: Sampling) -> CapturedStep:
+        return CapturedStep(
+            lambda extent: self._step(extent, sampling),
+            lambda: (self.cache.keys, self.cache.values, *self._state.tensors),
+            self.device,
+        )
 
     def _prefill(self, slot: int, segment: SegmentInput) -> None:
         """Fill a slot's cache with the segment's MIDI rows and its prompt, but for the last prompt frame."""
@@ -112,10 +140,11 @@ class Engine:
         x = torch.cat([midi, self.model.ar_audio(codes, frame)], dim=1)
         self.model.ar_decoder(x, self._ar_affines, PrefixAttention(len(segment.rows), self.cache, slot))
 
-    def _step(self, state: "_SlotState", longest: int, sampling: Sampling) -> None:
+    def _step(self, extent: int, sampling: Sampling) -> None:
         """Draw the next code of codebook 0 in every slot; the end code is never drawn."""
+        state = self._state
         x = self.model.ar_audio(state.code[:, None], (state.prompt_frames - 1 + state.step)[:, None].float())
-        attend = CachedAttention(self.cache, state.prefix + state.step, longest)
+        attend = CachedAttention(self.cache, state.prefix + state.step, extent)
         hidden = self.model.ar_decoder(x, self._ar_affines, attend)
         logits = self.model.ar_logits(hidden[:, 0])[:, : self.model.config.end_code]
         state.record(draw(logits, sampling, state.key, state.step))
@@ -129,29 +158,45 @@ class Engine:
         codes[0, prompt_frames:, 0] = first
         midi = self.model.nar_midi(segment.rows[None].to(self.device), segment.positions[None].to(self.device))
         frame = torch.arange(codes.shape[1], device=self.device)[None].float()
+        length = rows + codes.shape[1]
+        filling = even_length(length, self.device) - length
         for stage, affines in enumerate(self._nar_affines):
             audio = self.model.nar_audio_position(self.model.nar_audio(codes, prompt_frames, stage), frame)
-            hidden = self.model.nar_decoder(torch.cat([midi, audio], dim=1), affines, FullAttention())
-            logits = self.model.nar_logits(hidden[:, rows + prompt_frames :], stage)
+            x = F.pad(torch.cat([midi, audio], dim=1), (0, 0, 0, filling))
+            hidden = self.model.nar_decoder(x, affines, FullAttention(length))
+            logits = self.model.nar_logits(hidden[:, rows + prompt_frames : length], stage)
             codes[:, prompt_frames:, stage + 1] = logits.argmax(-1)
         return codes[0, prompt_frames:]
 
 
 class _SlotState:
-    """What the slots hold besides the cache, as tensors (slots,) int64, so that a step never asks the device."""
+    """What the slots hold besides the cache, as tensors (slots,) int64, so that a step never asks the device.
+
+    All but ``codes`` (slots, steps), which grows with the longest segment, stay where they are.
+    """
 
     def __init__(self, slots: int, device: torch.device) -> None:
         zeros = torch.zeros(slots, dtype=torch.int64, device=device)
-        self.code, self.step, self.key, self.prefix = zeros, zeros.clone(), zeros.clone(), zeros.clone()
+        self.code, self.step, self.key, self.prefix = (zeros.clone() for _ in range(4))
         self.prompt_frames = zeros + 1
         self.active = zeros.clone()
-        self.codes = torch.zeros(slots, 0, dtype=torch.int64, device=device)
+        self.codes = torch.zeros(slots, 1, dtype=torch.int64, device=device)
         self._slots = torch.arange(slots, device=device)
+
+    def clear(self) -> None:
+        """Free all slots, whatever was under way in them."""
+        for tensor in (self.step, self.prefix, self.active):
+            tensor.zero_()
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All that a step reads and writes."""
+        return (self.code, self.step, self.key, self.prefix, self.prompt_frames, self.active, self.codes, self._slots)
 
     def admit(self, slot: int, segment: SegmentInput) -> None:
         """Set a slot to a segment's first step."""
         if segment.frames > self.codes.shape[1]:
-            self.codes = torch.nn.functional.pad(self.codes, (0, segment.frames - self.codes.shape[1]))
+            self.codes = F.pad(self.codes, (0, segment.frames - self.codes.shape[1]))
         self.code[slot] = segment.prompt[-1, 0]
         self.step[slot] = 0
         self.active[slot] = 1
@@ -159,14 +204,16 @@ class _SlotState:
         self.prefix[slot] = segment.prefix
         self.prompt_frames[slot] = len(segment.prompt)
 
-    def release(self, slot: int, segment: SegmentInput) -> torch.Tensor:
-        """Free a slot; the codes that it drew, (frames,)."""
-        self.active[slot] = 0
+    def codes_of(self, slot: int, segment: SegmentInput) -> torch.Tensor:
+        """The codes that a slot drew for its segment, (frames,)."""
         return self.codes[slot, : segment.frames].clone()
+
+    def release(self, slot: int) -> None:
+        """Free a slot; it stays at its place until the next segment comes."""
+        self.active[slot] = 0
 
     def record(self, code: torch.Tensor) -> None:
         """Keep the codes drawn at this step and move on; free slots stay where they are."""
-        self.code = code
-        last = self.codes.shape[1] - 1
-        self.codes[self._slots, self.step.clamp(max=last)] = code
-        self.step = self.step + self.active
+        self.code.copy_(code)
+        self.codes[self._slots, self.step.clamp(max=self.codes.shape[1] - 1)] = code
+        self.step += self.active

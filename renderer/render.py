@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from renderer.audio import AudioFormat, FloatSamples, resample, write_audio
+from renderer.batch_size import plan_batch
 from renderer.checkpoint import ModelDescription, find_model, load_codec, load_model
 from renderer.codec import Codec
 from renderer.conditioning import segment_input
-from renderer.device import choose_device, choose_dtype
+from renderer.device import choose_batch_size, choose_device, choose_dtype, choose_precision
 from renderer.engine import Engine, SegmentInput
 from renderer.errors import PromptError
 from renderer.loudness import Gain, Level
@@ -93,8 +94,9 @@ class Renderer:
     def __init__(self, description: ModelDescription, model: MidiValle, codec: Codec, batch_size: int) -> None:
         self.description = description
         self.codec = codec
-        self.engine = Engine(model, batch_size)
         self.limits = SegmentLimits(int(description.max_segment_seconds * description.frame_rate))
+        self.batch_plan = plan_batch(model, self.limits.longest, description.frame_rate, batch_size)
+        self.engine = Engine(model, self.batch_plan.size)
         self._prompts: dict[str, Prompt] = {}
 
     @classmethod
@@ -103,22 +105,31 @@ class Renderer:
         model: str | ModelDescription = "mini",
         *,
         device: str = "auto",
-        precision: str = "fp32",
-        batch_size: int = 16,
+        precision: str = "auto",
+        batch_size: int | None = None,
     ) -> "Renderer":
         """Load a model by name (``mini``, ``midi-valle``), by directory, or as found by ``find_model``.
 
-        ``batch_size`` segments are generated side by side. CheckpointError if the model is absent or broken.
+        ``precision`` is fp32, bf16, or the faster of them on the device. ``batch_size`` segments are generated side by
+        side, by default as many as are worth it; fewer where memory does not hold them (``batch_plan``).
+        CheckpointError if the model is absent or broken.
         """
         description = model if isinstance(model, ModelDescription) else find_model(model)
-        place, dtype = choose_device(device), choose_dtype(precision)
+        place = choose_device(device)
+        dtype = choose_dtype(choose_precision(precision, place.type))
         network = load_model(description).to(place, dtype)
-        return cls(description, network, load_codec(description).for_inference().to(place, dtype), batch_size)
+        codec = load_codec(description).for_inference().to(place, dtype)
+        return cls(description, network, codec, choose_batch_size(batch_size, place.type))
 
     @property
     def sample_rate(self) -> int:
         """Samples per second of all that this renderer makes."""
         return self.codec.sample_rate
+
+    @property
+    def batch_size(self) -> int:
+        """How many segments are generated side by side: less than was planned where memory has run out."""
+        return self.engine.batch_size
 
     @property
     def occupancy(self) -> float:

@@ -1,7 +1,8 @@
 """Which segments are generated together. Policy only: no tensors here."""
 
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from itertools import chain
+from typing import Generic, Protocol, Self, TypeVar
 
 
 class Sized(Protocol):
@@ -43,19 +44,25 @@ class Slots(Generic[Work]):
                 self._step[slot] = 0
                 yield slot, following
 
+    def finishing(self) -> list[tuple[int, Work]]:
+        """The segments whose last step is the present one, with their slots."""
+        pairs = enumerate(zip(self._work, self._step, strict=True))
+        return [(slot, work) for slot, (work, step) in pairs if work is not None and step + 1 == work.frames]
+
     def advance(self) -> list[tuple[int, Work]]:
         """Count one step of every filled slot; the segments that it finished leave their slots."""
-        finished = []
-        for slot, work in enumerate(self._work):
-            if work is None:
-                continue
-            self._step[slot] += 1
-            self.filled_steps += 1
-            if self._step[slot] == work.frames:
-                finished.append((slot, work))
-                self._work[slot] = None
+        finishing = self.finishing()
         self.steps += 1
-        return finished
+        self.filled_steps += self.filled
+        self._step = [step + 1 for step in self._step]
+        for slot, _ in finishing:
+            self._work[slot] = None
+        return finishing
+
+    def halved(self) -> Self:
+        """Half as many slots for what is left; what is under way begins anew, first of all."""
+        under_way = [work for work in self._work if work is not None]
+        return type(self)(len(self._work) // 2, chain(under_way, self._source))
 
     @property
     def longest(self) -> int:

@@ -35,7 +35,7 @@ class Marker:
 
     ``generation`` counts how often its failed items have been rendered again; the newest marker holds, and
     names what it keeps of the earlier ones' objects. ``occupancy`` is the share of the decode batch's steps that
-    served an item.
+    served an item, ``batch_size`` how large the batch was at the end: smaller than before where memory ran out.
     """
 
     shard: int
@@ -48,6 +48,7 @@ class Marker:
     objects: tuple[StoredObject, ...]
     generation: int = 0
     occupancy: float | None = None
+    batch_size: int | None = None
 
     @property
     def failed(self) -> int:

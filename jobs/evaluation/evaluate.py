@@ -24,7 +24,7 @@ from jobs.open_storage import open_storage
 from jobs.report import say
 from jobs.storage import Storage
 from renderer.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
-from renderer.device import choose_dtype
+from renderer.device import choose_precision
 from renderer.evaluation.frechet import Gaussian
 from renderer.evaluation.musicnn import INSTALL, musicnn_is_installed
 from renderer.evaluation.optional import MissingExtraError
@@ -58,7 +58,7 @@ class EvaluationOptions:
     seed: int = 0
     actors: int = 1
     gpus: int = 0
-    precision: str = "fp32"
+    precision: str = "auto"
     batch_size: int = 16
     s3_endpoint_url: str | None = None
 
@@ -82,7 +82,7 @@ class EvaluationOptions:
             if value is not None and value < 1:
                 raise JobError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
         try:
-            choose_dtype(self.precision)
+            choose_precision(self.precision, "cpu")
         except ValueError as error:
             raise JobError(str(error)) from None
 
@@ -126,6 +126,7 @@ def _work(options: EvaluationOptions) -> EvaluationWork:
     if not musicnn:
         say(f"no Frechet distance in an embedding that knows no codec is measured: {INSTALL}")
     prompted = options.corpus is not None and options.model is not None
+    device = "cuda" if options.gpus else "cpu"
     return EvaluationWork(
         subjects=subjects,
         codec=codec,
@@ -134,8 +135,8 @@ def _work(options: EvaluationOptions) -> EvaluationWork:
         pianos=read_pianos(options.piano),
         transcriber=options.transcriber,
         musicnn=musicnn,
-        device="cuda" if options.gpus else "cpu",
-        precision=options.precision,
+        device=device,
+        precision=choose_precision(options.precision, device),
         batch_size=options.batch_size,
         seed=options.seed,
     )
