@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.finish import finish
 from renderer.errors import RendererError
 
 if TYPE_CHECKING:
@@ -45,6 +46,28 @@ def import_command(
             typer.echo(LICENCE_NOTE)
         import_published(model_file, codec_file, out, heads, licence_file)
         typer.echo(f"Imported to {out}")
+
+
+@models_app.command()
+def assemble(
+    out: Annotated[Path, typer.Option(help="The model directory to make; give it to --model afterwards.")],
+    model: Annotated[str, typer.Option(help="A trained language model's directory.")],
+    codec: Annotated[str, typer.Option(help="A codec of the same codes: its own, or one with a new decoder.")],
+    corpus: Annotated[str, typer.Option(help="Where prompts are taken from.")],
+    prompt: Annotated[list[str], typer.Option(help="ID=ITEM: the first 3 s of the corpus' item; repeat.")],
+    name: Annotated[str, typer.Option(help="The model's name.")],
+    licence: Annotated[str, typer.Option(help="Its licence, for its card.")] = "not stated",
+) -> None:
+    """Put a trained language model, a codec and prompts together."""
+
+    def work() -> int:
+        from jobs.training.assemble import assemble_model
+
+        assemble_model(out, model, codec, corpus, prompt, name, licence)
+        typer.echo(f"Assembled in {out}")
+        return 0
+
+    finish(work)
 
 
 @models_app.command()

@@ -24,7 +24,7 @@ def oscillator_frequencies() -> tuple[float, ...]:
 
 
 class Oscillators(nn.Module):
-    """Log amplitudes (B, F, oscillators) float32 -> windowed frames (B, F, 2 hop), to be overlapped and added.
+    """Amplitudes (B, F, oscillators) float32 -> windowed frames (B, F, 2 hop), to be overlapped and added.
 
     An oscillator keeps its phase from frame to frame, as its clock runs on; the amplitude changes from frame to frame.
     """
@@ -42,10 +42,9 @@ class Oscillators(nn.Module):
         basis = torch.cat([angle.cos() * window, -angle.sin() * window]).float()
         self.register_buffer("basis", basis, persistent=False)
 
-    def forward(self, log_amplitude: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+    def forward(self, amplitude: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         """``start`` (B,) int64: on which frame of the oscillators' clock each clip begins."""
-        frame = start.cpu()[:, None, None] + torch.arange(log_amplitude.shape[1])[:, None]
+        frame = start.cpu()[:, None, None] + torch.arange(amplitude.shape[1])[:, None]
         cycles = self._cycles * frame  # In float64: after an hour a phase is still exact to a millionth.
-        angle = ((cycles - cycles.floor()) * (2 * pi) + self._phase).float().to(log_amplitude.device)
-        amplitude = log_amplitude.exp()
+        angle = ((cycles - cycles.floor()) * (2 * pi) + self._phase).float().to(amplitude.device)
         return torch.cat([amplitude * angle.cos(), amplitude * angle.sin()], dim=-1) @ self.basis

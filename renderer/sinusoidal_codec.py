@@ -3,7 +3,8 @@
 All networks run at frame rate, as in Vocos (arXiv 2306.00814). A decoder of that kind gives a tone that lasts the same
 output frame after frame, and so plays only multiples of the frame rate in phase: all else flutters, and a flutter
 sounds struck. Here tones come from a bank of oscillators at fixed frequencies, of which the decoder says how loud
-each is, and all else is noise that it filters (differentiable synthesis, arXiv 2001.04643).
+each is, and all else is noise that it filters (differentiable synthesis, arXiv 2001.04643). Most of what it says of
+them, it says in spectra of single keys that add up, as the tones of a piano do.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from torch.nn import functional
 
 from renderer.filtered_noise import FilteredNoise
 from renderer.frame_codec import Block, ResidualQuantizer, overlap_add
+from renderer.key_spectra import KEYS, KeySpectra
 from renderer.neural_codec import NeuralCodec
 from renderer.oscillators import Oscillators, oscillator_frequencies
 from renderer.tone_analysis import ToneAnalysis
 
 _LOUDEST_TONE = 3.0
-_QUIET_TONE, _QUIET_NOISE = -8.0, -3.0
+_QUIET_TONE, _QUIET_KEY, _QUIET_NOISE = -8.0, -6.0, -3.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class SinusoidalCodecConfig:
     """Sizes of a sinusoidal codec. A frame, sample_rate / frame_rate samples, holds two synthesis hops.
 
     ``analysis_floor`` is the smallest magnitude that the encoder tells from silence: above the noise of 16 bits, so
-    that a recording has the same codes whatever it is stored in.
+    that a recording has the same codes whatever it is stored in. ``key_spectra`` is how many spectra each key has
+    (renderer/key_spectra.py); 0 leaves all to single oscillators.
     """
 
     encoder_width: int = 256
@@ -38,6 +41,7 @@ class SinusoidalCodecConfig:
     decoder_width: int = 256
     decoder_blocks: int = 5
     fine_blocks: int = 2
+    key_spectra: int = 4
     analysis_floor: float = 3e-2
     sample_rate: int = 32000
     frame_rate: int = 50
@@ -100,7 +104,7 @@ class SinusoidalCodec(NeuralCodec):
 
 
 class Decoder(nn.Module):
-    """Latents (B, T, latent) -> log amplitudes of tones and of the noise's hop + 1 bins: (B, 2 T, ...) float32."""
+    """Latents (B, T, latent) -> amplitudes of tones, and log magnitudes of the noise's bins: (B, 2 T, ...) float32."""
 
     def __init__(self, config: SinusoidalCodecConfig) -> None:
         super().__init__()
@@ -112,14 +116,19 @@ class Decoder(nn.Module):
         self.fine_blocks = nn.Sequential(*(Block(width) for _ in range(config.fine_blocks)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, self.tones + self.bins)
+        self.keys = nn.Linear(width, KEYS * config.key_spectra) if config.key_spectra else None
+        self.spectra = KeySpectra(config.key_spectra) if config.key_spectra else None
 
     def forward(self, latent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See the class."""
         x = self.blocks(self.input(latent.to(self.input.weight.dtype)))
         x = self.upsample(x).reshape(x.shape[0], -1, x.shape[2])
-        x = self.head(self.norm(self.fine_blocks(x))).float()
-        tones, noise = x.split([self.tones, self.bins], dim=-1)
-        return tones.clamp_max(_LOUDEST_TONE), noise
+        x = self.norm(self.fine_blocks(x))
+        tones, noise = self.head(x).float().split([self.tones, self.bins], dim=-1)
+        amplitude = tones.clamp_max(_LOUDEST_TONE).exp()
+        if self.keys is not None and self.spectra is not None:
+            amplitude = amplitude + self.spectra(self.keys(x).float().clamp_max(_LOUDEST_TONE).exp()).float()
+        return amplitude, noise
 
     @torch.no_grad()
     def begin_quietly(self) -> None:
@@ -127,6 +136,9 @@ class Decoder(nn.Module):
         self.head.weight.mul_(0.3)
         self.head.bias[: self.tones] = _QUIET_TONE
         self.head.bias[self.tones :] = _QUIET_NOISE
+        if self.keys is not None:
+            self.keys.weight.mul_(0.3)
+            self.keys.bias.fill_(_QUIET_KEY)
 
 
 def centred(frames: torch.Tensor, hop: int) -> torch.Tensor:

@@ -16,7 +16,7 @@ from renderer.audio import FloatSamples, resample
 from renderer.evaluation.optional import optional_import
 from renderer.notes import Notes
 
-INSTALL = "pip install --no-deps transkun moduleconf ncls pydub pretty_midi 'setuptools<81'"
+INSTALL = "pip install --no-deps transkun moduleconf ncls pydub pretty_midi importlib_resources 'setuptools<81'"
 """Without its dependencies, as torchaudio's wheels need CUDA libraries, which a CPU build of torch has not."""
 
 _WINDOW_SECONDS = 16.0

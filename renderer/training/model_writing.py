@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from renderer.audio import FloatSamples, write_audio
 from renderer.checkpoint import FORMAT, CodecDescription
 from renderer.errors import TrainingError
+from renderer.midi import write_midi
 from renderer.model import ModelConfig
-from renderer.notes import PedalPolicy
+from renderer.notes import Notes, PedalPolicy
 from renderer.prompt import PROMPT_SECONDS
 from renderer.tokens import TimeGrid
 
@@ -31,10 +33,25 @@ class ModelFacts:
     card: Mapping[str, Any]
 
 
-def write_model(folder: Path, weights: Mapping[str, torch.Tensor], facts: ModelFacts, codec: CodecDescription) -> None:
-    """Write a model directory, in half precision, in place of any there is; codec and prompts are those of ``codec``.
+@dataclass(frozen=True, eq=False)
+class RecordedPrompt:
+    """A prompt before it is encoded: 3 s of mono float32 samples at the model's rate, and the notes in them."""
 
-    TrainingError if it cannot be written.
+    samples: FloatSamples
+    notes: Notes
+
+
+def write_model(
+    folder: Path,
+    weights: Mapping[str, torch.Tensor],
+    facts: ModelFacts,
+    codec: CodecDescription,
+    prompts: Mapping[str, RecordedPrompt] | None = None,
+) -> None:
+    """Write a model directory, in half precision, in place of any there is; the codec's weights are copied.
+
+    Its prompts are those given by their names, or those that lie beside the codec. TrainingError if it cannot be
+    written.
     """
     origin = json.loads((codec.folder / "config.json").read_text("utf-8"))
     config = {
@@ -60,7 +77,12 @@ def write_model(folder: Path, weights: Mapping[str, torch.Tensor], facts: ModelF
         # safetensors lets nobody but the owner read; a shared folder should stay shared.
         (temporary / "model.safetensors").chmod((temporary / "config.json").stat().st_mode)
         shutil.copyfile(codec.folder / "codec.safetensors", temporary / "codec.safetensors")
-        if (codec.folder / "prompts").is_dir():
+        if prompts is not None:
+            (temporary / "prompts").mkdir()
+            for name, prompt in prompts.items():
+                write_audio(temporary / "prompts" / f"{name}.wav", prompt.samples, codec.sample_rate, "wav-float")
+                write_midi(prompt.notes, temporary / "prompts" / f"{name}.mid")
+        elif (codec.folder / "prompts").is_dir():
             shutil.copytree(codec.folder / "prompts", temporary / "prompts")
         if folder.exists():
             shutil.rmtree(folder)

@@ -164,7 +164,7 @@ def test_an_output_without_permission_is_refused(tmp_path: Path, small_disk: Sma
     ("options", "expected"),
     [
         ({"format": "mp4"}, "audio format 'mp4' is unknown; use one of flac"),
-        ({"precision": "fp8"}, "'fp8' is unknown; use one of fp32, bf16"),
+        ({"precision": "fp8"}, "'fp8' is unknown; use one of auto, fp32, bf16"),
         ({"top_p": 0.0}, "top_p is 0.0"),
         ({"temperature": -1.0}, "temperature is -1.0"),
         ({"tail": float("nan")}, "--tail is nan"),

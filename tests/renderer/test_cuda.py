@@ -8,6 +8,7 @@ import torch
 
 from renderer import Renderer, RenderRequest
 from renderer.attention import PrefixAttention
+from renderer.captured_step import CapturedStep
 from renderer.checkpoint import find_model, load_model
 from renderer.notes import NoteReport, Notes, Performance
 
@@ -36,6 +37,23 @@ def test_renderings_do_not_depend_on_company_and_have_exact_lengths(precision: s
         (alone,) = renderer.render([request])
         assert len(alone.samples) == round((request.performance.notes.end + 1.0) * alone.sample_rate)
         assert alone.samples.tobytes() == together[request.item_id].samples.tobytes()
+
+
+@torch.inference_mode()
+def test_a_captured_step_counts_as_an_uncaptured_one_does_and_follows_what_it_works_on() -> None:
+    place = {"counts": torch.zeros(4, dtype=torch.int64, device="cuda")}
+
+    def step(extent: int) -> None:
+        place["counts"] += extent
+
+    captured = CapturedStep(step, lambda: place.values(), torch.device("cuda"))
+    for extent in (1, 1, 1, 2, 2, 1):
+        captured(extent)
+    assert place["counts"].tolist() == [8] * 4
+    place["counts"] = torch.zeros(6, dtype=torch.int64, device="cuda")
+    for _ in range(4):
+        captured(5)
+    assert place["counts"].tolist() == [20] * 6
 
 
 @torch.inference_mode()

@@ -21,9 +21,9 @@ def codec() -> SinusoidalCodec:
 
 def tone(index: int, frames: int, start: int = 0) -> torch.Tensor:
     """One oscillator at amplitude 1 as audio (samples,)."""
-    silent = torch.full((1, frames, len(oscillator_frequencies())), -30.0)
-    silent[..., index] = 0.0
-    return centred(Oscillators(32000, HOP)(silent, torch.tensor([start])), HOP)[0]
+    amplitude = torch.zeros(1, frames, len(oscillator_frequencies()))
+    amplitude[..., index] = 1.0
+    return centred(Oscillators(32000, HOP)(amplitude, torch.tensor([start])), HOP)[0]
 
 
 @pytest.mark.parametrize("hertz", [55.0, 261.63, 1046.5, 3520.0])

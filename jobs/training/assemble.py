@@ -1,0 +1,70 @@
+"""A model directory put together: a trained language model, a codec of the same codes, prompts from a corpus."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from jobs.corpora.corpus import Corpus
+from jobs.errors import JobError
+from renderer.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
+from renderer.prompt import PROMPT_SECONDS, prompt_notes
+from renderer.training.model_writing import ModelFacts, RecordedPrompt, write_model
+
+_ENCODING = ("encoder.", "quantizer.")
+
+
+def assemble_model(
+    out: Path, model: str, codec: str, corpus: str, prompts: Sequence[str], name: str, licence: str
+) -> None:
+    """Write a model directory.
+
+    ``prompts`` are texts ``ID=ITEM``: the first 3 s of a corpus' item under a name. JobError if the codec's codes are
+    not the model's, or a prompt cannot be had.
+    """
+    trained, decoder = find_model(model), find_codec(codec)
+    _check_same_codes(trained, decoder)
+    cards = {"language_model": _card(trained.folder), "codec": _card(decoder.folder)}
+    facts = ModelFacts(
+        name=name,
+        config=trained.model,
+        max_segment_seconds=trained.max_segment_seconds,
+        pedal=trained.pedal,
+        time_grid=trained.time_grid,
+        card={"licence": licence, **cards},
+    )
+    source = Corpus.open(corpus)
+    if source.sample_rate != decoder.sample_rate:
+        raise JobError(f"{corpus} has {source.sample_rate} Hz, the codec {decoder.sample_rate} Hz")
+    recorded = dict(_recorded(text, source) for text in prompts)
+    write_model(out, load_file(trained.folder / "model.safetensors"), facts, decoder, recorded)
+
+
+def _check_same_codes(model: ModelDescription, codec: CodecDescription) -> None:
+    """A language model knows the codes of one encoder and its codebooks; decoders may differ."""
+    theirs, ours = (load_file(folder / "codec.safetensors") for folder in (model.folder, codec.folder))
+    names = sorted({name for name in {*theirs, *ours} if name.startswith(_ENCODING)})
+    for name in names:
+        if name not in theirs or name not in ours or not torch.equal(theirs[name], ours[name]):
+            raise JobError(
+                f"{codec.folder} makes other codes than the codec of {model.folder}: {name} differs. Train the decoder "
+                "alone (train-codec --init --keep-codes), or the language model on this codec's codes"
+            )
+
+
+def _recorded(text: str, corpus: Corpus) -> tuple[str, RecordedPrompt]:
+    name, _, item = text.partition("=")
+    index = next((index for index, clip in enumerate(corpus.clips) if clip.item_id == item), None)
+    if not name or index is None:
+        raise JobError(f"--prompt {text}: give ID=ITEM, where the corpus {corpus.uri} has the item")
+    samples, notes = round(PROMPT_SECONDS * corpus.sample_rate), prompt_notes(corpus.notes(index))
+    if corpus.clips[index].samples < samples or not len(notes):
+        raise JobError(f"--prompt {text}: it has no {PROMPT_SECONDS:g} s in which a note begins")
+    return name, RecordedPrompt(corpus.audio(index, 0, samples), notes)
+
+
+def _card(folder: Path) -> object:
+    path = folder / "card.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

@@ -1,0 +1,50 @@
+"""What the keys of a piano sound like, as loudnesses of oscillators."""
+
+import math
+
+import torch
+from torch import nn
+
+from renderer.notes import HIGHEST_KEY, LOWEST_KEY
+from renderer.oscillators import oscillator_frequencies
+
+KEYS = HIGHEST_KEY - LOWEST_KEY + 1
+_FALLOFF = (0.5, 2.5)
+_FAINTEST = 1e-5
+
+
+class KeySpectra(nn.Module):
+    """How loud each spectrum is, (..., KEYS * count) >= 0 -> how loud each oscillator is, (..., oscillators).
+
+    A key has ``count`` spectra, from bright to dull. They begin as the partials of a stiff string and are learned;
+    as they are products of what they were, silence between partials stays almost silent.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        frequencies = torch.tensor(oscillator_frequencies(), dtype=torch.float64)
+        spectra = [
+            _partials(key, _FALLOFF[0] + (_FALLOFF[1] - _FALLOFF[0]) * place / max(1, count - 1), frequencies)
+            for key in range(LOWEST_KEY, HIGHEST_KEY + 1)
+            for place in range(count)
+        ]
+        self.log_loudness = nn.Parameter((torch.stack(spectra) + _FAINTEST).log().float())
+
+    def forward(self, loudness: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return loudness.to(self.log_loudness.dtype) @ self.log_loudness.exp()
+
+
+def _partials(key: int, falloff: float, frequencies: torch.Tensor) -> torch.Tensor:
+    """Partial n of a key, n ** -falloff loud, at the oscillator nearest to it: (oscillators,) float64."""
+    fundamental = 440 * 2 ** ((key - 69) / 12)
+    # Of a grand piano: about 1e-4 in the bass, and from middle C up twice as much every eight keys.
+    stiffness = 1e-4 * 2 ** (max(0, key - 52) / 8)
+    loudness = torch.zeros_like(frequencies)
+    for number in range(1, 60):
+        hertz = number * fundamental * math.sqrt((1 + stiffness * number**2) / (1 + stiffness))
+        if hertz > frequencies[-1]:
+            break
+        place = int((frequencies - hertz).abs().argmin())
+        loudness[place] = torch.maximum(loudness[place], torch.tensor(number**-falloff, dtype=torch.float64))
+    return loudness
