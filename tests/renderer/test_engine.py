@@ -78,6 +78,26 @@ def test_logits_are_the_golden_ones(mini: MidiValle, golden: dict[str, torch.Ten
         assert (logits - golden["nar_logits"][stage]).abs().max() <= 1e-3
 
 
+@torch.inference_mode()
+def test_bf16_logits_are_within_three_percent_of_fp32s(golden: dict[str, torch.Tensor]) -> None:
+    rows, positions = golden["midi_rows"][None], golden["positions"][None]
+    codes = torch.cat([golden["prompt_codes"], golden["greedy_codes"]])[None]
+    frame = torch.arange(codes.shape[1])[None].float()
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = load_model(find_model("mini")).to(dtype)
+        ar = torch.cat([model.ar_midi(rows, positions), model.ar_audio(codes[..., 0], frame)], dim=1)
+        hidden = model.ar_decoder(ar, model.ar_decoder.affines(), PrefixAttention(rows.shape[1]))
+        logits = [model.ar_logits(hidden[0, rows.shape[1] :])]
+        for stage, affines in enumerate(model.nar_affines()):
+            audio = model.nar_audio_position(model.nar_audio(codes, 150, stage), frame)
+            nar = torch.cat([model.nar_midi(rows, positions), audio], dim=1)
+            logits.append(model.nar_logits(model.nar_decoder(nar, affines, FullAttention())[0, -40:], stage))
+        found.append(logits)
+    for exact, rounded in zip(*found, strict=True):
+        assert (rounded - exact).norm() <= 3e-2 * exact.norm()
+
+
 def test_every_segment_gets_exactly_the_frames_it_wants_and_never_the_end_code(
     mini: MidiValle, segments: list[SegmentInput]
 ) -> None:
