@@ -25,12 +25,11 @@ STAGES = ("prefill", "decode", "complete", "codec")
 
 @dataclass(frozen=True)
 class Stage:
-    """Seconds that a stage took for the batch, the work that it could not do without, and the least it needs."""
+    """Seconds that a stage took for the batch, and the work that it could not do without."""
 
     seconds: float
     cpu_seconds: float
     work: Work
-    least_seconds: float
 
     @property
     def gflops(self) -> float:
@@ -41,11 +40,6 @@ class Stage:
     def gb_per_second(self) -> float:
         """Achieved, of the counted traffic."""
         return self.work.bytes / self.seconds / 1e9
-
-    @property
-    def roofline(self) -> float:
-        """The share of the time that the machine's peaks account for."""
-        return self.least_seconds / self.seconds
 
 
 @dataclass(frozen=True)
@@ -67,24 +61,27 @@ class BatchResult:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where it was measured, with what peaks."""
+    """Where it was measured."""
 
     device: str
     cores: int
     threads: int
-    peaks: Peaks
 
 
 class Bench:
-    """A sweep. The peaks and the published way are measured first, the batch sizes by ``batches``, in turn."""
+    """A sweep. The published way is measured first, the batch sizes by ``batches``, in turn.
+
+    ``peaks`` are the best of all times that they were measured: at first, and after every batch. On a machine that does
+    other things as well, once would not do.
+    """
 
     def __init__(self, settings: BenchSettings) -> None:
         self.settings = settings
         self._device = choose_device(settings.device)
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        peaks = measure_peaks(self._device, settings.precision)
-        self.machine = Machine(device_name(self._device), os.cpu_count() or 1, torch.get_num_threads(), peaks)
+        self.machine = Machine(device_name(self._device), os.cpu_count() or 1, torch.get_num_threads())
+        self.peaks = self._peaks()
         model, codec, longest = open_network(settings.size)
         model, codec = model.to(self._device), codec.eval().to(self._device)
         self.segment_seconds = settings.seconds or longest
@@ -99,7 +96,12 @@ class Bench:
         """Measure one batch size after another, each after a short warm-up."""
         for batch_size in self.settings.batch_sizes:
             _run(self._model, self._codec, self._segments(batch_size, 0.2), Stopwatch(self._device))
-            yield self._measure(self._segments(batch_size, self.segment_seconds))
+            result = self._measure(self._segments(batch_size, self.segment_seconds))
+            self.peaks = self.peaks.best_with(self._peaks())
+            yield result
+
+    def _peaks(self) -> Peaks:
+        return measure_peaks(self._device, self.settings.precision)
 
     def _segments(self, count: int, seconds: float) -> list[SegmentInput]:
         return [random_segment(index, seconds, self._model, self._codec.frame_rate) for index in range(count)]
@@ -109,8 +111,6 @@ class Bench:
         wall, cpu = time.perf_counter(), time.process_time()
         occupancy = _run(self._model, self._codec, segments, watch)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        peaks = self.machine.peaks
-        limits = peaks.gflops[self.settings.precision] * 1e9, peaks.read * 1e9
         works = self._works([Span(len(s.rows), len(s.prompt), s.frames) for s in segments])
         return BatchResult(
             batch_size=len(segments),
@@ -118,12 +118,7 @@ class Bench:
             wall_seconds=wall,
             cpu_seconds=cpu,
             occupancy=occupancy,
-            stages={
-                name: Stage(
-                    watch.seconds[name], watch.cpu_seconds[name], works[name], works[name].least_seconds(*limits)
-                )
-                for name in STAGES
-            },
+            stages={name: Stage(watch.seconds[name], watch.cpu_seconds[name], works[name]) for name in STAGES},
         )
 
     def _works(self, batch: list[Span]) -> dict[str, Work]:

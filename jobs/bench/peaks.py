@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from jobs.bench.work import Work
 from renderer.device import choose_dtype
 from renderer.stopwatch import Stopwatch
 
@@ -23,6 +24,14 @@ class Peaks:
     def read(self) -> float:
         """GB/s of the fastest way to read."""
         return max(self.read_gb_per_second.values())
+
+    def best_with(self, other: "Peaks") -> "Peaks":
+        """The higher of the two for everything: what else the machine does can only lower a peak."""
+        return Peaks(_higher(self.gflops, other.gflops), _higher(self.read_gb_per_second, other.read_gb_per_second))
+
+    def roofline(self, work: Work, seconds: float, precision: str) -> float:
+        """The share of the seconds that this machine needs for the work at least."""
+        return work.least_seconds(self.gflops[precision] * 1e9, self.read * 1e9) / seconds
 
 
 def measure_peaks(device: torch.device, precision: str) -> Peaks:
@@ -53,6 +62,10 @@ def read_gigabytes(device: torch.device, megabytes: int = 1024) -> dict[str, flo
         "bf16 product with a vector": _product(half),
     }
     return {name: megabytes * 2**20 / _fastest(device, read) / 1e9 for name, read in methods.items()}
+
+
+def _higher(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {name: max(rate, other[name]) for name, rate in one.items()}
 
 
 def _product(matrix: torch.Tensor) -> Callable[[], torch.Tensor]:

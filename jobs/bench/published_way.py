@@ -17,11 +17,15 @@ from renderer.neural_codec import NeuralCodec
 from renderer.stopwatch import Stopwatch
 
 MEASURED_STEPS = 5
+ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
 class PublishedWay:
-    """Seconds that one segment takes: ``decode`` is estimated from ``measured_steps``, the rest measured."""
+    """Seconds that one segment takes: ``decode`` is estimated from ``measured_steps``, the rest measured.
+
+    Of two attempts the faster counts.
+    """
 
     audio_seconds: float
     decode: float
@@ -40,24 +44,26 @@ def measure_published_way(
     model: MidiValle, codec: NeuralCodec, segment: SegmentInput, device: torch.device
 ) -> PublishedWay:
     """Measure with a model and a codec in fp32, whose weight norms are not folded yet."""
-    watch = Stopwatch(device)
     steps = sorted({round(step) for step in np.linspace(0, segment.frames - 1, MEASURED_STEPS)})
-    first = torch.zeros(segment.frames, dtype=torch.int64)
+    prompt, first = segment.prompt[:, 0], torch.zeros(segment.frames, dtype=torch.int64)
     midi = model.ar_midi(segment.rows[None].to(device), segment.positions[None].to(device))
-    _step(model, midi, segment.prompt[:, 0])
-    for step in steps:
-        with watch(f"step {step}"):
-            _step(model, midi, torch.cat([segment.prompt[:, 0], first[:step]]))
-    with watch("complete"):
-        codes = _complete(model, segment, first, device)
-    with watch("codec"):
-        codec.decode(codes.T[None])
-    measured = {step: watch.seconds[f"step {step}"] for step in steps}
+    _step(model, midi, prompt)
+    watches = [Stopwatch(device) for _ in range(ATTEMPTS)]
+    for watch in watches:
+        for step in steps:
+            with watch(f"step {step}"):
+                _step(model, midi, torch.cat([prompt, first[:step]]))
+        with watch("complete"):
+            codes = _complete(model, segment, first, device)
+        with watch("codec"):
+            codec.decode(codes.T[None])
+    fastest = {stage: min(watch.seconds[stage] for watch in watches) for stage in watches[0].seconds}
+    measured = {step: fastest[f"step {step}"] for step in steps}
     return PublishedWay(
         audio_seconds=segment.frames / codec.frame_rate,
         decode=over_all_steps(measured, segment.frames),
-        complete=watch.seconds["complete"],
-        codec=watch.seconds["codec"],
+        complete=fastest["complete"],
+        codec=fastest["codec"],
         measured_steps=measured,
     )
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from jobs.bench.network import random_segment
-from jobs.bench.peaks import gemm_gflops, read_gigabytes
+from jobs.bench.peaks import Peaks, gemm_gflops, read_gigabytes
 from jobs.bench.published_way import measure_published_way, over_all_steps
 from jobs.bench.settings import BenchSettings, batch_sizes
+from jobs.bench.work import Work
 from renderer.encodec_codec import EncodecCodec, EncodecConfig
 from renderer.model import MidiValle, ModelConfig
 from tests.jobs.test_cli import command
@@ -47,6 +48,7 @@ def test_a_sweep_measures_every_batch_size_in_turn_and_ends_with_one_line_of_jso
     ratio = last["audio_seconds_per_second"] / way["audio_seconds_per_second"]
     assert last["times_published"] == pytest.approx(ratio, abs=0.01)
     assert "estimated from 5 measured steps" in ran.stdout
+    assert "of the roofline" in lines[-4] and lines[-2].split()[:2] == ["batch", "3"]
 
 
 def test_the_published_way_can_be_left_out() -> None:
@@ -94,6 +96,17 @@ def test_peaks_are_measured_by_several_methods() -> None:
     assert gemm_gflops(cpu, torch.float32, width=256) > 0
     rates = read_gigabytes(cpu, megabytes=16)
     assert len(rates) == 5 and min(rates.values()) > 0
+
+
+def test_the_roofline_is_judged_by_the_best_peaks_of_all_times() -> None:
+    disturbed = Peaks({"fp32": 5.0, "bf16": 40.0}, {"sum": 2.0, "largest": 1.0})
+    peaks = disturbed.best_with(Peaks({"fp32": 10.0, "bf16": 30.0}, {"sum": 1.0, "largest": 4.0}))
+    assert peaks == Peaks({"fp32": 10.0, "bf16": 40.0}, {"sum": 2.0, "largest": 4.0})
+    assert peaks.read == 4.0
+    computing, reading = Work(flops=20 * 10**9, bytes=10**9), Work(flops=10**9, bytes=20 * 10**9)
+    assert peaks.roofline(computing, seconds=4.0, precision="fp32") == 0.5
+    assert peaks.roofline(computing, seconds=4.0, precision="bf16") == 0.125
+    assert peaks.roofline(reading, seconds=10.0, precision="fp32") == 0.5
 
 
 def test_steps_between_those_measured_lie_on_a_parabola() -> None:
