@@ -10,6 +10,11 @@ from jobs.bench.work import Work
 from renderer.device import choose_dtype
 from renderer.stopwatch import Stopwatch
 
+# An attempt has to keep the device busy. On a CPU it has to be over, too, before other programs have their turn.
+_PRODUCT_WIDTHS = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
+_READ_MEGABYTES = {"cpu": 16, "cuda": 1024}
+# Attempts read one part after another of what is larger than all caches: some processors have hundreds of megabytes.
+_BUFFER_MEGABYTES = 1024
 _ROW_BYTES = 2**14
 
 
@@ -40,26 +45,30 @@ def measure_peaks(device: torch.device, precision: str) -> Peaks:
     return Peaks({name: gemm_gflops(device, choose_dtype(name)) for name in precisions}, read_gigabytes(device))
 
 
-def gemm_gflops(device: torch.device, dtype: torch.dtype, width: int = 2048) -> float:
-    """A square matrix product."""
+def gemm_gflops(device: torch.device, dtype: torch.dtype) -> float:
+    """A square matrix product, of the width that is fastest."""
+    return max(_product_gflops(device, dtype, width) for width in _PRODUCT_WIDTHS[device.type])
+
+
+def _product_gflops(device: torch.device, dtype: torch.dtype, width: int) -> float:
     a, b = (torch.randn(width, width, device=device, dtype=dtype) for _ in range(2))
-    return 2 * width**3 / _fastest(device, lambda: a @ b) / 1e9
+    return 2 * width**3 / _fastest(device, lambda attempt: a @ b, attempts=16) / 1e9
 
 
 @torch.inference_mode()
-def read_gigabytes(device: torch.device, megabytes: int = 1024) -> dict[str, float]:
-    """GB/s by method. The buffer has to be larger than all caches: some processors have hundreds of megabytes.
-
-    No one method is the fastest everywhere, nor does each use all threads.
-    """
-    single = torch.ones(megabytes * 2**20 // _ROW_BYTES, _ROW_BYTES // 4, device=device)
+def read_gigabytes(device: torch.device) -> dict[str, float]:
+    """GB/s by method; no one is the fastest everywhere, nor does each use all threads."""
+    megabytes = _READ_MEGABYTES[device.type]
+    numbers = _BUFFER_MEGABYTES // megabytes, megabytes * 2**20 // _ROW_BYTES, _ROW_BYTES // 4
+    single = torch.ones(numbers, device=device)
     half = single.view(torch.bfloat16)
-    methods: dict[str, Callable[[], torch.Tensor]] = {
-        "sum": single.sum,
-        "row sums": lambda: single.sum(dim=1),
-        "largest": single.amax,
-        "fp32 product with a vector": _product(single),
-        "bf16 product with a vector": _product(half),
+    vector, half_vector = single[0, :1].clone(), half[0, :1].clone()
+    methods: dict[str, Callable[[int], torch.Tensor]] = {
+        "sum": lambda attempt: single[attempt % len(single)].sum(),
+        "row sums": lambda attempt: single[attempt % len(single)].sum(dim=1),
+        "largest": lambda attempt: single[attempt % len(single)].amax(),
+        "fp32 product with a vector": lambda attempt: F.linear(vector, single[attempt % len(single)]),
+        "bf16 product with a vector": lambda attempt: F.linear(half_vector, half[attempt % len(half)]),
     }
     return {name: megabytes * 2**20 / _fastest(device, read) / 1e9 for name, read in methods.items()}
 
@@ -68,15 +77,10 @@ def _higher(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, f
     return {name: max(rate, other[name]) for name, rate in one.items()}
 
 
-def _product(matrix: torch.Tensor) -> Callable[[], torch.Tensor]:
-    vector = torch.ones(1, matrix.shape[1], device=matrix.device, dtype=matrix.dtype)
-    return lambda: F.linear(vector, matrix)
-
-
-def _fastest(device: torch.device, work: Callable[[], torch.Tensor], attempts: int = 6) -> float:
+def _fastest(device: torch.device, work: Callable[[int], torch.Tensor], attempts: int = 64) -> float:
     """Seconds of the fastest of several attempts."""
     watch = Stopwatch(device)
     for attempt in range(attempts):
         with watch(str(attempt)):
-            work()
+            work(attempt)
     return min(watch.seconds.values())
