@@ -187,23 +187,29 @@ def bench(
     size: Annotated[str, typer.Option(help="mini, or published: its size with random weights.")] = "mini",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    batch_size: Annotated[int, typer.Option(help="Segments rendered side by side.", min=1)] = 16,
+    batch: Annotated[
+        str, typer.Option(help="Segments rendered side by side; with commas: one size after another, as 1,4,16,64.")
+    ] = "16",
     threads: Annotated[int, typer.Option(help="CPU threads; 0: all cores.", min=0)] = 0,
     seconds: Annotated[
-        float | None, typer.Option(help="Length of a segment; by default what the model renders at most.", min=0.1)
+        float | None, typer.Option(help="Length of a segment; by default what the model renders at most.")
     ] = None,
+    published: Annotated[
+        bool, typer.Option("--published/--no-published", help="Also the published way: no cache, batch 1, fp32. Slow.")
+    ] = True,
 ) -> None:
-    """Measure how fast segments become audio, stage by stage; the last line is JSON."""
+    """Measure how fast segments become audio, stage by stage, and what the machine allows; the last line is JSON."""
 
     def work() -> int:
-        from jobs.bench import BenchSettings, measure, report
+        from jobs.bench.report import run_bench
+        from jobs.bench.settings import BenchSettings, batch_sizes
         from jobs.errors import JobError
 
         try:
-            settings = BenchSettings(size, device, precision, batch_size, threads, seconds)
+            settings = BenchSettings(size, device, precision, batch_sizes(batch), threads, seconds, published)
         except ValueError as error:
             raise JobError(str(error)) from None
-        report(measure(settings))
+        run_bench(settings)
         return 0
 
     finish(work)

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from jobs.bench import gemm_gflops
+from jobs.bench.peaks import gemm_gflops
 from jobs.corpora.corpus import Corpus
 from jobs.corpora.encoded_clips import EncodedClips
 from jobs.errors import JobError

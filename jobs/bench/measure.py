@@ -1,0 +1,142 @@
+"""The measurement: a batch of segments from MIDI rows to audio, for every batch size of the sweep."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from jobs.bench.codec_work import codec_work
+from jobs.bench.network import open_network, random_segment
+from jobs.bench.peaks import Peaks, measure_peaks
+from jobs.bench.published_way import PublishedWay, measure_published_way
+from jobs.bench.settings import BenchSettings
+from jobs.bench.work import Span, Work, complete_work, decode_work, prefill_work
+from renderer.device import cache_dtype, choose_device, choose_dtype, device_name
+from renderer.engine import Engine, SegmentInput
+from renderer.model import MidiValle
+from renderer.neural_codec import NeuralCodec
+from renderer.sampling import Sampling
+from renderer.stopwatch import Stopwatch
+
+STAGES = ("prefill", "decode", "complete", "codec")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Seconds that a stage took for the batch, and the work that it could not do without."""
+
+    seconds: float
+    cpu_seconds: float
+    work: Work
+
+    @property
+    def gflops(self) -> float:
+        """Achieved, of the counted operations."""
+        return self.work.flops / self.seconds / 1e9
+
+    @property
+    def gb_per_second(self) -> float:
+        """Achieved, of the counted traffic."""
+        return self.work.bytes / self.seconds / 1e9
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """One batch size; ``cpu_seconds`` of all threads of this process show what else the machine did meanwhile."""
+
+    batch_size: int
+    audio_seconds: float
+    wall_seconds: float
+    cpu_seconds: float
+    occupancy: float
+    stages: dict[str, Stage]
+
+    @property
+    def audio_seconds_per_second(self) -> float:
+        """Of everything together."""
+        return self.audio_seconds / self.wall_seconds
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it was measured."""
+
+    device: str
+    cores: int
+    threads: int
+
+
+class Bench:
+    """A sweep. The published way is measured first, the batch sizes by ``batches``, in turn.
+
+    ``peaks`` are the best of all times that they were measured: at first, and after every batch. On a machine that does
+    other things as well, once would not do.
+    """
+
+    def __init__(self, settings: BenchSettings) -> None:
+        self.settings = settings
+        self._device = choose_device(settings.device)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self.machine = Machine(device_name(self._device), os.cpu_count() or 1, torch.get_num_threads())
+        self.peaks = self._peaks()
+        model, codec, longest = open_network(settings.size)
+        model, codec = model.to(self._device), codec.eval().to(self._device)
+        self.segment_seconds = settings.seconds or longest
+        self.published_way: PublishedWay | None = None
+        if settings.published:
+            segment = random_segment(0, self.segment_seconds, model, codec.frame_rate)
+            self.published_way = measure_published_way(model, codec, segment, self._device)
+        dtype = choose_dtype(settings.precision)
+        self._model, self._codec = model.to(dtype), codec.for_inference().to(dtype)
+
+    def batches(self) -> Iterator[BatchResult]:
+        """Measure one batch size after another, each after a short warm-up."""
+        for batch_size in self.settings.batch_sizes:
+            _run(self._model, self._codec, self._segments(batch_size, 0.2), Stopwatch(self._device))
+            result = self._measure(self._segments(batch_size, self.segment_seconds))
+            self.peaks = self.peaks.best_with(self._peaks())
+            yield result
+
+    def _peaks(self) -> Peaks:
+        return measure_peaks(self._device, self.settings.precision)
+
+    def _segments(self, count: int, seconds: float) -> list[SegmentInput]:
+        return [random_segment(index, seconds, self._model, self._codec.frame_rate) for index in range(count)]
+
+    def _measure(self, segments: list[SegmentInput]) -> BatchResult:
+        watch = Stopwatch(self._device)
+        wall, cpu = time.perf_counter(), time.process_time()
+        occupancy = _run(self._model, self._codec, segments, watch)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        works = self._works([Span(len(s.rows), len(s.prompt), s.frames) for s in segments])
+        return BatchResult(
+            batch_size=len(segments),
+            audio_seconds=sum(segment.frames for segment in segments) / self._codec.frame_rate,
+            wall_seconds=wall,
+            cpu_seconds=cpu,
+            occupancy=occupancy,
+            stages={name: Stage(watch.seconds[name], watch.cpu_seconds[name], works[name]) for name in STAGES},
+        )
+
+    def _works(self, batch: list[Span]) -> dict[str, Work]:
+        config, dtype = self._model.config, choose_dtype(self.settings.precision)
+        cache = cache_dtype(self._device, dtype)
+        return {
+            "prefill": prefill_work(config, batch, dtype.itemsize, cache.itemsize),
+            "decode": decode_work(config, batch, dtype.itemsize, cache.itemsize),
+            "complete": complete_work(config, batch, dtype.itemsize),
+            "codec": codec_work(self._codec, batch[0].frames, len(batch)),
+        }
+
+
+@torch.inference_mode()
+def _run(model: MidiValle, codec: NeuralCodec, segments: list[SegmentInput], watch: Stopwatch) -> float:
+    """One batch, from MIDI rows to audio; its occupancy."""
+    engine = Engine(model, len(segments), watch)
+    for _, codes in engine.generate(segments, Sampling()):
+        with watch("codec"):
+            codec.decode(codes.T[None])
+    return engine.occupancy
