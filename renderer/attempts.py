@@ -65,11 +65,16 @@ class Trial:
 
 
 def segment_quality(segment: Segment, audio: FloatSamples, sample_rate: int, crossfade: int) -> Quality | None:
-    """Measures of what will be heard of a segment's audio (samples,); None where no note sounds in it."""
+    """Measures of what will be heard of a segment's audio (samples,); None where no note is struck in it.
+
+    Where notes only die away there is little to judge, and no fault in being soft.
+    """
     first = max(segment.start, segment.keep - crossfade)
     frame_samples = len(audio) // segment.frames
     heard = audio[(first - segment.start) * frame_samples : (segment.end - segment.start) * frame_samples]
     seconds = len(heard) / sample_rate
     lead = (first - segment.start) * frame_samples / sample_rate
     notes = segment.notes.selected((segment.notes.offset > lead) & (segment.notes.onset < lead + seconds))
-    return measure_quality(heard, sample_rate, notes.shifted(-lead), seconds) if len(notes) else None
+    if not (notes.onset >= lead).any():
+        return None
+    return measure_quality(heard, sample_rate, notes.shifted(-lead), seconds)

@@ -67,9 +67,10 @@ def test_a_segment_is_judged_by_what_will_be_heard_of_it() -> None:
     assert quality is not None and quality.notes_found > 0.9 and quality.length_error == 0
     audio[: 45 * FRAME] = 0.9  # The pre-roll before the cross-fade, and the post-roll, are not heard.
     audio[200 * FRAME :] = 0.9
-    assert segment_quality(later, audio, RATE, 5) == quality
-    rest = Segment(1, 100, 150, 300, 310, Notes.of([0.1], [0.5], [60], [64]))
-    assert segment_quality(rest, audio, RATE, 5) is None
+    assert repr(segment_quality(later, audio, RATE, 5)) == repr(quality)
+    for end in (0.5, 4.0):  # A note of the pre-roll, which in the segment itself is over, or dies away.
+        rest = Segment(1, 100, 150, 300, 310, Notes.of([0.1], [end], [60], [64]))
+        assert segment_quality(rest, audio, RATE, 5) is None
 
 
 def test_no_attempts_make_no_sense() -> None:
@@ -88,7 +89,7 @@ def request(renderer: Renderer, number: int, seconds: float, attempts: Attempts)
 
 
 def test_what_is_kept_does_not_depend_on_what_is_rendered_beside_it(renderer: Renderer) -> None:
-    requests = [request(renderer, n, s, Attempts(2, UNREACHABLE)) for n, s in enumerate([1.2, 6.0, 2.0, 1.5])]
+    requests = [request(renderer, n, s, Attempts(2, UNREACHABLE)) for n, s in enumerate([1.0, 5.0, 1.3])]
     together = {r.item_id: r for r in renderer.render(requests)}
     backwards = {r.item_id: r for r in renderer.render(requests[::-1])}
     alone = {r.item_id: r for each in requests for r in renderer.render([each])}
