@@ -22,7 +22,7 @@ from jobs.pinned_inputs import PinnedManifest, check_unchanged
 from jobs.retries import Fault, Task
 from jobs.storage import Storage
 from jobs.writers import stored_object
-from schemas.marker import Marker, count_failures
+from schemas.marker import Marker, count_failures, count_quality
 from schemas.results import results_table
 from schemas.run import Run, Shard
 
@@ -92,7 +92,7 @@ class ShardRenderer:
         key = f"metadata/{name}.parquet"
         storage.write(key, metadata.getvalue())
 
-        statuses = table.select(["status", "error_type", "item_id"]).to_pylist()
+        statuses = table.select(["status", "error_type", "item_id", "verdict", "faults"]).to_pylist()
         failed = [(row["error_type"] or "", row["item_id"]) for row in statuses if row["status"] == "failed"]
         marker = Marker(
             shard=shard.index,
@@ -104,6 +104,7 @@ class ShardRenderer:
             metadata=stored_object(key, metadata.getvalue()),
             objects=objects,
             generation=generation,
+            quality=count_quality((row["verdict"], row["faults"]) for row in statuses),
             occupancy=getattr(self._renderer, "occupancy", None),  # Of those that decode in batches.
             batch_size=getattr(self._renderer, "batch_size", None),
         )

@@ -20,6 +20,7 @@ from jobs.writers import Writer
 from renderer.audio import FloatSamples
 from renderer.errors import RendererError
 from renderer.loudness import Level
+from renderer.quality import QualityThresholds
 from renderer.render import Rendering, RenderRequest
 from renderer.sampling import Sampling
 from schemas.manifest import ManifestRow
@@ -58,6 +59,7 @@ class ShardAttempt:
         self._run = run
         self._items = items
         self._writer = writer
+        self._thresholds = QualityThresholds(**run.settings.thresholds or {})
         self._level = Level(run.settings.loudness, run.settings.peak)
         self._results: dict[str, ItemResult] = {}
         self._progress = _Progress(shard.index, run.settings.tail, self._results, report)
@@ -125,11 +127,21 @@ class ShardAttempt:
             self._progress.ended(item.item_id)
 
     def _written(self, rendering: Rendering) -> ItemResult:
-        """Bring a rendering to its rate and level, and write it."""
+        """Bring a rendering to its rate and level, write it, and measure it."""
+        original = rendering
         rendering = rendering.resampled(self._run.settings.sample_rate).levelled(self._level)
         written = self._writer.write(rendering)
         samples, notes = rendering.samples, rendering.notes
         rms = _root_mean_square(samples)
+        # What is written decides how loud it is and what is clipped; what the model gave, how it plays.
+        quality = replace(
+            original.quality(),
+            length_error=abs(len(samples) - round(rendering.duration * rendering.sample_rate)),
+            peak=float(max(samples.max(initial=0.0), -samples.min(initial=0.0))),
+            rms_dbfs=20 * math.log10(rms) if rms else -math.inf,
+            clipped=written.clipped_samples / len(samples),
+        )
+        faults = self._thresholds.faults(quality)
         return ItemResult(
             item_id=rendering.item_id,
             shard=self._shard.index,
@@ -144,13 +156,22 @@ class ShardAttempt:
             sample_rate=rendering.sample_rate,
             samples=len(samples),
             duration_s=len(samples) / rendering.sample_rate,
-            peak=float(max(samples.max(initial=0.0), -samples.min(initial=0.0))),
-            rms_dbfs=20 * math.log10(rms) if rms else None,
+            peak=quality.peak,
+            rms_dbfs=_defined(quality.rms_dbfs),
             clipped_samples=written.clipped_samples,
             gain_db=rendering.gain.db,
             gain_reason=rendering.gain.reason,
             prompt_id=rendering.prompt_id,
             segments=rendering.segments,
+            segments_retried=rendering.segments_retried,
+            verdict="poor" if faults else "good",
+            faults=faults,
+            quality_score=quality.score,
+            notes_found=_defined(quality.notes_found),
+            attacks_explained=_defined(quality.attacks_explained),
+            silence_s=quality.silence,
+            joint_prominence=_defined(quality.joint_prominence),
+            length_error=quality.length_error,
             note_report=asdict(rendering.report),
             notes=note_array(notes.onset, notes.offset, notes.pitch, notes.velocity),
         )
@@ -172,6 +193,10 @@ class ShardAttempt:
             error_type=error_type,
             error_message=message[:MESSAGE_CHARACTERS],
         )
+
+
+def _defined(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _root_mean_square(samples: FloatSamples) -> float:

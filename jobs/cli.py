@@ -8,7 +8,8 @@ import typer
 from jobs.finish import finish
 from jobs.options import RenderOptions
 
-INPUT, SOUND, MACHINE, RUN = "Input and output", "Sound", "Machine and pace", "Failures, resuming and replacing"
+INPUT, SOUND, QUALITY = "Input and output", "Sound", "Quality"
+MACHINE, RUN = "Machine and pace", "Failures, resuming and replacing"
 
 render_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -81,6 +82,18 @@ def render(
     seed: Annotated[
         int, typer.Option(help="Decides the seeds of rows that have none.", rich_help_panel=SOUND)
     ] = RenderOptions.seed,
+    attempts: Annotated[
+        int,
+        typer.Option(help="Render a poor segment up to so often and keep the best.", rich_help_panel=QUALITY),
+    ] = RenderOptions.attempts,
+    quality_threshold: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=VALUE: what makes an item poor. At most: clipped (share of samples), silence (s), joints, "
+            "length_error (samples). At least: notes_found, attacks_explained, level (dBFS). Repeatable.",
+            rich_help_panel=QUALITY,
+        ),
+    ] = [],  # noqa: B006
     gpus: Annotated[
         int | None, typer.Option(help="GPUs to use, one actor each; all by default.", rich_help_panel=MACHINE)
     ] = RenderOptions.gpus,

@@ -1,14 +1,17 @@
 """From a manifest row to what the renderer takes."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 
 from jobs.backend import CorpusRenderer
 from jobs.inputs import Inputs, folder_of
 from jobs.plan import item_seed
+from renderer.attempts import Attempts
 from renderer.midi import read_midi
 from renderer.notes import Excerpt, PedalPolicy, Performance
 from renderer.prompt import Prompt
+from renderer.quality import QualityThresholds
 from renderer.render import RenderRequest
 from schemas.manifest import ManifestRow
 from schemas.prompts import read_prompt_bank
@@ -31,6 +34,7 @@ class ItemReader:
         self._renderer = renderer
         self._bank = {} if bank is None else read_prompt_bank(inputs.local(bank))
         self._bank_folder = None if bank is None else folder_of(bank)
+        self._attempts = _attempts(settings)
         self._prompt_from_files = lru_cache(PROMPTS_KEPT)(renderer.prompt_from_files)
         self._read_midi = lru_cache(PERFORMANCES_KEPT)(read_midi)
 
@@ -42,7 +46,8 @@ class ItemReader:
     def request(self, row: ManifestRow, performance: Performance | None = None) -> RenderRequest:
         """The row's performance, which may have been read before, with its prompt and seed."""
         performance = self.performance(row) if performance is None else performance
-        return RenderRequest(row.item_id, performance, self._prompt(row), self.seed(row), excerpt_of(row))
+        prompt, seed = self._prompt(row), self.seed(row)
+        return RenderRequest(row.item_id, performance, prompt, seed, excerpt_of(row), self._attempts)
 
     def seed(self, row: ManifestRow) -> int:
         """The row's own seed, or the one that follows from the run's."""
@@ -61,6 +66,14 @@ class ItemReader:
                 row.prompt,
             )
         return self._renderer.prompt(row.prompt)
+
+
+def _attempts(settings: RunSettings) -> Attempts:
+    thresholds = QualityThresholds(**settings.thresholds or {})
+    if settings.loudness is not None or settings.peak is not None:
+        # What the model gives beyond full scale is not clipped where it is brought to another level.
+        thresholds = replace(thresholds, clipped=1.0)
+    return Attempts(settings.attempts, thresholds)
 
 
 def read_performance(row: ManifestRow, folder: str, inputs: Inputs, pedal: PedalPolicy) -> Performance:

@@ -37,6 +37,8 @@ class RenderOptions:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+    attempts: int = 1
+    quality_threshold: Sequence[str] = ()
     limit: int | None = None
     shard_items: int | None = None
     gpus: int | None = None
@@ -55,7 +57,7 @@ class RenderOptions:
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("limit", "shard_items", "actors", "cpus_per_actor", "batch_size", "max_failures"):
+        for name in ("limit", "shard_items", "actors", "cpus_per_actor", "batch_size", "max_failures", "attempts"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise JobError(f"{_flag(name)} is {value}; it must be 1 or more")
@@ -69,6 +71,8 @@ class RenderOptions:
             raise JobError("--ray-address needs --gpus, or --actors with --device cpu: how many the cluster is to give")
         if not (math.isfinite(self.tail) and 0 <= self.tail <= 60):
             raise JobError(f"--tail is {self.tail}; it must be 0 to 60 seconds")
+        if self.attempts > 1 and self.temperature == 0:
+            raise JobError(f"--attempts {self.attempts} does not go with --temperature 0: all attempts would be alike")
         if not -(2**63) <= self.seed < 2**63:
             raise JobError(f"--seed is {self.seed}; it must fit 64 bits")
         for root in self.allow_root:

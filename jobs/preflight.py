@@ -2,9 +2,9 @@
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ from renderer.audio import AudioFormat, audio_suffix, check_rate
 from renderer.device import choose_batch_size, choose_precision
 from renderer.file_hash import file_hash
 from renderer.loudness import Level
+from renderer.quality import QualityThresholds
 from renderer.sampling import Sampling
 from schemas.checks import Problems, TableError, shown
 from schemas.manifest import MIDI, PROMPT, PROMPT_AUDIO, PROMPT_MIDI, Manifest, ManifestError
@@ -55,6 +56,7 @@ def prepare(options: RenderOptions, backend: Backend) -> Job:
     options = resolved(options)
     assert options.batch_size is not None
     level = _check_sound(options)
+    thresholds = _thresholds(options.quality_threshold)
     location = absolute(options.manifest)
     bank_location = None if options.prompts is None else absolute(options.prompts)
     inputs = Inputs(_roots(options, location, bank_location), options.s3_endpoint_url)
@@ -86,7 +88,7 @@ def prepare(options: RenderOptions, backend: Backend) -> Job:
         prompts_sha256=None if bank_path is None else file_hash(bank_path),
         model_id=facts.model_id,
         model_hash=facts.model_hash,
-        settings=_settings(options, facts, level, sample_rate, "cuda" if gpus else "cpu"),
+        settings=_settings(options, facts, level, thresholds, sample_rate, "cuda" if gpus else "cpu"),
         shards=plan_shards(items, actors, options.shard_items, options.batch_size),
         threads=options.cpus_per_actor,
         versions=_versions(),
@@ -112,6 +114,26 @@ def _check_sound(options: RenderOptions) -> Level:
         return Level(decibels("loudness", options.loudness), decibels("peak", options.peak))
     except ValueError as error:
         raise JobError(str(error)) from None
+
+
+def _thresholds(texts: Sequence[str]) -> QualityThresholds:
+    """The thresholds that ``--quality-threshold NAME=VALUE`` changes, and the others as they are by default."""
+    known = [field.name for field in fields(QualityThresholds)]
+    values: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise JobError(f"--quality-threshold {text}: there is no {name!r}; there are {', '.join(known)}")
+        if name in values:
+            raise JobError(f"--quality-threshold {name} is given twice")
+        try:
+            values[name] = float(value)
+        except ValueError:
+            raise JobError(f"--quality-threshold {text}: {value!r} is no number; write NAME=VALUE") from None
+    try:
+        return QualityThresholds(**values)
+    except ValueError as error:
+        raise JobError(f"--quality-threshold: {error}") from None
 
 
 def _check_rate(options: RenderOptions, facts: ModelFacts) -> int:
@@ -207,7 +229,14 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _settings(options: RenderOptions, facts: ModelFacts, level: Level, sample_rate: int, device: str) -> RunSettings:
+def _settings(
+    options: RenderOptions,
+    facts: ModelFacts,
+    level: Level,
+    thresholds: QualityThresholds,
+    sample_rate: int,
+    device: str,
+) -> RunSettings:
     assert options.batch_size is not None  # See resolved().
     return RunSettings(
         layout=options.layout,
@@ -226,6 +255,8 @@ def _settings(options: RenderOptions, facts: ModelFacts, level: Level, sample_ra
         device=device,
         precision=options.precision,
         batch_size=options.batch_size,
+        attempts=options.attempts,
+        thresholds=asdict(thresholds),
     )
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
@@ -25,6 +26,9 @@ class Totals:
     failed: int = 0
     audio_seconds: float = 0.0
     render_seconds: float = 0.0
+    good: int = 0
+    poor: int = 0
+    _faults: Counter[str] = field(default_factory=Counter)
     _measured_seconds: float = 0.0
     _filled_seconds: float = 0.0
     _with_failures: dict[int, Marker] = field(default_factory=dict)
@@ -67,6 +71,11 @@ class Totals:
         return summed
 
     @property
+    def faults(self) -> list[tuple[str, int]]:
+        """How many poor items have which fault, the most frequent first; an item may have several."""
+        return [(name, count) for name, count in self._faults.most_common() if count]
+
+    @property
     def occupancy(self) -> float | None:
         """The share of the decode batch's steps that served an item; None if nothing was rendered."""
         return self._filled_seconds / self._measured_seconds if self._measured_seconds > 0 else None
@@ -79,6 +88,11 @@ class Totals:
         if marker.occupancy is not None:
             self._measured_seconds += sign * marker.render_seconds
             self._filled_seconds += sign * marker.render_seconds * marker.occupancy
+        if marker.quality is not None:
+            self.good += sign * marker.quality.good
+            self.poor += sign * marker.quality.poor
+            for name, count in marker.quality.faults.items():
+                self._faults[name] += sign * count
 
 
 class Display:
@@ -170,7 +184,15 @@ def summary(totals: Totals, items: int, place: str, layout: str) -> str:
         f"{rendered:,} of {items:,} items rendered, {duration(totals.audio_seconds)} of audio{audio}",
         f"{midi}one row for every item: {place}/metadata",
     ]
-    return "\n".join([*lines, *reasons(totals)])
+    return "\n".join([*lines, *verdicts(totals), *reasons(totals)])
+
+
+def verdicts(totals: Totals) -> list[str]:
+    """How many items are good and poor, and which faults there are; no line if none was judged."""
+    if not totals.good + totals.poor:
+        return []
+    faults = ", ".join(f"{name} {count:,}" for name, count in totals.faults)
+    return [f"quality: {totals.good:,} items good, {totals.poor:,} poor{f' ({faults})' if faults else ''}"]
 
 
 def reasons(totals: Totals) -> list[str]:

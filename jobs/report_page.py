@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from html import escape
 from urllib.parse import quote
 
@@ -33,7 +32,8 @@ def write_report(directory: RunDirectory, run: Run, totals: Totals) -> str:
 
 def page(report: RunReport) -> str:
     """The page. All that comes from a manifest, a file or a person is text in it, whatever it says."""
-    body = [f"<h1>{_text(report.place)}</h1>", *_done(report), *_failed(report), *_speed(report), *_sound(report)]
+    body = [f"<h1>{_text(report.place)}</h1>", *_done(report), *_failed(report), *_quality(report)]
+    body += [*_speed(report), *_sound(report)]
     head = (
         f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f'<meta name="viewport" content="width=device-width"><title>{_text(report.place)}</title>'
@@ -87,6 +87,30 @@ def _failed(report: RunReport) -> Iterator[str]:
     yield _table(rows, "reason", "items", "the first of them")
 
 
+def _quality(report: RunReport) -> Iterator[str]:
+    totals = report.totals
+    if not totals.good + totals.poor:
+        return
+    yield "<h2>Quality</h2>"
+    yield f"<p>{totals.good:,} items are good, {totals.poor:,} poor, by the thresholds at the end of this page.</p>"
+    if totals.faults:
+        yield _table([(name, f"{count:,}") for name, count in totals.faults], "fault", "items")
+    if report.worst:
+        yield "<h3>The worst</h3>"
+        yield "<table>" + "".join(_poor(row, report.has_files) for row in report.worst) + "</table>"
+
+
+def _poor(row: Row, is_file: bool) -> str:
+    found, explained = (row[name] for name in ("notes_found", "attacks_explained"))
+    shares = [
+        f"{value:.0%} of {what}"
+        for value, what in ((found, "notes found"), (explained, "attacks explained"))
+        if value is not None
+    ]
+    told = f"<td>{_text(', '.join(row['faults']))}</td><td>{_text(', '.join(shares))}</td>"
+    return _player(row, told) if is_file else f"<tr><td>{_text(row['item_id'])}</td>{told}</tr>"
+
+
 def _speed(report: RunReport) -> Iterator[str]:
     timeline = report.timeline
     if not timeline.seconds:
@@ -114,11 +138,11 @@ def _sound(report: RunReport) -> Iterator[str]:
         yield "<table>" + "".join(map(_player, report.played)) + "</table>"
 
 
-def _player(row: Row) -> str:
+def _player(row: Row, more: str = "") -> str:
     audio, midi = (_text(quote(row[name])) for name in ("audio_path", "midi_path"))
     return (
         f'<tr><td><audio controls preload="none" src="{audio}"></audio></td><td>{_text(row["item_id"])}</td>'
-        f'<td>{duration(row["duration_s"])}</td><td><a href="{midi}">notes</a></td></tr>'
+        f'<td>{duration(row["duration_s"])}</td><td><a href="{midi}">notes</a></td>{more}</tr>'
     )
 
 
@@ -131,7 +155,7 @@ def _asked(run: Run) -> Iterator[str]:
         ("model, hash", f"{run.model_id}, {run.model_hash}"),
         ("begun", run.created),
         ("threads of an actor", run.threads),
-        *((name.replace("_", " "), "off" if value is None else value) for name, value in asdict(run.settings).items()),
+        *((name.replace("_", " "), "off" if value is None else value) for name, value in run.settings.values().items()),
         *((f"{name} version", version) for name, version in run.versions.items()),
     ]
     yield _table(rows)

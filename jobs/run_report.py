@@ -16,9 +16,12 @@ from schemas.run import Run
 SAMPLED_SHARDS = 100
 """Of so many shards at most, evenly spread, the rows are read: a report must not take longer than a run."""
 
-PLAYED_ITEMS = 8
+PLAYED_ITEMS = WORST_ITEMS = 8
 SHOWN_REASONS = 20
 COLUMNS = ["item_id", "status", "error_message", "audio_path", "midi_path", "duration_s", "peak", "rms_dbfs"]
+QUALITY_COLUMNS = ["verdict", "faults", "quality_score", "notes_found", "attacks_explained"]
+"""What older versions have not measured."""
+
 
 Row = dict[str, Any]
 Value = TypeVar("Value")
@@ -41,10 +44,21 @@ class RunReport:
         return [row for row in self.rows if row["status"] == "ok"]
 
     @property
+    def has_files(self) -> bool:
+        """Whether an item's audio is a file of its own, which a page can play."""
+        return self.run.settings.layout == "files"
+
+    @property
     def played(self) -> Sequence[Row]:
         """Some rendered items, evenly spread, whose audio is a file of its own."""
-        rows = self.rendered if self.run.settings.layout == "files" else []
+        rows = self.rendered if self.has_files else []
         return _spread(rows, PLAYED_ITEMS)
+
+    @property
+    def worst(self) -> Sequence[Row]:
+        """The poor items with the most faults, and among these those that play their notes worst."""
+        poor = [row for row in self.rendered if row["verdict"] == "poor"]
+        return sorted(poor, key=lambda row: (-len(row["faults"]), row["quality_score"], row["item_id"]))[:WORST_ITEMS]
 
 
 def read_report(directory: RunDirectory, run: Run, totals: Totals) -> RunReport:
@@ -63,8 +77,10 @@ def read_report(directory: RunDirectory, run: Run, totals: Totals) -> RunReport:
 
 def _rows(directory: RunDirectory, shard: int, generation: int) -> list[Row]:
     key = directory.marker(shard, generation).metadata.key
-    rows: list[Row] = pq.read_table(io.BytesIO(directory.storage.read(key)), columns=COLUMNS).to_pylist()
-    return rows
+    file = pq.ParquetFile(io.BytesIO(directory.storage.read(key)))
+    unknown = dict.fromkeys(QUALITY_COLUMNS)
+    wanted = [name for name in (*COLUMNS, *QUALITY_COLUMNS) if name in file.schema_arrow.names]
+    return [unknown | row for row in file.read(wanted).to_pylist()]
 
 
 def _spread(values: Sequence[Value], most: int) -> list[Value]:

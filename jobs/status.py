@@ -2,7 +2,7 @@
 
 from jobs.commit import RunDirectory
 from jobs.lease import find_claim
-from jobs.report import Totals, duration, reasons
+from jobs.report import Totals, duration, reasons, verdicts
 from schemas.run import Run
 
 SHOWN_SHARDS = 10
@@ -29,7 +29,7 @@ def status(directory: RunDirectory) -> str:
     if totals.render_seconds:
         speed = totals.audio_seconds / totals.render_seconds
         lines.append(f"speed: {speed:.2f} audio-seconds per second of one actor, without start and storage")
-    return "\n".join([*lines, *reasons(totals)])
+    return "\n".join([*lines, *verdicts(totals), *reasons(totals)])
 
 
 def _in_flight(directory: RunDirectory, run: Run, totals: Totals) -> list[str]:

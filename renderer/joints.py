@@ -14,6 +14,7 @@ ONSET_SECONDS = (0.03, 0.1)
 """So long before and after a note's onset the spectrum changes anyway."""
 
 _COMPRESSION = 100.0
+_FRAMES_AT_ONCE = 4096
 
 
 def joints_of(notes: Notes, duration: float, frame_rate: int, limits: SegmentLimits) -> FloatArray:
@@ -55,11 +56,21 @@ def spectral_flux(samples: FloatSamples, sample_rate: int) -> NDArray[np.float32
     window, hop = round(WINDOW_SECONDS * sample_rate), round(HOP_SECONDS * sample_rate)
     audio = functional.pad(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), (window, window))
     audio = audio / audio.square().mean().sqrt().clamp(min=1e-6)
-    frames = audio.unfold(0, window, hop) * torch.hann_window(window)
-    magnitude = torch.log1p(_COMPRESSION / window * torch.fft.rfft(frames).abs())
+    frames = audio.unfold(0, window, hop)
     lag = window // hop
-    growth = (magnitude[lag:] - magnitude[:-lag]).clamp(min=0).mean(dim=1)
-    return np.asarray(growth[: len(samples) // hop].numpy())
+    growth = [
+        _growth(frames[start : start + _FRAMES_AT_ONCE + lag], lag)
+        for start in range(0, len(frames) - lag, _FRAMES_AT_ONCE)
+    ]
+    return np.asarray(torch.cat(growth)[: len(samples) // hop].numpy())
+
+
+def _growth(frames: torch.Tensor, lag: int) -> torch.Tensor:
+    """The growth of each frame (T, window) but the first ``lag`` over the one ``lag`` before it: (T - lag,)."""
+    window = frames.shape[1]
+    spectrum = torch.fft.rfft(frames * torch.hann_window(window))
+    magnitude = torch.log1p(_COMPRESSION / window * spectrum.abs())
+    return (magnitude[lag:] - magnitude[:-lag]).clamp(min=0).mean(dim=1)
 
 
 def _around_onsets(time: FloatArray, notes: Notes) -> NDArray[np.bool_]:

@@ -47,17 +47,20 @@ class Quality:
 
 @dataclass(frozen=True)
 class QualityThresholds:
-    """What a rendering must keep to. What is NaN breaks no threshold.
+    """What a rendering must keep to, and by the same names what can be wrong with it. What is NaN breaks none.
+
+    At most: ``length_error``, ``clipped``, ``silence`` and ``joints``, the joint prominence. At least: ``level`` in
+    dBFS, ``notes_found`` and ``attacks_explained``. ValueError for values that make no sense.
 
     The two shares of ``renderer/note_match.py`` are set so low that clean renderings by sampled pianos hardly ever
     fall below: dense music, pedal and rooms lower them as well. They tell broken renderings, not slightly wrong ones.
     """
 
-    length_error: int = 0
+    length_error: float = 0
     clipped: float = 1e-3
-    lowest_rms_dbfs: float = -60.0
+    level: float = -60.0
     silence: float = 0.5
-    joint_prominence: float = 2.0
+    joints: float = 2.0
     notes_found: float = 0.45
     attacks_explained: float = 0.8
 
@@ -65,26 +68,24 @@ class QualityThresholds:
         for name in ("clipped", "notes_found", "attacks_explained"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is a share, 0 to 1")
-        for name in ("length_error", "silence", "joint_prominence"):
-            if not getattr(self, name) >= 0:
+        for name in ("length_error", "silence", "joints"):
+            if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        if not np.isfinite(self.level):
+            raise ValueError(f"level is {self.level}; it must be a number of dBFS")
 
     def faults(self, quality: Quality) -> tuple[str, ...]:
-        """The thresholds that a rendering breaks, by name, each with what was measured; empty for a good one."""
-        measured = (
-            ("length_error", quality.length_error > self.length_error, f"{quality.length_error} samples"),
-            ("clipped", quality.clipped > self.clipped, f"{quality.clipped:.2%} of samples"),
-            ("level", quality.rms_dbfs < self.lowest_rms_dbfs, f"{quality.rms_dbfs:.1f} dBFS"),
-            ("silence", quality.silence > self.silence, f"{quality.silence:.2f} s"),
-            ("joints", quality.joint_prominence > self.joint_prominence, f"{quality.joint_prominence:.1f}"),
-            ("notes_found", quality.notes_found < self.notes_found, f"{quality.notes_found:.0%}"),
-            (
-                "attacks_explained",
-                quality.attacks_explained < self.attacks_explained,
-                f"{quality.attacks_explained:.0%}",
-            ),
-        )
-        return tuple(f"{name}: {value}" for name, broken, value in measured if broken)
+        """The names of the thresholds that a rendering breaks; none for a good one."""
+        broken = {
+            "length_error": quality.length_error > self.length_error,
+            "clipped": quality.clipped > self.clipped,
+            "level": quality.rms_dbfs < self.level,
+            "silence": quality.silence > self.silence,
+            "joints": quality.joint_prominence > self.joints,
+            "notes_found": quality.notes_found < self.notes_found,
+            "attacks_explained": quality.attacks_explained < self.attacks_explained,
+        }
+        return tuple(name for name, is_broken in broken.items() if is_broken)
 
 
 def measure_quality(

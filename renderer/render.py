@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from renderer.attempts import Attempts, Take, Trial
 from renderer.audio import AudioFormat, FloatSamples, resample, write_audio
 from renderer.batch_size import plan_batch
 from renderer.checkpoint import ModelDescription, find_model, load_codec, load_model
@@ -24,10 +25,12 @@ from renderer.errors import PromptError
 from renderer.loudness import Gain, Level
 from renderer.midi import read_midi
 from renderer.model import MidiValle
-from renderer.notes import Excerpt, NoteReport, Notes, PedalPolicy, Performance
+from renderer.notes import Excerpt, FloatArray, NoteReport, Notes, PedalPolicy, Performance
 from renderer.prompt import Prompt, prompt_from_files
-from renderer.sampling import Sampling
-from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
+from renderer.quality import Quality, measure_quality
+from renderer.sampling import Sampling, noise_key
+from renderer.schedule import Queue
+from renderer.segments import Joiner, SegmentLimits, plan_segments
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class RenderRequest:
     """One performance to render with one prompt; ``seed`` decides its noise, and nothing else does.
 
     ``excerpt`` says which part of a longer one the performance is, for those who want to know; it has been applied.
+    ``attempts`` says when a segment is rendered again, with other noise, and how often.
     """
 
     item_id: str
@@ -42,6 +46,7 @@ class RenderRequest:
     prompt: Prompt
     seed: int = 0
     excerpt: Excerpt = field(default_factory=Excerpt)
+    attempts: Attempts = field(default_factory=Attempts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +55,9 @@ class Rendering:
 
     ``samples`` is mono float32, exactly round(duration x sample_rate) long, where ``duration`` is the last offset
     and the tail, in seconds; ``notes`` are the notes that sound in it, on the same clock, and ``report`` counts what
-    was decided about the others. ``gain`` is what was done to the level the model gave.
+    was decided about the others. ``gain`` is what was done to the level the model gave. ``joints`` (segments - 1,)
+    are where segments follow one another, in seconds, each at the end of a cross-fade of ``crossfade`` seconds.
+    ``segments_retried`` counts the segments that were attempted more than once.
 
     ``codes`` are the codec's, (K, T): each segment's own frames, one after the other, so T frames cover the piece
     exactly once. The audio was decoded from segments that overlap, with what lies before and after their own
@@ -68,6 +75,13 @@ class Rendering:
     prompt_id: str
     codes: NDArray[np.uint16] | None = None
     gain: Gain = field(default_factory=Gain)
+    joints: FloatArray = field(default_factory=lambda: np.empty(0))
+    crossfade: float = 0.0
+    segments_retried: int = 0
+
+    def quality(self) -> Quality:
+        """Measures of the audio as it is (renderer/quality.py); ValueError if it is empty or no numbers."""
+        return measure_quality(self.samples, self.sample_rate, self.notes, self.duration, self.joints, self.crossfade)
 
     def resampled(self, sample_rate: int) -> "Rendering":
         """The same at another rate, again exactly round(duration x sample_rate) samples long."""
@@ -166,11 +180,12 @@ class Renderer:
         sampling: Sampling | None = None,
         tail: float = 1.0,
         pedal: PedalPolicy | None = None,
+        attempts: Attempts | None = None,
     ) -> Rendering:
         """Render one MIDI file with a prompt, given as such or by the id of one that comes with the model."""
         performance = read_midi(midi, pedal or self.description.pedal)
         prompt = self.prompt(prompt) if isinstance(prompt, str) else prompt
-        request = RenderRequest(Path(midi).stem, performance, prompt, seed)
+        request = RenderRequest(Path(midi).stem, performance, prompt, seed, attempts=attempts or Attempts())
         return next(self.render([request], sampling=sampling, tail=tail))
 
     @torch.inference_mode()
@@ -186,7 +201,7 @@ class Renderer:
 
         ``progress`` is told of seconds of audio as they are generated.
         """
-        pieces: dict[SegmentInput, tuple[_Piece, Segment]] = {}
+        under_way: dict[SegmentInput, tuple[_Piece, Trial]] = {}
 
         def segments() -> Iterator[SegmentInput]:
             for request in requests:
@@ -200,17 +215,24 @@ class Renderer:
                         self.codec.frame_rate,
                         self.description.time_grid,
                     )
-                    pieces[work] = (piece, segment)
+                    under_way[work] = (piece, Trial(segment, request.attempts))
                     yield work
 
         def frames_done(frames: int) -> None:
             if progress is not None:
                 progress(frames / self.codec.frame_rate)
 
-        for work, codes in self.engine.generate(segments(), sampling or Sampling(), frames_done):
-            piece, segment = pieces.pop(work)
+        queue = Queue(segments())
+        for work, codes in self.engine.generate(queue, sampling or Sampling(), frames_done):
+            piece, trial = under_way.pop(work)
             audio = self.codec.decode(codes.T[None])[0]
-            piece.add(segment, codes.cpu().numpy(), audio.cpu().numpy())
+            trial.add(Take(codes.cpu().numpy(), audio.cpu().numpy()), self.sample_rate, self.limits.crossfade)
+            if trial.is_over:
+                piece.add(trial)
+            else:
+                again = replace(work, key=noise_key(piece.request.seed, trial.segment.index, trial.count))
+                under_way[again] = (piece, trial)
+                queue.put_first(again)
             if piece.missing == 0:
                 yield piece.rendering()
 
@@ -228,15 +250,20 @@ class _Piece:
         frames = -(-samples // frame_samples)
         self.segments = list(plan_segments(notes, frames, codec.frame_rate, limits))
         self.missing = len(self.segments)
+        self.retried = 0
+        self.joints = np.array([segment.keep / codec.frame_rate for segment in self.segments[1:]])
+        self.crossfade = limits.crossfade / codec.frame_rate
         self._joiner = Joiner(samples, frame_samples, limits.crossfade)
         self._codes = np.empty((codec.codebooks, frames), np.uint16)
 
-    def add(self, segment: Segment, codes: NDArray[np.int64], audio: FloatSamples) -> None:
-        """Add a rendered segment: its codes (segment.frames, K) and audio (samples,)."""
-        self._joiner.add(segment, audio)
-        own = codes[segment.keep - segment.start : segment.end - segment.start]
+    def add(self, trial: Trial) -> None:
+        """Add the best of a segment's takes."""
+        segment, take = trial.segment, trial.best
+        self._joiner.add(segment, take.audio)
+        own = take.codes[segment.keep - segment.start : segment.end - segment.start]
         self._codes[:, segment.keep : segment.end] = own.T
         self.missing -= 1
+        self.retried += trial.count > 1
 
     def rendering(self) -> Rendering:
         return Rendering(
@@ -250,4 +277,7 @@ class _Piece:
             seed=self.request.seed,
             prompt_id=self.request.prompt.prompt_id,
             codes=self._codes,
+            joints=self.joints,
+            crossfade=self.crossfade,
+            segments_retried=self.retried,
         )

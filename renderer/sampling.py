@@ -1,7 +1,7 @@
 """From logits to codes: temperature, top-k, top-p, and noise that belongs to a place, not to a moment.
 
-The noise of a code is a pure function of (item seed, segment, step, code). So a segment comes out the same
-whichever batch, actor or attempt renders it.
+The noise of a code is a pure function of (item seed, segment, attempt at it, step, code). So a segment comes out
+the same whichever batch or actor renders it.
 """
 
 import hashlib
@@ -33,9 +33,10 @@ class Sampling:
             raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1 (off)")
 
 
-def noise_key(seed: int, segment: int) -> int:
-    """The 64-bit key of one segment's noise, from the item's seed and the segment's index."""
-    digest = hashlib.blake2b(f"{seed}/{segment}".encode(), digest_size=8).digest()
+def noise_key(seed: int, segment: int, attempt: int = 0) -> int:
+    """The 64-bit key of one segment's noise, from the item's seed, the segment's index and which attempt it is."""
+    place = f"{seed}/{segment}/{attempt}" if attempt else f"{seed}/{segment}"
+    digest = hashlib.blake2b(place.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 

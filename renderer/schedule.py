@@ -1,7 +1,7 @@
 """Which segments are generated together. Policy only: no tensors here."""
 
+from collections import deque
 from collections.abc import Iterator
-from itertools import chain
 from typing import Generic, Protocol, Self, TypeVar
 
 
@@ -22,11 +22,32 @@ class Sized(Protocol):
 Work = TypeVar("Work", bound=Sized)
 
 
+class Queue(Generic[Work]):
+    """Work from a source, and before it what is to be done again.
+
+    Unlike other iterators it may go on after it ended, as work that is put back may come when the source is empty.
+    """
+
+    def __init__(self, source: Iterator[Work]) -> None:
+        self._source = source
+        self._first: deque[Work] = deque()
+
+    def put_first(self, work: Work) -> None:
+        """Hand out work before what is left of the source."""
+        self._first.append(work)
+
+    def __iter__(self) -> "Queue[Work]":
+        return self
+
+    def __next__(self) -> Work:
+        return self._first.popleft() if self._first else next(self._source)
+
+
 class Slots(Generic[Work]):
     """A fixed number of slots, each refilled as soon as its segment is done.
 
     Every segment's length is known, so nobody is asked whether it is finished, and work is pulled from the source
-    only when a slot is free for it.
+    only when a slot is free for it. A source that was empty is asked again: see :class:`Queue`.
     """
 
     def __init__(self, count: int, source: Iterator[Work]) -> None:
@@ -61,8 +82,11 @@ class Slots(Generic[Work]):
 
     def halved(self) -> Self:
         """Half as many slots for what is left; what is under way begins anew, first of all."""
-        under_way = [work for work in self._work if work is not None]
-        return type(self)(len(self._work) // 2, chain(under_way, self._source))
+        left = Queue(self._source)
+        for work in self._work:
+            if work is not None:
+                left.put_first(work)
+        return type(self)(len(self._work) // 2, left)
 
     @property
     def longest(self) -> int:

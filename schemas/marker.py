@@ -1,6 +1,7 @@
 """The commit marker: written last, it makes a shard's results final and names the objects they are in."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,6 +30,15 @@ class FailureCount:
     item_ids: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class QualityCount:
+    """How many items are good and how many poor, and how many have which fault; an item may have several."""
+
+    good: int
+    poor: int
+    faults: Mapping[str, int]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Marker:
     """A finished shard. ``attempt`` is unique to the attempt that finished it.
@@ -36,6 +46,7 @@ class Marker:
     ``generation`` counts how often its failed items have been rendered again; the newest marker holds, and
     names what it keeps of the earlier ones' objects. ``occupancy`` is the share of the decode batch's steps that
     served an item, ``batch_size`` how large the batch was at the end: smaller than before where memory ran out.
+    ``quality`` is None where an older version has measured none.
     """
 
     shard: int
@@ -49,6 +60,7 @@ class Marker:
     generation: int = 0
     occupancy: float | None = None
     batch_size: int | None = None
+    quality: QualityCount | None = None
 
     @property
     def failed(self) -> int:
@@ -70,6 +82,8 @@ class Marker:
             }
             values["metadata"] = StoredObject(**values["metadata"])
             values["objects"] = tuple(StoredObject(**entry) for entry in values["objects"])
+            if values.get("quality") is not None:
+                values["quality"] = QualityCount(**values["quality"])
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MarkerError(f"not a commit marker: {error}") from None
@@ -81,3 +95,13 @@ def count_failures(failed: Iterable[tuple[str, str]]) -> dict[str, FailureCount]
     for reason, item_id in failed:
         by_reason.setdefault(reason, []).append(item_id)
     return {reason: FailureCount(len(ids), tuple(ids[:SHOWN_IDS])) for reason, ids in by_reason.items()}
+
+
+def count_quality(judged: Iterable[tuple[str | None, Iterable[str] | None]]) -> QualityCount:
+    """Verdicts and faults, from pairs of an item's verdict and its faults; both are None where it has no audio."""
+    verdicts: Counter[str | None] = Counter()
+    faults: Counter[str] = Counter()
+    for verdict, found in judged:
+        verdicts[verdict] += 1
+        faults.update(found or ())
+    return QualityCount(verdicts["good"], verdicts["poor"], dict(sorted(faults.items())))

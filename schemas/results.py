@@ -39,6 +39,15 @@ _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("prompt_id", pa.string()),
     pa.field("model_id", pa.string(), nullable=False),
     pa.field("segments", pa.int32()),
+    pa.field("segments_retried", pa.int32()),
+    pa.field("verdict", pa.string()),
+    pa.field("faults", pa.list_(pa.string())),
+    pa.field("quality_score", pa.float64()),
+    pa.field("notes_found", pa.float64()),
+    pa.field("attacks_explained", pa.float64()),
+    pa.field("silence_s", pa.float64()),
+    pa.field("joint_prominence", pa.float64()),
+    pa.field("length_error", pa.int64()),
     pa.field("note_count", pa.int64()),
     pa.field("note_report", pa.map_(pa.string(), pa.int64())),
     pa.field("notes", pa.list_(NOTE_TYPE)),
@@ -47,6 +56,7 @@ _FIELDS: "list[pa.Field[Any]]" = [
 RESULT_SCHEMA = pa.schema(_FIELDS)
 
 Status = Literal["ok", "failed"]
+Verdict = Literal["good", "poor"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,6 +70,16 @@ class ItemResult:
     the level asked for, ``gain_reason`` says why. ``seed`` is the one used, whether the manifest gave it or not.
     ``note_report`` counts the decisions about notes that are not rendered as they stand in the MIDI file.
     ``render_seconds`` is the item's share, by length, of the time its shard took.
+
+    ``verdict`` is ``poor`` where a threshold of the run's settings is broken; ``faults`` names those that are. Both
+    come from columns beside them, so that other thresholds can be set later: ``notes_found``, the share of notes
+    that are heard to begin; ``attacks_explained``, the share of what is struck that belongs to a note;
+    ``silence_s``, the longest silence while a note should sound; ``joint_prominence``, how much more the spectrum
+    changes at the worst joint of two segments than elsewhere; ``length_error`` in samples; ``rms_dbfs``; and
+    ``clipped_samples`` of ``samples``. They are of the audio as it is written, but for the notes, silences and
+    joints, which are of the model's, before it was resampled and levelled. ``quality_score``, 0 to 1, is the harmonic
+    mean of ``notes_found`` and ``attacks_explained``. A measure that is not defined is null, never NaN: the joints'
+    where there are none or onsets hide them. ``segments_retried`` counts the ``segments`` that were attempted again.
     """
 
     item_id: str
@@ -84,6 +104,15 @@ class ItemResult:
     gain_reason: str | None = None
     prompt_id: str | None = None
     segments: int | None = None
+    segments_retried: int | None = None
+    verdict: Verdict | None = None
+    faults: Sequence[str] | None = None
+    quality_score: float | None = None
+    notes_found: float | None = None
+    attacks_explained: float | None = None
+    silence_s: float | None = None
+    joint_prominence: float | None = None
+    length_error: int | None = None
     note_report: Mapping[str, int] | None = None
     notes: pa.StructArray | None = None
     render_seconds: float | None = None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 FORMAT = 1
@@ -25,7 +25,9 @@ class Shard:
 class RunSettings:
     """All that decides, beside manifest and model, what is rendered and how it is stored.
 
-    ``device``, ``precision`` and ``batch_size`` are here because they decide how sums are rounded.
+    ``device``, ``precision`` and ``batch_size`` are here because they decide how sums are rounded. ``thresholds`` is
+    what an item is judged by, and its segments are if they have more than one of the ``attempts``; None in runs of
+    an older version, which did not judge.
     """
 
     layout: str
@@ -44,6 +46,14 @@ class RunSettings:
     device: str
     precision: str
     batch_size: int
+    attempts: int = 1
+    thresholds: Mapping[str, float] | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Every setting by its name; each threshold by its own."""
+        values = asdict(self)
+        thresholds = values.pop("thresholds") or {}
+        return values | {f"quality threshold {name}": value for name, value in thresholds.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +120,8 @@ def differences(old: Run, new: Run, extend: bool = False) -> list[str]:
     """
     names = [name for name in _IDENTITY if not (extend and name in _GROWS)]
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
-    settings = [(f.name, getattr(old.settings, f.name), getattr(new.settings, f.name)) for f in fields(RunSettings)]
+    before, now = old.settings.values(), new.settings.values()
+    settings = [(name, before.get(name), now.get(name)) for name in {**before, **now}]
     return _named(pairs + settings)
 
 

@@ -1,17 +1,29 @@
 """Runs that are finished, or not quite, without Ray."""
 
+import io
+import json
 import re
 from collections.abc import Container
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from jobs.actors import ShardRenderer, ShardWork
 from jobs.backend import Backend
-from jobs.commit import RunDirectory
+from jobs.commit import RUN_KEY, RunDirectory, marker_key
 from jobs.open_storage import open_storage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
+from jobs.writers import stored_object
 from tests.jobs.dummy import DummyBackend
+
+QUALITY = [
+    *("segments_retried", "verdict", "faults", "quality_score", "notes_found", "attacks_explained"),
+    *("silence_s", "joint_prominence", "length_error"),
+]
+"""The columns that tell of quality alone."""
 
 
 def render_run(
@@ -36,6 +48,21 @@ def render_run(
         if shard.index not in leave_out:
             renderer.render(shard, lambda progress: None, generation=generation)
     return directory
+
+
+def make_older(directory: RunDirectory) -> None:
+    """Change a run to what a version would have left that did not judge its items."""
+    storage = directory.storage
+    for marker in list(directory.markers()):
+        metadata = io.BytesIO()
+        pq.write_table(directory.result_rows(marker).drop_columns(QUALITY), metadata)
+        storage.write(marker.metadata.key, metadata.getvalue())
+        values = asdict(replace(marker, metadata=stored_object(marker.metadata.key, metadata.getvalue())))
+        del values["quality"]
+        storage.write(marker_key(marker.shard, marker.generation), json.dumps(values).encode())
+    run = json.loads(storage.read(RUN_KEY))
+    del run["settings"]["attempts"], run["settings"]["thresholds"]
+    storage.write(RUN_KEY, json.dumps(run).encode())
 
 
 def held(out: str) -> dict[str, bytes]:

@@ -63,9 +63,26 @@ def test_what_was_asked_done_and_failed_is_told_with_players(tmp_path: Path, out
         assert told in shown.text
     assert "100.0% full" in shown.text and "Of 4 items; 0 are silent." in shown.text
     sources = [value for name, value in shown.attributes if name == "src"]
-    assert sources == ["audio/a%20b%2520%23%C3%BC.flac", "audio/b.flac", "audio/c.flac", "audio/d.flac"]
-    assert shown.of("href") == [f"midi/{name}.mid" for name in ("a%20b%2520%23%C3%BC", "b", "c", "d")]
+    assert sources[-4:] == ["audio/a%20b%2520%23%C3%BC.flac", "audio/b.flac", "audio/c.flac", "audio/d.flac"]
+    assert shown.of("href")[-4:] == [f"midi/{name}.mid" for name in ("a%20b%2520%23%C3%BC", "b", "c", "d")]
     assert (out / "audio/a b%20#ü.flac").is_file()
+
+
+def test_faults_are_counted_and_the_worst_items_can_be_heard_first(tmp_path: Path, out: Path) -> None:
+    directory = render_run(make_corpus(tmp_path, ["a", "b", "c"]), out, quality_threshold=["silence=0.25"])
+    judged = report(directory)
+    shown = Parsed(page(judged))
+    assert "0 items are good, 3 poor" in shown.text and "quality threshold silence0.25" in shown.text
+    assert "attacks_explained3" in shown.text  # Noise explains nothing: the number of items follows the name.
+
+    verdicts: list[tuple[list[str], float]] = [(["notes_found"], 0.1), ([], 0.9), (["clipped", "notes_found"], 0.5)]
+    rows = [
+        row | {"verdict": "poor" if faults else "good", "faults": faults, "quality_score": score}
+        for row, (faults, score) in zip(judged.rows, verdicts, strict=True)
+    ]
+    shown = Parsed(page(replace(judged, rows=rows)))
+    assert shown.of("src")[:2] == ["audio/c.flac", "audio/a.flac"]
+    assert "clipped, notes_found" in shown.text
 
 
 def test_whatever_a_manifest_a_file_or_a_person_says_is_text(tmp_path: Path, out: Path) -> None:

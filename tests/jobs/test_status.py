@@ -25,7 +25,8 @@ def test_what_is_done_failed_and_not_finished_is_told(tmp_path: Path, out: Path)
     assert told[2] == "shards: 3 of 4 finished; not finished: 1"
     assert told[3].startswith("audio: 3.")
     assert float(told[4].removeprefix("speed: ").split()[0]) > 0
-    assert told[5:] == [
+    assert told[5] == "quality: 0 items good, 2 poor (attacks_explained 2)"
+    assert told[6:] == [
         "3 items failed:",
         "  MidiError: 2 (unreadable-1, unreadable-2)",
         "  RuntimeError: 1 (raises-1)",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from renderer.schedule import Slots
+from renderer.schedule import Queue, Slots
 
 
 @dataclass(frozen=True)
@@ -66,3 +66,32 @@ def test_occupancy_is_the_share_of_steps_that_served_a_segment() -> None:
     slots = Slots(4, iter([Work(0, 10), Work(1, 5)]))
     run(slots)
     assert slots.occupancy == 15 / 40
+
+
+def test_work_that_is_put_back_goes_first_and_also_when_the_source_is_empty() -> None:
+    queue = Queue(iter([Work(0, 2), Work(1, 3), Work(2, 2)]))
+    slots, admitted = Slots(2, queue), []
+    again = {0: Work(10, 2), 2: Work(12, 1)}
+    while True:
+        admitted += [work.name for _, work in slots.admit()]
+        if not slots.longest:
+            break
+        for _, work in slots.advance():
+            if work.name in again:
+                queue.put_first(again[work.name])
+    assert admitted == [0, 1, 10, 2, 12]
+
+
+def test_half_as_many_slots_begin_what_was_under_way_anew_and_go_on_asking_their_source() -> None:
+    queue = Queue(iter([Work(0, 3), Work(1, 3)]))
+    slots = Slots(4, queue)
+    assert [work.name for _, work in slots.admit()] == [0, 1]
+    slots.advance()
+    halved = slots.halved()
+    assert [work.name for _, work in halved.admit()] == [0, 1]
+    for _ in range(2):
+        assert halved.advance() == []
+    assert [work.name for _, work in halved.advance()] == [0, 1]
+    assert list(halved.admit()) == []
+    queue.put_first(Work(2, 1))
+    assert [work.name for _, work in halved.admit()] == [2]
