@@ -99,3 +99,19 @@ def test_arithmetic_of_training_counts_every_matrix_product() -> None:
         run.step(1)
     assert run.flops - before == pytest.approx(counter.get_total_flops(), rel=0.1)
     assert training_flops(CONFIG, [(10, 20)], is_ar=True) < training_flops(CONFIG, [(10, 20)], is_ar=False)
+
+
+@torch.no_grad()
+def test_a_step_of_adam_changes_no_adaptive_norm_by_much_more_than_the_rate() -> None:
+    seed_torch("initial weights")
+    model = MidiValle(replace(CONFIG, d_model=256))
+    initialise(model)
+    stage = model.nar_stage_embeddings[0](torch.zeros(1, dtype=torch.int64))
+    before = model.nar_decoder.affines(stage)
+    rate = 1e-3
+    for name, weight in model.nar_decoder.named_parameters():
+        if name.endswith("project_layer.weight"):
+            weight += rate * stage.sign()  # The step in which all agree.
+    for (scale, shift), (scale_before, shift_before) in zip(model.nar_decoder.affines(stage), before, strict=True):
+        assert (scale - scale_before).abs().max() < 3 * rate
+        assert (shift - shift_before).abs().max() < 3 * rate
