@@ -111,7 +111,7 @@ def test_a_step_of_adam_changes_no_adaptive_norm_by_much_more_than_the_rate() ->
     rate = 1e-3
     for name, weight in model.nar_decoder.named_parameters():
         if name.endswith("project_layer.weight"):
-            weight += rate * stage.sign()  # The step in which all agree.
+            weight.add_(rate * stage.sign())  # The step in which all agree.
     for (scale, shift), (scale_before, shift_before) in zip(model.nar_decoder.affines(stage), before, strict=True):
         assert (scale - scale_before).abs().max() < 3 * rate
         assert (shift - shift_before).abs().max() < 3 * rate
