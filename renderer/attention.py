@@ -1,9 +1,12 @@
 """What attends to what: whole sequences without a mask, MIDI then causal audio, and the cached decoder."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch.nn import functional as F
+
+from renderer.device import reads_slots_apart
 
 EXTENT_STEP = 64
 
@@ -71,9 +74,10 @@ class KeyValueCache:
         """Positions a slot can hold."""
         return self.keys.shape[3]
 
-    def extent(self, longest: int) -> int:
-        """How far to read where the fullest slot holds ``longest`` positions: one of few sizes."""
-        return min(-(-longest // EXTENT_STEP) * EXTENT_STEP, self.capacity)
+    def extents(self, used: Sequence[int]) -> tuple[int, ...]:
+        """How far to read, in few sizes, where slots hold so many positions: each slot's, or one for all of them."""
+        longest = used if reads_slots_apart(self.keys.device) else [max(used)]
+        return tuple(min(max(1, -(-positions // EXTENT_STEP)) * EXTENT_STEP, self.capacity) for positions in longest)
 
     def reserve(self, positions: int) -> None:
         """Grow, if need be, until every slot can hold this many positions; what is stored stays."""
@@ -86,17 +90,17 @@ class KeyValueCache:
 class CachedAttention:
     """One new position a slot, which sees all that its slot holds up to itself.
 
-    ``positions`` (slots,) int64 says where each slot's new key and value go. Slots are read up to a common
-    ``extent`` (:meth:`KeyValueCache.extent`); what lies behind a slot's own position has weight exactly 0, so
-    that a slot's result does not depend on the others.
+    ``positions`` (slots,) int64 says where each slot's new key and value go. Slots are read up to their ``extents``
+    (:meth:`KeyValueCache.extents`); what lies behind a slot's own position has weight exactly 0, so that a slot's
+    result does not depend on the others.
     """
 
-    def __init__(self, cache: KeyValueCache, positions: torch.Tensor, extent: int) -> None:
+    def __init__(self, cache: KeyValueCache, positions: torch.Tensor, extents: Sequence[int]) -> None:
         self.cache = cache
         self.slots = torch.arange(positions.shape[0], device=positions.device)
         self.positions = positions
-        self.extent = extent
-        unseen = torch.arange(self.extent, device=positions.device) > positions[:, None]
+        self.extents = extents
+        unseen = torch.arange(max(extents), device=positions.device) > positions[:, None]
         self.bias = torch.zeros(unseen.shape, dtype=cache.keys.dtype, device=positions.device)
         self.bias = self.bias.masked_fill_(unseen, float("-inf"))[:, None, None]
 
@@ -105,7 +109,19 @@ class CachedAttention:
         keys, values = self.cache.keys[layer], self.cache.values[layer]
         keys[self.slots, :, self.positions] = key[:, :, 0].to(keys.dtype)
         values[self.slots, :, self.positions] = value[:, :, 0].to(keys.dtype)
-        seen = F.scaled_dot_product_attention(
-            query.to(keys.dtype), keys[:, :, : self.extent], values[:, :, : self.extent], attn_mask=self.bias
+        size = len(self.slots) // len(self.extents)
+        seen = [
+            self._seen(slice(first * size, (first + 1) * size), extent, query.to(keys.dtype), keys, values)
+            for first, extent in enumerate(self.extents)
+        ]
+        return torch.cat(seen).to(query.dtype)
+
+    def _seen(
+        self, slots: slice, extent: int, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+    ) -> torch.Tensor:
+        return F.scaled_dot_product_attention(
+            query[slots],
+            keys[slots, :, :extent],
+            values[slots, :, :extent],
+            attn_mask=self.bias[slots, :, :, :extent],
         )
-        return seen.to(query.dtype)

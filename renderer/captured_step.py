@@ -7,52 +7,55 @@ import torch
 
 
 class CapturedStep:
-    """Runs ``step(extent)``, on CUDA as a graph that is captured once for every extent.
+    """Runs ``step(extents)``, on CUDA as a graph that is captured once for all that have these extents.
 
     A step reads and writes nothing but ``tensors()``, in place: a graph holds their addresses, so that where one of
-    them has moved or grown it is captured again. The first step of an extent runs as it is, which also warms up what
+    them has moved or grown it is captured again. The first step of its kind runs as it is, which also warms up what
     must not be captured. Where capturing fails it is given up for good, with a warning. On a CPU, where a step costs
     what its kernels cost, and compiled ones measured slower than torch's own, it is always run as it is.
     """
 
     def __init__(
-        self, step: Callable[[int], None], tensors: Callable[[], Iterable[torch.Tensor]], device: torch.device
+        self,
+        step: Callable[[tuple[int, ...]], None],
+        tensors: Callable[[], Iterable[torch.Tensor]],
+        device: torch.device,
     ) -> None:
         self._step, self._tensors = step, tensors
         self._is_on = device.type == "cuda"
-        self._graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
+        self._graphs: dict[tuple[int, ...], torch.cuda.CUDAGraph | None] = {}
         self._places: tuple[object, ...] = ()
 
-    def __call__(self, extent: int) -> None:
+    def __call__(self, extents: tuple[int, ...]) -> None:
         """Do the step."""
         if not self._is_on:
-            self._step(extent)
+            self._step(extents)
             return
         places = tuple((tensor.data_ptr(), tensor.shape) for tensor in self._tensors())
         if places != self._places:
             self._graphs, self._places = {}, places
-        if extent not in self._graphs:
-            self._graphs[extent] = None
-            self._step(extent)
+        if extents not in self._graphs:
+            self._graphs[extents] = None
+            self._step(extents)
             return
-        graph = self._graphs[extent] or self._capture(extent)
+        graph = self._graphs[extents] or self._capture(extents)
         if graph is None:
-            self._step(extent)
+            self._step(extents)
         else:
             graph.replay()
 
-    def _capture(self, extent: int) -> "torch.cuda.CUDAGraph | None":
+    def _capture(self, extents: tuple[int, ...]) -> "torch.cuda.CUDAGraph | None":
         """Record a step, which does nothing yet; None if it cannot be."""
         graph = torch.cuda.CUDAGraph()
         others = [other for other in self._graphs.values() if other is not None]
         try:
             with torch.cuda.graph(graph, pool=others[0].pool() if others else None):
-                self._step(extent)
+                self._step(extents)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             warnings.warn(f"decoding goes on without CUDA graphs, and slower: {error}", stacklevel=2)
             self._is_on, self._graphs = False, {}
             return None
-        self._graphs[extent] = graph
+        self._graphs[extents] = graph
         return graph

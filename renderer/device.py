@@ -67,6 +67,11 @@ def even_length(length: int, device: torch.device) -> int:
     return -(-length // 32) * 32 if device.type == "cpu" else length
 
 
+def reads_slots_apart(device: torch.device) -> bool:
+    """Whether attention reads each slot's cache by itself, up to its own length, rather than all in one launch."""
+    return device.type == "cpu"
+
+
 def free_bytes(device: torch.device) -> int:
     """Memory that is left on the device, or on this machine."""
     if device.type == "cuda":

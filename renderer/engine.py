@@ -104,7 +104,7 @@ class Engine:
                         self._prefill(slot, segment)
                     self._state.admit(slot, segment)
                 with self.clock("decode"):
-                    step(self.cache.extent(slots.longest))
+                    step(self.cache.extents(slots.used))
                 finished = []
                 for slot, segment in slots.finishing():
                     with self.clock("complete"):
@@ -126,7 +126,7 @@ class Engine:
 
     def _captured_step(self, sampling: Sampling) -> CapturedStep:
         return CapturedStep(
-            lambda extent: self._step(extent, sampling),
+            lambda extents: self._step(extents, sampling),
             lambda: (self.cache.keys, self.cache.values, *self._state.tensors),
             self.device,
         )
@@ -140,11 +140,11 @@ class Engine:
         x = torch.cat([midi, self.model.ar_audio(codes, frame)], dim=1)
         self.model.ar_decoder(x, self._ar_affines, PrefixAttention(len(segment.rows), self.cache, slot))
 
-    def _step(self, extent: int, sampling: Sampling) -> None:
+    def _step(self, extents: tuple[int, ...], sampling: Sampling) -> None:
         """Draw the next code of codebook 0 in every slot; the end code is never drawn."""
         state = self._state
         x = self.model.ar_audio(state.code[:, None], (state.prompt_frames - 1 + state.step)[:, None].float())
-        attend = CachedAttention(self.cache, state.prefix + state.step, extent)
+        attend = CachedAttention(self.cache, state.prefix + state.step, extents)
         hidden = self.model.ar_decoder(x, self._ar_affines, attend)
         logits = self.model.ar_logits(hidden[:, 0])[:, : self.model.config.end_code]
         state.record(draw(logits, sampling, state.key, state.step))

@@ -89,10 +89,10 @@ class Slots(Generic[Work]):
         return type(self)(len(self._work) // 2, left)
 
     @property
-    def longest(self) -> int:
-        """Cache positions in use in the fullest slot once this step's is written; 0 when all slots are free."""
-        used = (w.prefix + s + 1 for w, s in zip(self._work, self._step, strict=True) if w is not None)
-        return max(used, default=0)
+    def used(self) -> list[int]:
+        """Cache positions in use in each slot once this step's is written; 0 in free ones."""
+        pairs = zip(self._work, self._step, strict=True)
+        return [0 if work is None else work.prefix + step + 1 for work, step in pairs]
 
     @property
     def filled(self) -> int:

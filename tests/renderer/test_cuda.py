@@ -43,16 +43,16 @@ def test_renderings_do_not_depend_on_company_and_have_exact_lengths(precision: s
 def test_a_captured_step_counts_as_an_uncaptured_one_does_and_follows_what_it_works_on() -> None:
     place = {"counts": torch.zeros(4, dtype=torch.int64, device="cuda")}
 
-    def step(extent: int) -> None:
-        place["counts"] += extent
+    def step(extents: tuple[int, ...]) -> None:
+        place["counts"] += sum(extents)
 
     captured = CapturedStep(step, lambda: place.values(), torch.device("cuda"))
     for extent in (1, 1, 1, 2, 2, 1):
-        captured(extent)
+        captured((extent,))
     assert place["counts"].tolist() == [8] * 4
     place["counts"] = torch.zeros(6, dtype=torch.int64, device="cuda")
     for _ in range(4):
-        captured(5)
+        captured((5,))
     assert place["counts"].tolist() == [20] * 6
 
 

@@ -18,7 +18,7 @@ def run(slots: Slots[Work]) -> tuple[list[int], list[int]]:
     finished: list[int] = []
     while True:
         admitted += [work.name for _, work in slots.admit()]
-        if not slots.longest:
+        if not slots.filled:
             return admitted, finished
         finished += [work.name for _, work in slots.advance()]
 
@@ -52,14 +52,14 @@ def test_work_is_pulled_only_when_a_slot_is_free() -> None:
     assert pulled == [0, 1, 2, 3]
 
 
-def test_longest_counts_prefix_and_steps_of_the_fullest_slot() -> None:
+def test_used_counts_prefix_and_steps_of_each_slot() -> None:
     slots = Slots(2, iter([Work(0, 5, prefix=100), Work(1, 50, prefix=20)]))
-    assert slots.longest == 0
+    assert slots.used == [0, 0]
     list(slots.admit())
-    assert slots.longest == 101
+    assert slots.used == [101, 21]
     for _ in range(5):
         slots.advance()
-    assert slots.longest == 26
+    assert slots.used == [0, 26]
 
 
 def test_occupancy_is_the_share_of_steps_that_served_a_segment() -> None:
@@ -74,7 +74,7 @@ def test_work_that_is_put_back_goes_first_and_also_when_the_source_is_empty() ->
     again = {0: Work(10, 2), 2: Work(12, 1)}
     while True:
         admitted += [work.name for _, work in slots.admit()]
-        if not slots.longest:
+        if not slots.filled:
             break
         for _, work in slots.advance():
             if work.name in again:
