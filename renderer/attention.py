@@ -76,7 +76,8 @@ class KeyValueCache:
 
     def extents(self, used: Sequence[int]) -> tuple[int, ...]:
         """How far to read, in few sizes, where slots hold so many positions: each slot's, or one for all of them."""
-        longest = used if reads_slots_apart(self.keys.device) else [max(used)]
+        position_bytes = 2 * self.keys.shape[2] * self.keys.shape[4] * self.keys.element_size()
+        longest = used if reads_slots_apart(self.keys.device, position_bytes) else [max(used)]
         return tuple(min(max(1, -(-positions // EXTENT_STEP)) * EXTENT_STEP, self.capacity) for positions in longest)
 
     def reserve(self, positions: int) -> None:
