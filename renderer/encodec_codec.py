@@ -3,17 +3,19 @@
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 import torch
 import yaml
+from torch import nn
 from torch.nn.utils import remove_weight_norm
 
 from renderer.encodec_import import ResidualVectorQuantizer, SEANetDecoder, SEANetEncoder
 from renderer.errors import CheckpointError
 from renderer.neural_codec import NeuralCodec
+from renderer.side_by_side import ROWS, run_side_by_side
 
 PadMode = Literal["constant", "reflect", "replicate"]
 
@@ -52,6 +54,8 @@ class EncodecCodec(NeuralCodec):
 
     A clip that does not fill its last frame is padded inside the encoder, by each strided convolution.
     """
+
+    clips_at_once = ROWS
 
     def __init__(self, config: EncodecConfig) -> None:
         super().__init__()
@@ -93,6 +97,19 @@ class EncodecCodec(NeuralCodec):
         dtype = next(self.decoder.parameters()).dtype
         audio: torch.Tensor = self.decoder(latent.transpose(1, 2).to(dtype))
         return audio[:, 0].float()
+
+    def _decoded(self, clips: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """See ``NeuralCodec._decoded``: as :meth:`synthesize`, but with the clips side by side in the LSTM."""
+        first, recurrent, *rest = self.decoder.model
+        dtype = next(self.decoder.parameters()).dtype
+        inputs = [first(self.dequantize(clip).transpose(1, 2).to(dtype)) for clip in clips]
+        assert isinstance(recurrent.lstm, nn.LSTM)
+        outputs = run_side_by_side(recurrent.lstm, [clip[0].T for clip in inputs])
+        for x, output in zip(inputs, outputs, strict=True):
+            x = x + output.T[None]  # The skip of encodec's SLSTM.
+            for layer in rest:
+                x = layer(x)
+            yield x[:, 0].float()
 
     def codebook_tables(self) -> list[torch.Tensor]:  # noqa: D102
         return [self.quantizer.get_buffer(f"vq.layers.{book}._codebook.embed") for book in range(self.codebooks)]

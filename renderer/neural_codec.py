@@ -1,7 +1,7 @@
 """What the two codecs share: how a batch is taken apart, and which part of a codec a cast reaches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import torch
@@ -14,10 +14,14 @@ class NeuralCodec(nn.Module, ABC):
     A subclass has the submodules ``encoder``, ``quantizer`` and ``decoder``, the protocol's four numbers, and
     the four steps from audio to audio for clips of equal length, which training uses as they are.
 
-    Clips go through the networks one at a time. So a clip never depends on its neighbours, to the last bit:
-    matrix products of other shapes are summed in another order. Batching would not pay on a CPU, where the
+    Clips go through convolutions and products one at a time. So a clip never depends on its neighbours, to the last
+    bit: matrix products of other shapes are summed in another order. Batching these would not pay on a CPU, where the
     activations of one clip fill the caches: at full size, eight clips of 5 s side by side take longer.
+
+    ``clips_at_once`` is how many clips it is worth to decode in one call.
     """
+
+    clips_at_once = 1
 
     sample_rate: int
     frame_rate: int
@@ -70,10 +74,15 @@ class NeuralCodec(nn.Module, ABC):
             raise ValueError(f"codes must be (clips, {self.codebooks}, frames), not {tuple(codes.shape)}")
         device = self._device()
         audio = torch.zeros(codes.shape[0], codes.shape[2] * self.frame_samples, device=device)
-        for row, clip in _clips(codes, lengths):
-            of_clip = self.synthesize(self.dequantize(clip.to(device)))
+        clips = dict(_clips(codes, lengths))
+        for row, of_clip in zip(clips, self._decoded([clip.to(device) for clip in clips.values()]), strict=True):
             audio[row, : of_clip.shape[-1]] = of_clip[0]
         return audio
+
+    def _decoded(self, clips: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Codes (1, K, T) of some clips -> audio (1, T * frame_samples) of each."""
+        for clip in clips:
+            yield self.synthesize(self.dequantize(clip))
 
     def for_inference(self) -> Self:
         """Make this codec as fast as it gets, in place; it can no longer be trained. Do it before a cast."""

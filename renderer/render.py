@@ -7,6 +7,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from renderer.attempts import Attempts, Take, Trial
 from renderer.audio import AudioFormat, FloatSamples, resample, write_audio
 from renderer.batch_size import plan_batch
 from renderer.checkpoint import ModelDescription, find_model, load_codec, load_model
-from renderer.codec import Codec
+from renderer.codec import Codec, decode_clips
 from renderer.conditioning import segment_input
 from renderer.device import choose_batch_size, choose_device, choose_dtype, choose_precision
 from renderer.engine import Engine, SegmentInput
@@ -223,18 +224,23 @@ class Renderer:
                 progress(frames / self.codec.frame_rate)
 
         queue = Queue(segments())
-        for work, codes in self.engine.generate(queue, sampling or Sampling(), frames_done):
-            piece, trial = under_way.pop(work)
-            audio = self.codec.decode(codes.T[None])[0]
-            trial.add(Take(codes.cpu().numpy(), audio.cpu().numpy()), self.sample_rate, self.limits.crossfade)
-            if trial.is_over:
-                piece.add(trial)
-            else:
-                again = replace(work, key=noise_key(piece.request.seed, trial.segment.index, trial.count))
-                under_way[again] = (piece, trial)
-                queue.put_first(again)
-            if piece.missing == 0:
-                yield piece.rendering()
+        while True:
+            generated = self.engine.generate(queue, sampling or Sampling(), frames_done)
+            while some := list(islice(generated, self.codec.clips_at_once)):
+                decoded = decode_clips(self.codec, [codes for _, codes in some])
+                for (work, codes), audio in zip(some, decoded, strict=True):
+                    piece, trial = under_way.pop(work)
+                    trial.add(Take(codes.cpu().numpy(), audio.cpu().numpy()), self.sample_rate, self.limits.crossfade)
+                    if trial.is_over:
+                        piece.add(trial)
+                    else:
+                        again = replace(work, key=noise_key(piece.request.seed, trial.segment.index, trial.count))
+                        under_way[again] = (piece, trial)
+                        queue.put_first(again)
+                    if piece.missing == 0:
+                        yield piece.rendering()
+            if not under_way:
+                return
 
 
 class _Piece:

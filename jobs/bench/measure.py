@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -13,6 +14,7 @@ from jobs.bench.peaks import Peaks, measure_peaks
 from jobs.bench.published_way import PublishedWay, measure_published_way
 from jobs.bench.settings import BenchSettings
 from jobs.bench.work import Span, Work, complete_work, decode_work, prefill_work
+from renderer.codec import decode_clips
 from renderer.device import cache_dtype, choose_device, choose_dtype, device_name
 from renderer.engine import Engine, SegmentInput
 from renderer.model import MidiValle
@@ -136,7 +138,8 @@ class Bench:
 def _run(model: MidiValle, codec: NeuralCodec, segments: list[SegmentInput], watch: Stopwatch) -> float:
     """One batch, from MIDI rows to audio; its occupancy."""
     engine = Engine(model, len(segments), watch)
-    for _, codes in engine.generate(segments, Sampling()):
+    generated = engine.generate(segments, Sampling())
+    while some := list(islice(generated, codec.clips_at_once)):
         with watch("codec"):
-            codec.decode(codes.T[None])
+            list(decode_clips(codec, [codes for _, codes in some]))
     return engine.occupancy

@@ -23,7 +23,7 @@ PROMPTS = MINI / "prompts"
 class Ear:
     """A codec that keeps what it was given to encode."""
 
-    sample_rate, frame_rate, codebooks, codebook_size = 32000, 50, 4, 1024
+    sample_rate, frame_rate, codebooks, codebook_size, clips_at_once = 32000, 50, 4, 1024, 1
 
     def encode(self, audio: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         self.heard = audio
