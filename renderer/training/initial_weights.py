@@ -16,7 +16,7 @@ def initialise(model: MidiValle) -> None:
 
     With the layers' own defaults, adaptive norms would begin with scales of random sign, and the heads that are
     tied to embeddings with logits as wide as the root of d_model. Stage embeddings begin small, because a step of
-    Adam changes an adaptive norm by the sum of their magnitudes: at their default the NAR decoder learns nothing.
+    Adam changes an adaptive norm by the sum of their magnitudes: at their default the first steps overshoot.
     """
     depth = model.config.layers
     for module in model.modules():
