@@ -18,7 +18,8 @@ def codec_work(codec: NeuralCodec, frames: int, clips: int) -> Work:
     """
     shapes = copy.deepcopy(codec).to("meta")  # Where a recurrent network is the products that it is made of.
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        shapes.decode(torch.zeros(1, codec.codebooks, frames, dtype=torch.int64, device="meta"))
+        # Not decode(), which also computes what fills a recurrent network's rows up.
+        shapes.synthesize(shapes.dequantize(torch.zeros(1, codec.codebooks, frames, dtype=torch.int64, device="meta")))
     decoder = codec.get_submodule("decoder")
     return Work(clips * counter.get_total_flops(), _bytes(decoder) + (frames - 1) * _inner_bytes(decoder))
 
