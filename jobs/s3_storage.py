@@ -16,8 +16,9 @@ from jobs.errors import JobError
 from jobs.s3_errors import code, refusals, status
 from jobs.storage import Listed, checked_key
 
-REQUEST_ATTEMPTS = 8
-"""So often botocore sends a request that failed for no fault of ours, with growing pauses."""
+REQUEST_ATTEMPTS = 12
+"""So often botocore sends a request that failed for no fault of ours. Its pauses double from 50 ms, half of that on
+average, up to 20 s: about half a minute in all, in which a server can start again."""
 
 READ_ATTEMPTS = 6
 """So often a body is asked for: botocore does not repeat a read that was cut short."""
