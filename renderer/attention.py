@@ -110,9 +110,9 @@ class CachedAttention:
         keys, values = self.cache.keys[layer], self.cache.values[layer]
         keys[self.slots, :, self.positions] = key[:, :, 0].to(keys.dtype)
         values[self.slots, :, self.positions] = value[:, :, 0].to(keys.dtype)
-        size = len(self.slots) // len(self.extents)
+        size, asked = len(self.slots) // len(self.extents), query.to(keys.dtype)
         seen = [
-            self._seen(slice(first * size, (first + 1) * size), extent, query.to(keys.dtype), keys, values)
+            self._seen(slice(first * size, (first + 1) * size), extent, asked, keys, values)
             for first, extent in enumerate(self.extents)
         ]
         return torch.cat(seen).to(query.dtype)

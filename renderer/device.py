@@ -3,11 +3,8 @@
 import os
 import platform
 from pathlib import Path
-from typing import Literal
 
 import torch
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 _DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _LARGEST_BATCH = {"cpu": 16, "cuda": 128}

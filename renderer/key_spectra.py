@@ -23,11 +23,11 @@ class KeySpectra(nn.Module):
     def __init__(self, count: int) -> None:
         super().__init__()
         frequencies = torch.tensor(oscillator_frequencies(), dtype=torch.float64)
-        spectra = [
-            _partials(key, _FALLOFF[0] + (_FALLOFF[1] - _FALLOFF[0]) * place / max(1, count - 1), frequencies)
-            for key in range(LOWEST_KEY, HIGHEST_KEY + 1)
-            for place in range(count)
-        ]
+        falloffs = [_FALLOFF[0] + (_FALLOFF[1] - _FALLOFF[0]) * place / max(1, count - 1) for place in range(count)]
+        spectra = []
+        for key in range(LOWEST_KEY, HIGHEST_KEY + 1):
+            places = _partials(key, frequencies)
+            spectra += [_loudness(places, falloff, len(frequencies)) for falloff in falloffs]
         self.log_loudness = nn.Parameter((torch.stack(spectra) + _FAINTEST).log().float())
 
     def forward(self, loudness: torch.Tensor) -> torch.Tensor:
@@ -35,16 +35,23 @@ class KeySpectra(nn.Module):
         return loudness.to(self.log_loudness.dtype) @ self.log_loudness.exp()
 
 
-def _partials(key: int, falloff: float, frequencies: torch.Tensor) -> torch.Tensor:
-    """Partial n of a key, n ** -falloff loud, at the oscillator nearest to it: (oscillators,) float64."""
+def _partials(key: int, frequencies: torch.Tensor) -> list[int]:
+    """Which oscillator is nearest to each partial of a key, as far as there are any."""
     fundamental = 440 * 2 ** ((key - 69) / 12)
     # Of a grand piano: about 1e-4 in the bass, and from middle C up twice as much every eight keys.
     stiffness = 1e-4 * 2 ** (max(0, key - 52) / 8)
-    loudness = torch.zeros_like(frequencies)
+    places = []
     for number in range(1, 60):
         hertz = number * fundamental * math.sqrt((1 + stiffness * number**2) / (1 + stiffness))
         if hertz > frequencies[-1]:
             break
-        place = int((frequencies - hertz).abs().argmin())
-        loudness[place] = torch.maximum(loudness[place], torch.tensor(number**-falloff, dtype=torch.float64))
-    return loudness
+        places.append(int((frequencies - hertz).abs().argmin()))
+    return places
+
+
+def _loudness(places: list[int], falloff: float, oscillators: int) -> torch.Tensor:
+    """Partial n is n ** -falloff loud; of several at one oscillator the loudest counts: (oscillators,) float64."""
+    loudness = [0.0] * oscillators
+    for number, place in enumerate(places, start=1):
+        loudness[place] = max(loudness[place], number**-falloff)
+    return torch.tensor(loudness, dtype=torch.float64)
