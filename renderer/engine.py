@@ -16,6 +16,7 @@ from renderer.attention import CachedAttention, FullAttention, KeyValueCache, Pr
 from renderer.captured_step import CapturedStep
 from renderer.device import cache_dtype, even_length, is_out_of_memory, release_memory
 from renderer.model import MidiValle
+from renderer.piano_roll import PianoRoll
 from renderer.sampling import Sampling, draw
 from renderer.schedule import Slots
 
@@ -78,7 +79,8 @@ class Engine:
             cache_dtype(weight.device, weight.dtype),
             weight.device,
         )
-        self._state = _SlotState(batch_size, self.device)
+        told = torch.zeros(batch_size, 1, config.d_model, dtype=weight.dtype, device=self.device)
+        self._state = _SlotState(batch_size, self.device, told if self.model.ar_roll is not None else None)
 
     @torch.inference_mode()
     def generate(
@@ -101,8 +103,8 @@ class Engine:
             try:
                 for slot, segment in admitted:
                     with self.clock("prefill"):
-                        self._prefill(slot, segment)
-                    self._state.admit(slot, segment)
+                        told = self._prefill(slot, segment)
+                    self._state.admit(slot, segment, told)
                 with self.clock("decode"):
                     step(self.cache.extents(slots.used))
                 finished = []
@@ -131,19 +133,32 @@ class Engine:
             self.device,
         )
 
-    def _prefill(self, slot: int, segment: SegmentInput) -> None:
-        """Fill a slot's cache with the segment's MIDI rows and its prompt, but for the last prompt frame."""
+    def _prefill(self, slot: int, segment: SegmentInput) -> torch.Tensor | None:
+        """Fill a slot's cache with the segment's MIDI rows and its prompt, but for the last prompt frame.
+
+        Returns what the piano roll tells of that frame and all that follow, (1, frames + 1, d).
+        """
         self.cache.reserve(segment.prefix + segment.frames + 1)
+        told = self._told(self.model.ar_roll, segment)
         codes = segment.prompt[None, :-1, 0].to(self.device)
         frame = torch.arange(codes.shape[1], device=self.device)[None].float()
         midi = self.model.ar_midi(segment.rows[None].to(self.device), segment.positions[None].to(self.device))
-        x = torch.cat([midi, self.model.ar_audio(codes, frame)], dim=1)
+        of_prompt = None if told is None else told[:, : codes.shape[1]]
+        x = torch.cat([midi, self.model.ar_audio(codes, frame, of_prompt)], dim=1)
         self.model.ar_decoder(x, self._ar_affines, PrefixAttention(len(segment.rows), self.cache, slot))
+        return None if told is None else told[:, codes.shape[1] :]
+
+    def _told(self, piano_roll: PianoRoll | None, segment: SegmentInput) -> torch.Tensor | None:
+        """What a model's piano roll tells of a segment's frames, the prompt's included: (1, T, d)."""
+        if piano_roll is None:
+            return None
+        return piano_roll(segment.rows.to(self.device), len(segment.prompt) + segment.frames)[None]
 
     def _step(self, extents: tuple[int, ...], sampling: Sampling) -> None:
         """Draw the next code of codebook 0 in every slot; the end code is never drawn."""
         state = self._state
-        x = self.model.ar_audio(state.code[:, None], (state.prompt_frames - 1 + state.step)[:, None].float())
+        frame = (state.prompt_frames - 1 + state.step)[:, None].float()
+        x = self.model.ar_audio(state.code[:, None], frame, state.told())
         attend = CachedAttention(self.cache, state.prefix + state.step, extents)
         hidden = self.model.ar_decoder(x, self._ar_affines, attend)
         logits = self.model.ar_logits(hidden[:, 0])[:, : self.model.config.end_code]
@@ -158,10 +173,11 @@ class Engine:
         codes[0, prompt_frames:, 0] = first
         midi = self.model.nar_midi(segment.rows[None].to(self.device), segment.positions[None].to(self.device))
         frame = torch.arange(codes.shape[1], device=self.device)[None].float()
+        told = self._told(self.model.nar_roll, segment)
         length = rows + codes.shape[1]
         filling = even_length(length, self.device) - length
         for stage, affines in enumerate(self._nar_affines):
-            audio = self.model.nar_audio_position(self.model.nar_audio(codes, prompt_frames, stage), frame)
+            audio = self.model.nar_audio_position(self.model.nar_audio(codes, prompt_frames, stage, told), frame)
             x = F.pad(torch.cat([midi, audio], dim=1), (0, 0, 0, filling))
             hidden = self.model.nar_decoder(x, affines, FullAttention(length))
             logits = self.model.nar_logits(hidden[:, rows + prompt_frames : length], stage)
@@ -172,15 +188,17 @@ class Engine:
 class _SlotState:
     """What the slots hold besides the cache, as tensors (slots,) int64, so that a step never asks the device.
 
-    All but ``codes`` (slots, steps), which grows with the longest segment, stay where they are.
+    All stay where they are but ``codes`` (slots, steps), and ``roll`` (slots, steps, d), what the piano roll of a model
+    that has one tells of the frames: these grow with the longest segment.
     """
 
-    def __init__(self, slots: int, device: torch.device) -> None:
+    def __init__(self, slots: int, device: torch.device, roll: torch.Tensor | None) -> None:
         zeros = torch.zeros(slots, dtype=torch.int64, device=device)
         self.code, self.step, self.key, self.prefix = (zeros.clone() for _ in range(4))
         self.prompt_frames = zeros + 1
         self.active = zeros.clone()
         self.codes = torch.zeros(slots, 1, dtype=torch.int64, device=device)
+        self.roll = roll
         self._slots = torch.arange(slots, device=device)
 
     def clear(self) -> None:
@@ -191,12 +209,16 @@ class _SlotState:
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """All that a step reads and writes."""
-        return (self.code, self.step, self.key, self.prefix, self.prompt_frames, self.active, self.codes, self._slots)
+        state = (self.code, self.step, self.key, self.prefix, self.prompt_frames, self.active, self.codes, self._slots)
+        return state if self.roll is None else (*state, self.roll)
 
-    def admit(self, slot: int, segment: SegmentInput) -> None:
-        """Set a slot to a segment's first step."""
-        if segment.frames > self.codes.shape[1]:
-            self.codes = F.pad(self.codes, (0, segment.frames - self.codes.shape[1]))
+    def admit(self, slot: int, segment: SegmentInput, told: torch.Tensor | None) -> None:
+        """Set a slot to a segment's first step; ``told`` (1, at least frames, d) is what becomes its ``roll``."""
+        if (more := segment.frames - self.codes.shape[1]) > 0:
+            self.codes = F.pad(self.codes, (0, more))
+            self.roll = self.roll if self.roll is None else F.pad(self.roll, (0, 0, 0, more))
+        if self.roll is not None and told is not None:
+            self.roll[slot, : segment.frames] = told[0, : segment.frames]
         self.code[slot] = segment.prompt[-1, 0]
         self.step[slot] = 0
         self.active[slot] = 1
@@ -208,6 +230,10 @@ class _SlotState:
         """The codes that a slot drew for its segment, (frames,)."""
         return self.codes[slot, : segment.frames].clone()
 
+    def told(self) -> torch.Tensor | None:
+        """What each slot's frame is told at this step, (slots, 1, d)."""
+        return None if self.roll is None else self.roll[self._slots, self._place()][:, None]
+
     def release(self, slot: int) -> None:
         """Free a slot; it stays at its place until the next segment comes."""
         self.active[slot] = 0
@@ -215,5 +241,9 @@ class _SlotState:
     def record(self, code: torch.Tensor) -> None:
         """Keep the codes drawn at this step and move on; free slots stay where they are."""
         self.code.copy_(code)
-        self.codes[self._slots, self.step.clamp(max=self.codes.shape[1] - 1)] = code
+        self.codes[self._slots, self._place()] = code
         self.step += self.active
+
+    def _place(self) -> torch.Tensor:
+        """Where a slot's step lies in ``codes`` and ``roll``; a free slot's may lie behind, where it does no harm."""
+        return self.step.clamp(max=self.codes.shape[1] - 1)

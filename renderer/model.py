@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from renderer.attention import Attend
+from renderer.piano_roll import PianoRoll
 from renderer.tokens import VOCABULARIES
 
 MIDI_WIDTHS = (32, 32, 256, 128, 64, 32)
@@ -30,7 +31,8 @@ class ModelConfig:
     """Sizes and switches of the network; the defaults are the published ones.
 
     ``note_position`` says where a MIDI row stands: ``index`` is its row number (published); ``onset`` is its onset
-    in frames, so that notes and audio share a clock.
+    in frames, so that notes and audio share a clock. ``roll_frame_rate`` gives every audio frame the piano roll of
+    so many frames a second (renderer/piano_roll.py); 0 is none.
     """
 
     d_model: int = 1024
@@ -39,6 +41,7 @@ class ModelConfig:
     codebooks: int = 4
     codebook_size: int = 2048
     note_position: Literal["index", "onset"] = "index"
+    roll_frame_rate: int = 0
 
     def __post_init__(self) -> None:
         if self.d_model % (2 * self.heads):
@@ -191,6 +194,8 @@ class MidiValle(nn.Module):
         self.nar_decoder = Decoder(config, adaptive=True)
         self.nar_predict_layers = nn.ModuleList(heads)
         self.nar_stage_embeddings = nn.ModuleList(TokenEmbedding(1, width) for _ in range(books - 1))
+        rate = config.roll_frame_rate
+        self.ar_roll, self.nar_roll = (PianoRoll(width, rate) if rate else None for _ in range(2))
 
     def ar_midi(self, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """MIDI rows (B, S, 6) int64 at positions (B, S) float32 -> AR inputs (B, S, d)."""
@@ -200,9 +205,15 @@ class MidiValle(nn.Module):
         """MIDI rows (B, S, 6) int64 at positions (B, S) float32 -> NAR inputs (B, S, d)."""
         return self.nar_text_position(self.nar_text_embedding(self._features(rows)), positions)
 
-    def ar_audio(self, codes: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Codes of codebook 0 (B, T) at positions (B, T) float32 -> AR inputs (B, T, d)."""
-        return self.ar_audio_position(self.ar_audio_embedding(codes), positions)
+    def ar_audio(
+        self, codes: torch.Tensor, positions: torch.Tensor, roll: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Codes of codebook 0 (B, T) at positions (B, T) float32 -> AR inputs (B, T, d).
+
+        ``roll`` (B, T, d) is what ``ar_roll``, where the model has it, tells of the frames.
+        """
+        embedded = self.ar_audio_embedding(codes)
+        return self.ar_audio_position(embedded if roll is None else embedded + roll, positions)
 
     def ar_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Final AR hidden states (..., d) -> float32 logits of the next code (..., codebook_size + 1)."""
@@ -213,10 +224,13 @@ class MidiValle(nn.Module):
         only = torch.zeros(1, dtype=torch.int64, device=self.ar_predict_layer.weight.device)
         return [self.nar_decoder.affines(stage(only)) for stage in self.nar_stage_embeddings]
 
-    def nar_audio(self, codes: torch.Tensor, prompt_frames: int, stage: int) -> torch.Tensor:
+    def nar_audio(
+        self, codes: torch.Tensor, prompt_frames: int, stage: int, roll: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The audio input of a NAR stage, before positions: codes (B, T, K) int64 -> (B, T, d).
 
         A prompt frame is the sum of the embeddings of all its codes, any other frame of codebooks 0 to ``stage``.
+        ``roll`` (B, T, d) is what ``nar_roll``, where the model has it, tells of the frames.
         """
         known = torch.zeros(())
         for book, embedding in enumerate(self.nar_audio_embeddings):
@@ -226,7 +240,7 @@ class MidiValle(nn.Module):
                 known = embedded
             else:
                 known[:, : embedded.shape[1]] += embedded
-        return known
+        return known if roll is None else known + roll
 
     def nar_logits(self, hidden: torch.Tensor, stage: int) -> torch.Tensor:
         """Final NAR hidden states (..., d) -> float32 logits of codebook ``stage + 1`` (..., codebook_size)."""

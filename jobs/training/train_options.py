@@ -6,7 +6,7 @@ from typing import Any
 from jobs.errors import JobError
 
 SIZES: dict[str, dict[str, int]] = {
-    "mini": {"d_model": 256, "heads": 4, "layers": 6},
+    "mini": {"d_model": 256, "heads": 4, "layers": 4},
     "published": {"d_model": 1024, "heads": 16, "layers": 12},
 }
 
@@ -22,8 +22,8 @@ _COURSE_FREE = {
 class TrainOptions:
     """The options of ``midi-valle train``, under the same names and with the same defaults.
 
-    ``init`` None begins with random weights, of ``size`` or of ``d_model``, ``heads`` and ``layers``. ``codec`` None
-    stands for that of ``init``. JobError for a value that makes no sense.
+    ``init`` None begins with random weights, of ``size`` or of ``d_model``, ``heads`` and ``layers``, with or without
+    a ``piano_roll`` (renderer/piano_roll.py). ``codec`` None stands for that of ``init``. JobError for a value that makes no sense.
     """
 
     corpus: str
@@ -37,6 +37,7 @@ class TrainOptions:
     d_model: int | None = None
     heads: int | None = None
     layers: int | None = None
+    piano_roll: bool = True
     longest: float = 10.0
     shortest: float = 2.0
     longest_share: float = 0.7

@@ -19,7 +19,7 @@ from renderer.notes import Notes
 from renderer.segments import SegmentLimits
 from renderer.training.checkpoints import Checkpoints
 from renderer.training.history import History
-from renderer.training.initial_weights import initialise
+from renderer.training.initial_weights import embed_codebooks, initialise
 from renderer.training.learning_rate import LearningRate
 from renderer.training.model_training import ModelTraining, ModelTrainingSettings
 from renderer.training.model_validation import Judge, ModelSamples, ModelValidation
@@ -206,12 +206,18 @@ def _model(options: TrainOptions, origin: CodecDescription, start: ModelDescript
         return load_model(start)
     codebooks = {"codebooks": origin.codec.codebooks, "codebook_size": origin.codec.codebook_size}
     try:
-        config = ModelConfig(**options.sizes, **codebooks, note_position="onset")
+        config = ModelConfig(
+            **options.sizes,
+            **codebooks,
+            note_position="onset",
+            roll_frame_rate=origin.frame_rate if options.piano_roll else 0,
+        )
     except ValueError as error:
         raise JobError(str(error)) from None
     seed_torch(options.seed, "initial weights")
     model = MidiValle(config)
     initialise(model)
+    embed_codebooks(model, load_codec(origin).codebook_tables())
     return model
 
 

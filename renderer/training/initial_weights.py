@@ -1,13 +1,18 @@
 """Weights to begin with, where no trained ones are at hand."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from renderer.model import AdaptiveLayerNorm, Layer, MidiValle, TokenEmbedding
+from renderer.piano_roll import PianoRoll
 
 _EMBEDDING = 0.25
 _LOGIT = 0.3
-"""Standard deviations of what is embedded, and of the first logits where heads are tied to embeddings."""
+_KEY = 0.6
+"""Standard deviations: of what is embedded, of the first logits where heads are tied to embeddings, and of what a
+piano roll's features weigh."""
 
 
 @torch.no_grad()
@@ -28,14 +33,53 @@ def initialise(model: MidiValle) -> None:
             module.self_attn.out_proj.weight.mul_((2 * depth) ** -0.5)
             nn.init.zeros_(module.self_attn.out_proj.bias)
             module.linear2.weight.mul_((2 * depth) ** -0.5)
+        elif isinstance(module, PianoRoll):
+            # As loud as what it is added to: of a roll's features few are not 0.
+            nn.init.normal_(module.keys.weight, std=_KEY)
     width = model.config.d_model
-    audio = [(embedding, _EMBEDDING) for embedding in (model.ar_audio_embedding, *model.nar_audio_embeddings)]
-    for embedding, deviation in [*audio, *((stage, 1 / width) for stage in model.nar_stage_embeddings)]:
-        assert isinstance(embedding, TokenEmbedding)
-        nn.init.normal_(embedding.word_embeddings.weight, std=deviation)
+    for embedding in _token_embeddings(model):
+        nn.init.normal_(embedding.word_embeddings.weight, std=_EMBEDDING)
+    for stage in model.nar_stage_embeddings:
+        assert isinstance(stage, TokenEmbedding)
+        nn.init.normal_(stage.word_embeddings.weight, std=1 / width)
     final = model.nar_decoder.norm
     assert isinstance(final, AdaptiveLayerNorm)
     final.project_layer.bias.mul_(_LOGIT / (_EMBEDDING * width**0.5))
     last = model.nar_predict_layers[-1]
     assert isinstance(last, nn.Linear)
     nn.init.normal_(last.weight, std=_EMBEDDING)
+
+
+@torch.no_grad()
+def embed_codebooks(model: MidiValle, tables: Sequence[torch.Tensor]) -> None:
+    """Begin, after :func:`initialise`, with what the codec knows of its codes: which of them sound alike.
+
+    ``tables`` are the codec's codebooks (codebook_size, D). Codes are embedded as their rows, so that a frame's sum is
+    the latent that its codes stand for so far, and told by their rows too. The two lie in directions of their own, as
+    the NAR decoder's heads are also embeddings of the next codebook. What is learned of one code then holds for those
+    near it from the first step on; a decoder that knows codes by number alone must see each of them many times.
+    """
+    width, depth = model.config.d_model, tables[0].shape[1]
+    heard, told = nn.init.orthogonal_(torch.empty(2 * depth, width)).split(depth)
+    size = _EMBEDDING * width**0.5
+    loudest = _row_size(tables[0])
+    weights = [embedding.word_embeddings.weight for embedding in _token_embeddings(model)]
+    for weight, table in zip(weights, [tables[0], *tables], strict=True):
+        weight[: len(table)] = table @ heard * (size / loudest)
+    for head, table in zip(model.nar_predict_layers, tables[1:], strict=True):
+        assert isinstance(head, nn.Linear)
+        if head is model.nar_predict_layers[-1]:
+            head.weight.zero_()
+        head.weight.add_(table @ told * (size / _row_size(table)))
+    own = model.ar_predict_layer.weight[: len(tables[0])]
+    own.copy_(tables[0] @ told * (_row_size(own) / loudest))
+
+
+def _token_embeddings(model: MidiValle) -> list[TokenEmbedding]:
+    embeddings = [model.ar_audio_embedding, *model.nar_audio_embeddings]
+    assert all(isinstance(embedding, TokenEmbedding) for embedding in embeddings)
+    return embeddings  # type: ignore[return-value]
+
+
+def _row_size(table: torch.Tensor) -> float:
+    return float(table.square().sum(1).mean().sqrt())

@@ -28,7 +28,7 @@ def ar_loss(model: MidiValle, pack: Pack, first: int, train_end: bool = False) -
     With ``train_end``, the end code is to follow the last frame.
     """
     midi = model.ar_midi(pack.rows, pack.positions)
-    x = pack.joined(midi, model.ar_audio(pack.codes[..., 0], pack.frames))
+    x = pack.joined(midi, model.ar_audio(pack.codes[..., 0], pack.frames, pack.roll(model.ar_roll)))
     with torch.autocast(x.device.type, enabled=False):
         affines = model.ar_decoder.affines()
     hidden = pack.audio(model.ar_decoder(x, affines, PackedPrefixAttention(pack.spans)))
@@ -41,11 +41,15 @@ def ar_loss(model: MidiValle, pack: Pack, first: int, train_end: bool = False) -
 
 def nar_loss(model: MidiValle, pack: Pack, stage: int, prefixes: list[int]) -> CodeLoss:
     """Codebook ``stage + 1`` behind each window's prefix, from the codebooks before, and all codes of the prefix."""
-    embedded = [
-        model.nar_audio(codes, prefix, stage)
-        for codes, prefix in zip(pack.codes.split(pack.per_window, dim=1), prefixes, strict=True)
-    ]
-    audio = model.nar_audio_position(torch.cat(embedded, dim=1), pack.frames)
+    embedded = torch.cat(
+        [
+            model.nar_audio(codes, prefix, stage)
+            for codes, prefix in zip(pack.codes.split(pack.per_window, dim=1), prefixes, strict=True)
+        ],
+        dim=1,
+    )
+    roll = pack.roll(model.nar_roll)
+    audio = model.nar_audio_position(embedded if roll is None else embedded + roll, pack.frames)
     x = pack.joined(model.nar_midi(pack.rows, pack.positions), audio)
     with torch.autocast(x.device.type, enabled=False):
         affines = model.nar_decoder.affines(model.nar_stage_embeddings[stage](pack.rows.new_zeros(1)))

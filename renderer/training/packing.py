@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 from torch.nn.attention.bias import causal_lower_right
 
+from renderer.piano_roll import PianoRoll
 from renderer.training.windows import Window
 
 CPU_CHUNK = 256
@@ -44,6 +45,14 @@ class Pack:
     def audio(self, hidden: torch.Tensor) -> torch.Tensor:
         """The audio frames of a sequence: (1, sum S + T, d) -> (sum T, d)."""
         return hidden[0, self._audio]
+
+    def roll(self, piano_roll: PianoRoll | None) -> torch.Tensor | None:
+        """What a piano roll tells of the frames, (1, sum T, d); None where the model has none."""
+        if piano_roll is None:
+            return None
+        device = self.rows.device
+        told = [piano_roll(window.rows.to(device), len(window.codes)) for window in self.windows]
+        return torch.cat(told)[None]
 
     @property
     def per_window(self) -> list[int]:

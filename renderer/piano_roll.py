@@ -1,0 +1,60 @@
+"""The notes as audio frames meet them: which keys were struck, how hard, how long ago, and which are held.
+
+The published network leaves it to attention to find the notes of a frame among the MIDI rows. It takes long training
+to learn that. Where a model is small and its training short, each frame is told besides.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from renderer.notes import HIGHEST_KEY, LOWEST_KEY
+from renderer.tokens import GRID_PER_BAR, GRID_PER_SECOND
+
+KEYS = HIGHEST_KEY - LOWEST_KEY + 1
+FEATURES = 5
+"""Of each key: what is left of its velocity after three decays, whether it is held, and where in the frame it began."""
+
+_FIRST_PITCH, _FIRST_VELOCITY, _FIRST_DURATION, _FIRST_POSITION, _FIRST_BAR = 4, 4, 3, 4, 4
+_DECAY_SECONDS = (0.05, 0.3, 2.0)
+_RELEASE_SECONDS = 0.08
+_KERNEL = 5
+
+
+class PianoRoll(nn.Module):
+    """MIDI rows (S, 6) int64, markers included, and a number of frames -> what the frames are told (frames, width).
+
+    A frame also learns of the two before it and the two after it.
+    """
+
+    def __init__(self, width: int, frame_rate: int) -> None:
+        super().__init__()
+        self.frame_rate = frame_rate
+        self.keys = nn.Linear(KEYS * FEATURES, width)
+        self.spread = nn.Conv1d(width, width, _KERNEL, padding=_KERNEL // 2)
+
+    def forward(self, rows: torch.Tensor, frames: int) -> torch.Tensor:
+        """See the class."""
+        roll = piano_roll(rows, frames, self.frame_rate).to(self.keys.weight.dtype)
+        told: torch.Tensor = self.spread(functional.relu(self.keys(roll)).T[None])
+        return told[0].T
+
+
+def piano_roll(rows: torch.Tensor, frames: int, frame_rate: int) -> torch.Tensor:
+    """(frames, KEYS * FEATURES) float32, from 0 to about 1; notes of one key add up."""
+    notes = rows[rows[:, 0] >= _FIRST_PITCH]
+    pitch, velocity, duration, _, position, bar = notes.unbind(1)
+    onset = ((bar - _FIRST_BAR) * GRID_PER_BAR + position - _FIRST_POSITION) / GRID_PER_SECOND
+    offset = onset + (duration - _FIRST_DURATION) / GRID_PER_SECOND
+    loudness = (velocity - _FIRST_VELOCITY) / 64
+    begin = torch.arange(frames, device=rows.device)[:, None] / frame_rate
+    age, over = begin - onset, (begin - offset).clamp_min(0)
+    has_begun = age > -1 / frame_rate
+    decays = [loudness * has_begun * (-age.clamp_min(0) / seconds).exp() for seconds in _DECAY_SECONDS]
+    decays[-1] = decays[-1] * (-over / _RELEASE_SECONDS).exp()
+    held = (has_begun & (over == 0)).float()
+    struck = (1 - (age * frame_rate).abs()).clamp_min(0)
+    of_notes = torch.stack([*decays, held, struck], dim=-1)
+    # A product, as sums by index come in any order on CUDA.
+    of_key = functional.one_hot(pitch - _FIRST_PITCH, KEYS).float()
+    return torch.einsum("tnf,nk->tkf", of_notes, of_key).flatten(1)
