@@ -205,9 +205,7 @@ class MidiValle(nn.Module):
         """MIDI rows (B, S, 6) int64 at positions (B, S) float32 -> NAR inputs (B, S, d)."""
         return self.nar_text_position(self.nar_text_embedding(self._features(rows)), positions)
 
-    def ar_audio(
-        self, codes: torch.Tensor, positions: torch.Tensor, roll: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def ar_audio(self, codes: torch.Tensor, positions: torch.Tensor, roll: torch.Tensor | None = None) -> torch.Tensor:
         """Codes of codebook 0 (B, T) at positions (B, T) float32 -> AR inputs (B, T, d).
 
         ``roll`` (B, T, d) is what ``ar_roll``, where the model has it, tells of the frames.

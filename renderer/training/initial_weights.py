@@ -78,7 +78,7 @@ def embed_codebooks(model: MidiValle, tables: Sequence[torch.Tensor]) -> None:
 def _token_embeddings(model: MidiValle) -> list[TokenEmbedding]:
     embeddings = [model.ar_audio_embedding, *model.nar_audio_embeddings]
     assert all(isinstance(embedding, TokenEmbedding) for embedding in embeddings)
-    return embeddings  # type: ignore[return-value]
+    return embeddings
 
 
 def _row_size(table: torch.Tensor) -> float:
