@@ -1,7 +1,7 @@
 """The public Python API: performances and prompts in, piano audio out.
 
 >>> from renderer import Renderer
->>> rendering = Renderer.load("mini").render_file("piece.mid", prompt="salamander-plain")
+>>> rendering = Renderer.load("mini").render_file("piece.mid", prompt="salamander-close")
 >>> rendering.write("piece.flac")
 """
 

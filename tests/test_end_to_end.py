@@ -35,8 +35,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     shutil.copytree(EXAMPLES / "midi", folder / "midi")
     prompts = EXAMPLES.parent / "renderer" / "models" / "mini" / "prompts"
-    shutil.copy(prompts / "salamander-soft.wav", folder / "mine.wav")
-    shutil.copy(prompts / "salamander-soft.mid", folder / "mine.mid")
+    shutil.copy(prompts / "splendid-chamber.wav", folder / "mine.wav")
+    shutil.copy(prompts / "splendid-chamber.mid", folder / "mine.mid")
     (folder / "midi" / "broken.mid").write_bytes(b"MThd no more")
     table = pa.table(
         {
@@ -47,7 +47,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "midi/broken.mid",
                 "midi/bach-bwv-846.mid",
             ],
-            "prompt": ["salamander-plain", None, "salamander-plain", None],
+            "prompt": ["salamander-close", None, "salamander-close", None],
             "prompt_audio": [None, "mine.wav", None, "midi/broken.mid"],
             "prompt_midi": [None, "mine.mid", None, "mine.mid"],
             "start_s": [60.0, 10.0, None, None],

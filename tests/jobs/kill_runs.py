@@ -70,7 +70,7 @@ def noise(folder: Path) -> Corpus:
 def music(folder: Path) -> Corpus:
     """Sixteen items that the bundled model plays."""
     ids = [f"item-{i:02d}" for i in range(16)]
-    manifest = make_corpus(folder, ids, prompt=["salamander-soft"] * len(ids))
+    manifest = make_corpus(folder, ids, prompt=["splendid-chamber"] * len(ids))
     return Corpus(manifest, ids, "model", ("--actors", "2", "--device", "cpu"), 5.0)
 
 

@@ -45,7 +45,12 @@ def test_prompts_and_a_manifest_are_made_by_midi_valle(tmp_path: Path) -> None:
         "midi_valle", "manifest", "build", tmp_path / "midi", "--prompt", "x", "--out", tmp_path / "m.parquet"
     )
     assert built.stdout == f"2 rows: {tmp_path}/m.parquet\n" and built.returncode == 0
-    assert command("midi_valle", "prompts", "list").stdout.split() == ["salamander-plain", "salamander-soft"]
+    assert command("midi_valle", "prompts", "list").stdout.split() == [
+        "salamander-close",
+        "salamander-hall",
+        "splendid-chamber",
+        "splendid-close",
+    ]
 
 
 def test_midi_valle_lists_its_verbs() -> None:

@@ -85,11 +85,11 @@ def renderer() -> Renderer:
 
 def request(renderer: Renderer, number: int, seconds: float, attempts: Attempts) -> RenderRequest:
     performance = Performance(melody(number, seconds), NoteReport())
-    return RenderRequest(str(number), performance, renderer.prompt("salamander-plain"), number, attempts=attempts)
+    return RenderRequest(str(number), performance, renderer.prompt("salamander-close"), number, attempts=attempts)
 
 
 def test_what_is_kept_does_not_depend_on_what_is_rendered_beside_it(renderer: Renderer) -> None:
-    requests = [request(renderer, n, s, Attempts(2, UNREACHABLE)) for n, s in enumerate([1.0, 5.0, 1.3])]
+    requests = [request(renderer, n, s, Attempts(2, UNREACHABLE)) for n, s in enumerate([1.0, 11.0, 1.3])]
     together = {r.item_id: r for r in renderer.render(requests)}
     backwards = {r.item_id: r for r in renderer.render(requests[::-1])}
     alone = {r.item_id: r for each in requests for r in renderer.render([each])}

@@ -26,8 +26,8 @@ def change_config(folder: Path, **changes: Any) -> None:
 def test_the_bundled_model_is_described_without_loading_it() -> None:
     mini = find_model("mini")
     assert (mini.sample_rate, mini.frame_rate, mini.pedal, mini.time_grid) == (32_000, 50, "extend", "direct")
-    assert mini.prompt_ids == ("salamander-plain", "salamander-soft")
-    assert "CC BY-NC-SA 4.0" in mini.licence
+    assert mini.prompt_ids == ("salamander-close", "salamander-hall", "splendid-chamber", "splendid-close")
+    assert mini.licence == "CC BY 4.0"
 
 
 def test_a_directory_is_a_model_by_its_path(folder: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_directory_is_a_model_by_its_path(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", ["config.json", "model.safetensors", "codec.safetensors", "prompts/salamander-soft.wav"]
+    "changed", ["config.json", "model.safetensors", "codec.safetensors", "prompts/splendid-chamber.wav"]
 )
 def test_whatever_decides_the_sound_changes_the_fingerprint(folder: Path, changed: str) -> None:
     before = describe(folder).fingerprint()

@@ -30,7 +30,7 @@ def performance(seconds: float, seed: int) -> Performance:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_renderings_do_not_depend_on_company_and_have_exact_lengths(precision: str) -> None:
     renderer = Renderer.load("mini", device="cuda", precision=precision, batch_size=8)
-    prompt = renderer.prompt("salamander-plain")
+    prompt = renderer.prompt("salamander-close")
     requests = [RenderRequest(str(i), performance(s, i), prompt, seed=i) for i, s in enumerate([1.0, 9.0, 4.0, 2.5])]
     together = {r.item_id: r for r in renderer.render(requests)}
     for request in requests:
@@ -65,8 +65,10 @@ def test_fp32_logits_are_those_of_the_cpu() -> None:
     logits = {}
     for device in ("cpu", "cuda"):
         model = load_model(find_model("mini")).to(device)
+        assert model.ar_roll is not None
+        told = model.ar_roll(rows[0].to(device), codes.shape[1])[None]
         midi = model.ar_midi(rows.to(device), positions.to(device))
-        x = torch.cat([midi, model.ar_audio(codes.to(device), frame.to(device))], dim=1)
+        x = torch.cat([midi, model.ar_audio(codes.to(device), frame.to(device), told)], dim=1)
         hidden = model.ar_decoder(x, model.ar_decoder.affines(), PrefixAttention(rows.shape[1]))
         logits[device] = model.ar_logits(hidden).cpu()
     assert (logits["cuda"] - logits["cpu"]).abs().max() <= 1e-2

@@ -64,14 +64,16 @@ def test_logits_are_the_golden_ones(mini: MidiValle, golden: dict[str, torch.Ten
     prompt, codes = golden["prompt_codes"], golden["greedy_codes"]
     frames = torch.cat([prompt, codes])[None]
     frame = torch.arange(frames.shape[1])[None].float()
+    assert mini.ar_roll is not None and mini.nar_roll is not None
+    of_ar, of_nar = (roll(rows[0], frames.shape[1])[None] for roll in (mini.ar_roll, mini.nar_roll))
 
-    ar = torch.cat([mini.ar_midi(rows, positions), mini.ar_audio(frames[..., 0], frame)], dim=1)
+    ar = torch.cat([mini.ar_midi(rows, positions), mini.ar_audio(frames[..., 0], frame, of_ar)], dim=1)
     hidden = mini.ar_decoder(ar, mini.ar_decoder.affines(), PrefixAttention(rows.shape[1]))
     first = rows.shape[1] + len(prompt) - 1
     assert (mini.ar_logits(hidden[0, first : first + 40]) - golden["ar_logits"]).abs().max() <= 1e-3
 
     for stage, affines in enumerate(mini.nar_affines()):
-        audio = mini.nar_audio_position(mini.nar_audio(frames, len(prompt), stage), frame)
+        audio = mini.nar_audio_position(mini.nar_audio(frames, len(prompt), stage, of_nar), frame)
         nar = torch.cat([mini.nar_midi(rows, positions), audio], dim=1)
         hidden = mini.nar_decoder(nar, affines, FullAttention())
         logits = mini.nar_logits(hidden[0, first + 1 :], stage)
@@ -86,11 +88,13 @@ def test_bf16_logits_are_within_three_percent_of_fp32s(golden: dict[str, torch.T
     found = []
     for dtype in (torch.float32, torch.bfloat16):
         model = load_model(find_model("mini")).to(dtype)
-        ar = torch.cat([model.ar_midi(rows, positions), model.ar_audio(codes[..., 0], frame)], dim=1)
+        assert model.ar_roll is not None and model.nar_roll is not None
+        of_ar, of_nar = (roll(rows[0], codes.shape[1])[None] for roll in (model.ar_roll, model.nar_roll))
+        ar = torch.cat([model.ar_midi(rows, positions), model.ar_audio(codes[..., 0], frame, of_ar)], dim=1)
         hidden = model.ar_decoder(ar, model.ar_decoder.affines(), PrefixAttention(rows.shape[1]))
         logits = [model.ar_logits(hidden[0, rows.shape[1] :])]
         for stage, affines in enumerate(model.nar_affines()):
-            audio = model.nar_audio_position(model.nar_audio(codes, 150, stage), frame)
+            audio = model.nar_audio_position(model.nar_audio(codes, 150, stage, of_nar), frame)
             nar = torch.cat([model.nar_midi(rows, positions), audio], dim=1)
             logits.append(model.nar_logits(model.nar_decoder(nar, affines, FullAttention())[0, -40:], stage))
         found.append(logits)
@@ -129,10 +133,12 @@ def test_cached_steps_give_the_logits_of_the_whole_sequence(mini: MidiValle, gol
     """Greedy codes by recomputing the whole prefix at every step, as published, equal the cached ones."""
     segment = SegmentInput(golden["midi_rows"], golden["positions"], golden["prompt_codes"][:30], 12, 0)
     codes = segment.prompt[:, 0]
+    assert mini.ar_roll is not None
     with torch.inference_mode():
+        told = mini.ar_roll(segment.rows, len(codes) + segment.frames)[None]
         for _ in range(segment.frames):
             midi = mini.ar_midi(segment.rows[None], segment.positions[None])
-            audio = mini.ar_audio(codes[None], torch.arange(len(codes))[None].float())
+            audio = mini.ar_audio(codes[None], torch.arange(len(codes))[None].float(), told[:, : len(codes)])
             x = torch.cat([midi, audio], dim=1)
             hidden = mini.ar_decoder(x, mini.ar_decoder.affines(), PrefixAttention(len(segment.rows)))
             logits = mini.ar_logits(hidden[0, -1])[: mini.config.end_code]

@@ -1,17 +1,16 @@
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import load_file
 
 import renderer
 from renderer.audio import FloatSamples
+from renderer.checkpoint import find_model, load_codec
 from renderer.errors import AudioError, MidiError, PromptError
-from renderer.frame_codec import FrameCodec, FrameCodecConfig
 from renderer.midi import write_midi
+from renderer.neural_codec import NeuralCodec
 from renderer.notes import Notes
 from renderer.prompt import prompt_from_audio, prompt_from_files
 
@@ -34,12 +33,8 @@ class Ear:
 
 
 @pytest.fixture(scope="module")
-def codec() -> FrameCodec:
-    values = json.loads((MINI / "config.json").read_text("utf-8"))["codec"]
-    del values["type"]
-    codec = FrameCodec(FrameCodecConfig(**values))
-    codec.load_state_dict(load_file(MINI / "codec.safetensors"))
-    return codec.for_inference()
+def codec() -> NeuralCodec:
+    return load_codec(find_model("mini")).for_inference()
 
 
 ONSETS = [0.25, 1.5, 2.75, 3.5, 4.625, 5.125]
@@ -61,8 +56,8 @@ def clicks(audio: FloatSamples) -> list[float]:
     return [float(sample) / 32000 for sample in np.flatnonzero(loud[1:] & ~loud[:-1]) + 1]
 
 
-def test_bundled_prompt_has_the_golden_codes(codec: FrameCodec) -> None:
-    name = "salamander-plain"
+def test_bundled_prompt_has_the_golden_codes(codec: NeuralCodec) -> None:
+    name = "salamander-close"
     prompt = prompt_from_files(name, PROMPTS / f"{name}.wav", PROMPTS / f"{name}.mid", codec, "extend")
     with np.load(FIXTURES / "golden" / "golden.npz") as arrays:
         assert torch.equal(prompt.codes, torch.from_numpy(arrays["prompt_codes"]))
@@ -89,22 +84,22 @@ def test_notes_sounding_at_the_start_are_left_out(tmp_path: Path) -> None:
     assert prompt.notes.pitch.tolist() == [62, 63, 64]
 
 
-def test_other_rates_change_few_codes(tmp_path: Path, codec: FrameCodec) -> None:
+def test_other_rates_change_few_codes(tmp_path: Path, codec: NeuralCodec) -> None:
     """Resampled to 48 kHz and back, most of the first codebook stays as it was."""
     import soxr
 
-    original, rate = soundfile.read(PROMPTS / "salamander-plain.wav", dtype="float32")
+    original, rate = soundfile.read(PROMPTS / "salamander-close.wav", dtype="float32")
     stereo = np.repeat(soxr.resample(original, rate, 48000)[:, None], 2, axis=1)
     soundfile.write(tmp_path / "stereo.wav", stereo, 48000, subtype="FLOAT")
-    midi = PROMPTS / "salamander-plain.mid"
+    midi = PROMPTS / "salamander-close.mid"
     here = prompt_from_files("here", tmp_path / "stereo.wav", midi, codec, "extend")
-    there = prompt_from_files("there", PROMPTS / "salamander-plain.wav", midi, codec, "extend")
+    there = prompt_from_files("there", PROMPTS / "salamander-close.wav", midi, codec, "extend")
     assert here.codes.shape == (150, 4)
     assert (here.codes == there.codes)[:, 0].float().mean() > 0.5
 
 
-def test_samples_in_memory_become_the_same_prompt(codec: FrameCodec) -> None:
-    name = "salamander-soft"
+def test_samples_in_memory_become_the_same_prompt(codec: NeuralCodec) -> None:
+    name = "splendid-chamber"
     prompt = prompt_from_files(name, PROMPTS / f"{name}.wav", PROMPTS / f"{name}.mid", codec, "extend")
     samples = soundfile.read(PROMPTS / f"{name}.wav", dtype="float32")[0]
     longer = np.concatenate([samples, np.ones(500, np.float32)])

@@ -32,7 +32,7 @@ def performance(seconds: float, seed: int = 0) -> Performance:
 
 
 def test_one_file_and_a_prompt_are_enough(renderer: Renderer, tmp_path: Path) -> None:
-    rendering = renderer.render_file(GOLDEN / "golden.mid", "salamander-plain")
+    rendering = renderer.render_file(GOLDEN / "golden.mid", "salamander-close")
     rendering.write(tmp_path / "piece.flac")
     audio, rate = soundfile.read(tmp_path / "piece.flac", dtype="float32")
     assert rate == rendering.sample_rate == RATE
@@ -44,7 +44,7 @@ def test_one_file_and_a_prompt_are_enough(renderer: Renderer, tmp_path: Path) ->
 @pytest.mark.parametrize(("seconds", "tail"), [(0.2, 0.0), (0.2, 0.013), (1.987, 0.5), (6.5, 1.0)])
 def test_audio_is_exactly_as_long_as_the_notes_and_the_tail(renderer: Renderer, seconds: float, tail: float) -> None:
     asked = performance(seconds)
-    request = RenderRequest("x", asked, renderer.prompt("salamander-soft"))
+    request = RenderRequest("x", asked, renderer.prompt("splendid-chamber"))
     (rendering,) = renderer.render([request], tail=tail)
     assert len(rendering.samples) == round((asked.notes.end + tail) * RATE)
     assert rendering.samples.dtype == np.float32 and np.isfinite(rendering.samples).all()
@@ -52,7 +52,7 @@ def test_audio_is_exactly_as_long_as_the_notes_and_the_tail(renderer: Renderer, 
 
 
 def test_what_is_rendered_beside_it_does_not_change_a_sample(renderer: Renderer) -> None:
-    prompt = renderer.prompt("salamander-plain")
+    prompt = renderer.prompt("salamander-close")
     requests = [RenderRequest(str(i), performance(s, i), prompt, seed=i) for i, s in enumerate([0.6, 6.0, 1.1])]
     together = {r.item_id: r.samples.tobytes() for r in renderer.render(requests)}
     backwards = {r.item_id: r.samples.tobytes() for r in renderer.render(requests[::-1])}
@@ -62,7 +62,7 @@ def test_what_is_rendered_beside_it_does_not_change_a_sample(renderer: Renderer)
 
 def test_seed_and_prompt_decide_the_sound(renderer: Renderer) -> None:
     asked = performance(0.5)
-    plain, soft = renderer.prompt("salamander-plain"), renderer.prompt("salamander-soft")
+    plain, soft = renderer.prompt("salamander-close"), renderer.prompt("splendid-chamber")
     requests = [
         RenderRequest("a", asked, plain, 1),
         RenderRequest("b", asked, plain, 2),
@@ -79,7 +79,7 @@ def test_requests_are_pulled_only_as_there_is_room(renderer: Renderer) -> None:
     def requests() -> Iterator[RenderRequest]:
         for index in range(12):
             pulled.append(index)
-            yield RenderRequest(str(index), performance(0.3, index), renderer.prompt("salamander-plain"))
+            yield RenderRequest(str(index), performance(0.3, index), renderer.prompt("salamander-close"))
 
     renderings = renderer.render(requests(), tail=0.0)
     next(renderings)
@@ -88,18 +88,20 @@ def test_requests_are_pulled_only_as_there_is_room(renderer: Renderer) -> None:
 
 def test_progress_tells_of_all_audio_that_is_generated(renderer: Renderer) -> None:
     told: list[float] = []
-    request = RenderRequest("x", performance(2.0), renderer.prompt("salamander-plain"))
+    request = RenderRequest("x", performance(2.0), renderer.prompt("salamander-close"))
     (rendering,) = renderer.render([request], sampling=Sampling(temperature=0), progress=told.append)
     assert len(told) > 50 and sum(told) == pytest.approx(len(rendering.samples) / RATE, abs=0.02)
 
 
 def test_an_unknown_prompt_is_refused_by_name(renderer: Renderer) -> None:
-    with pytest.raises(PromptError, match=r"no prompt 'steinway'.*salamander-plain, salamander-soft"):
+    with pytest.raises(
+        PromptError, match=r"no prompt 'steinway'.*salamander-close, salamander-hall, splendid-chamber, splendid-close"
+    ):
         renderer.prompt("steinway")
 
 
 def test_bf16_renders_the_same_length_at_about_the_same_level(renderer: Renderer) -> None:
-    request = RenderRequest("x", performance(1.5), renderer.prompt("salamander-plain"))
+    request = RenderRequest("x", performance(1.5), renderer.prompt("salamander-close"))
     (fp32,) = renderer.render([request])
     (bf16,) = Renderer.load("mini", device="cpu", precision="bf16", batch_size=4).render([request])
     assert len(bf16.samples) == len(fp32.samples)
@@ -111,7 +113,7 @@ def test_golden_segment_is_conditioned_as_the_golden_file_says(renderer: Rendere
     """Rows and positions of the golden segment, but for one note that it strikes while its key sounds."""
     notes = read_midi(GOLDEN / "golden.mid", "extend").notes
     segment = Segment(0, 0, 0, 100, 100, notes)
-    made = segment_input(segment, renderer.prompt("salamander-plain"), 0, renderer.engine.model.config, 50, "direct")
+    made = segment_input(segment, renderer.prompt("salamander-close"), 0, renderer.engine.model.config, 50, "direct")
     with np.load(GOLDEN / "golden.npz") as golden:
         assert np.sum(made.rows.numpy() != golden["midi_rows"]) <= 1
         assert np.abs(made.positions.numpy() - golden["positions"]).max() <= 1e-3
@@ -120,7 +122,7 @@ def test_golden_segment_is_conditioned_as_the_golden_file_says(renderer: Rendere
 
 def test_index_positions_count_rows_and_onset_positions_share_the_clock_of_the_audio(renderer: Renderer) -> None:
     segment = Segment(0, 0, 0, 100, 100, Notes.of([0.5, 1.25], [1.0, 1.5], [60, 64], [70, 70]))
-    prompt = renderer.prompt("salamander-plain")
+    prompt = renderer.prompt("salamander-close")
     index = segment_input(segment, prompt, 0, ModelConfig(), 50, "published").positions
     onset = segment_input(segment, prompt, 0, ModelConfig(note_position="onset"), 50, "direct").positions
     assert index.tolist() == list(range(len(prompt.notes) + 4))
@@ -129,7 +131,7 @@ def test_index_positions_count_rows_and_onset_positions_share_the_clock_of_the_a
 
 
 def test_rendered_notes_written_as_midi_read_back_on_the_same_clock(renderer: Renderer, tmp_path: Path) -> None:
-    request = RenderRequest("x", performance(3.0), renderer.prompt("salamander-plain"))
+    request = RenderRequest("x", performance(3.0), renderer.prompt("salamander-close"))
     (rendering,) = renderer.render([request])
     write_midi(rendering.notes, tmp_path / "x.mid")
     again = read_midi(tmp_path / "x.mid", "ignore").notes
@@ -138,7 +140,7 @@ def test_rendered_notes_written_as_midi_read_back_on_the_same_clock(renderer: Re
 
 
 def test_codes_are_each_segments_own_frames_one_after_the_other(renderer: Renderer) -> None:
-    request = RenderRequest("x", performance(11.0), renderer.prompt("salamander-plain"))
+    request = RenderRequest("x", performance(11.0), renderer.prompt("salamander-close"))
     (rendering,) = renderer.render([request])
     frame_samples = RATE // renderer.codec.frame_rate
     frames = -(-len(rendering.samples) // frame_samples)
@@ -162,7 +164,7 @@ def test_codes_are_each_segments_own_frames_one_after_the_other(renderer: Render
 
 
 def test_the_codes_of_one_segment_decode_to_its_audio(renderer: Renderer) -> None:
-    request = RenderRequest("x", performance(2.0), renderer.prompt("salamander-plain"))
+    request = RenderRequest("x", performance(2.0), renderer.prompt("salamander-close"))
     (rendering,) = renderer.render([request])
     assert rendering.segments == 1 and rendering.codes is not None
     with torch.inference_mode():
