@@ -29,11 +29,9 @@ midi-valle prepare "$@" "${shares[@]}" --out "$work/corpus" --hours 9 --validati
 midi-valle train-codec "$work/corpus" --out "$work/codec" --name mini --licence 'CC BY 4.0' \
   --steps 6500 --unquantized 500 --shallow 0.4 --rate 1.2e-3 --threads 1
 midi-valle train-codec "$work/corpus" --out "$work/decoder" --name mini --licence 'CC BY 4.0' \
-  --init "$work/codec/codec" --keep-codes --shallow 0 --steps 6000 --rate 1.5e-3 --threads 1 &
-decoder=$!
+  --init "$work/codec/codec" --keep-codes --shallow 0 --steps 6000 --rate 1.5e-3 --warmup 150 --threads 1
 midi-valle train "$work/corpus" --codec "$work/codec/codec" --out "$work/training" --name mini --licence 'CC BY 4.0' \
-  --batch 8 --steps 3300 --rate 1e-3 --warmup 200 --threads 1
-wait "$decoder"
+  --all-nar-stages --longest-share 0.5 --batch 4 --micro-batch 2 --steps 3000 --rate 1.2e-3 --warmup 100 --workers 2 --threads 1
 
 echo "Choose prompts from the corpus (items of its metadata), and put the parts together:"
 echo "midi-valle models assemble --out $work/mini --model $work/training/model --codec $work/decoder/codec \\"
