@@ -8,7 +8,6 @@ from torch import nn
 from renderer.notes import HIGHEST_KEY, LOWEST_KEY
 from renderer.oscillators import oscillator_frequencies
 
-KEYS = HIGHEST_KEY - LOWEST_KEY + 1
 _FALLOFF = (0.5, 2.5)
 _FAINTEST = 1e-5
 

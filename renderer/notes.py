@@ -17,7 +17,8 @@ PedalPolicy = Literal["ignore", "extend"]
 """What the sustain pedal does to notes: nothing, or it moves an offset to where the pedal lifts."""
 
 LOWEST_KEY, HIGHEST_KEY = 21, 108
-"""The piano's keyboard, A0 to C8, as MIDI keys."""
+KEYS = HIGHEST_KEY - LOWEST_KEY + 1
+"""The piano's keyboard, A0 to C8, as MIDI keys, and how many there are."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from renderer.notes import HIGHEST_KEY, LOWEST_KEY
+from renderer.notes import KEYS
 from renderer.tokens import GRID_PER_BAR, GRID_PER_SECOND
 
-KEYS = HIGHEST_KEY - LOWEST_KEY + 1
 FEATURES = 5
 """Of each key: what is left of its velocity after three decays, whether it is held, and where in the frame it began."""
 

@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from renderer.filtered_noise import FilteredNoise
 from renderer.frame_codec import Block, ResidualQuantizer, overlap_add
-from renderer.key_spectra import KEYS, KeySpectra
+from renderer.key_spectra import KeySpectra
 from renderer.neural_codec import NeuralCodec
+from renderer.notes import KEYS
 from renderer.oscillators import Oscillators, oscillator_frequencies
 from renderer.tone_analysis import ToneAnalysis
 

@@ -6,9 +6,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from renderer.notes import HIGHEST_KEY, LOWEST_KEY, Notes
+from renderer.notes import KEYS, LOWEST_KEY, Notes
 
-KEYS = HIGHEST_KEY - LOWEST_KEY + 1
 _WIDTH, _KERNEL = 256, 5
 
 

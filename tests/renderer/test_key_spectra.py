@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from renderer.key_spectra import KEYS, KeySpectra
+from renderer.key_spectra import KeySpectra
+from renderer.notes import KEYS
 from renderer.oscillators import oscillator_frequencies
 
 

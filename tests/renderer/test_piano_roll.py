@@ -8,8 +8,8 @@ from renderer.attention import FullAttention, PrefixAttention
 from renderer.conditioning import segment_input
 from renderer.engine import Engine, SegmentInput
 from renderer.model import MidiValle, ModelConfig
-from renderer.notes import Notes
-from renderer.piano_roll import FEATURES, KEYS, piano_roll
+from renderer.notes import KEYS, Notes
+from renderer.piano_roll import FEATURES, piano_roll
 from renderer.prompt import Prompt
 from renderer.sampling import Sampling
 from renderer.segments import Segment
