@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from renderer.model import MidiValle, ModelConfig
+from renderer.model import MidiValle, ModelConfig, TokenEmbedding
 from renderer.training.initial_weights import embed_codebooks, initialise
 
 CONFIG = ModelConfig(d_model=64, heads=2, layers=2, codebooks=4, codebook_size=32, roll_frame_rate=50)
@@ -62,4 +62,5 @@ def test_codes_that_are_alike_are_as_likely_and_none_is_likelier_by_far(
 @torch.no_grad()
 def test_the_published_ties_between_heads_and_embeddings_stay(model: MidiValle) -> None:
     for head, embedding in zip(list(model.nar_predict_layers)[:-1], list(model.nar_audio_embeddings)[2:], strict=True):
+        assert isinstance(head, torch.nn.Linear) and isinstance(embedding, TokenEmbedding)
         assert head.weight is embedding.word_embeddings.weight
