@@ -1,15 +1,18 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from renderer.checkpoint import find_model, load_codec
 from renderer.oscillators import Oscillators, oscillator_frequencies
 from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred
 from tests.renderer.tones import melody, played
 
 HOP = 320
+GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden" / "golden.npz"
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +20,15 @@ def codec() -> SinusoidalCodec:
     torch.manual_seed(0)
     codec = SinusoidalCodec(SinusoidalCodecConfig(encoder_width=32, decoder_width=32, decoder_blocks=1, fine_blocks=1))
     return codec.for_inference()
+
+
+@torch.inference_mode()
+def test_audio_of_the_bundled_codec_equals_the_golden() -> None:
+    bundled = load_codec(find_model("mini")).for_inference()
+    with np.load(GOLDEN) as golden:
+        codes, audio = torch.from_numpy(golden["greedy_codes"]), torch.from_numpy(golden["audio"])
+    assert audio.abs().max() > 0.01
+    torch.testing.assert_close(bundled.decode(codes.T[None])[0], audio, rtol=0, atol=1e-5)
 
 
 def tone(index: int, frames: int, start: int = 0) -> torch.Tensor:
