@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from renderer.notes import Notes
+
 
 class Codec(Protocol):
     """Mono audio to discrete codes and back, at a fixed frame rate.
@@ -28,17 +30,22 @@ class Codec(Protocol):
         """
         ...
 
-    def decode(self, codes: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+    def decode(
+        self, codes: torch.Tensor, lengths: torch.Tensor | None = None, notes: Sequence[Notes] | None = None
+    ) -> torch.Tensor:
         """Codes (B, K, T) int64, ``lengths`` (B,) in frames -> audio (B, T * samples per frame) float32.
 
-        Samples behind a clip's length are 0.
+        Samples behind a clip's length are 0. ``notes`` are those of each clip, in seconds from its beginning, those
+        struck before it included; a codec whose decoder was not trained with notes does not look at them.
         """
         ...
 
 
-def decode_clips(codec: Codec, codes: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+def decode_clips(
+    codec: Codec, codes: Sequence[torch.Tensor], notes: Sequence[Notes] | None = None
+) -> Iterator[torch.Tensor]:
     """Codes (T, K) of clips of any lengths -> audio (T * samples per frame,) float32 of each, in one call."""
     lengths = torch.tensor([len(clip) for clip in codes])
-    audio = codec.decode(pad_sequence(list(codes), batch_first=True).transpose(1, 2), lengths)
+    audio = codec.decode(pad_sequence(list(codes), batch_first=True).transpose(1, 2), lengths, notes)
     for samples, length in zip(audio, lengths.tolist(), strict=True):
         yield samples[: length * (codec.sample_rate // codec.frame_rate)]

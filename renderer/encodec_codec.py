@@ -15,6 +15,7 @@ from torch.nn.utils import remove_weight_norm
 from renderer.encodec_import import ResidualVectorQuantizer, SEANetDecoder, SEANetEncoder
 from renderer.errors import CheckpointError
 from renderer.neural_codec import NeuralCodec
+from renderer.notes import Notes
 from renderer.side_by_side import ROWS, run_side_by_side
 
 PadMode = Literal["constant", "reflect", "replicate"]
@@ -93,12 +94,17 @@ class EncodecCodec(NeuralCodec):
         latent: torch.Tensor = self.quantizer.decode(codes.transpose(0, 1))
         return latent.transpose(1, 2)
 
-    def synthesize(self, latent: torch.Tensor, first_frame: torch.Tensor | None = None) -> torch.Tensor:  # noqa: D102
+    def synthesize(  # noqa: D102
+        self,
+        latent: torch.Tensor,
+        first_frame: torch.Tensor | None = None,
+        notes: Sequence[Notes | None] | None = None,
+    ) -> torch.Tensor:
         dtype = next(self.decoder.parameters()).dtype
         audio: torch.Tensor = self.decoder(latent.transpose(1, 2).to(dtype))
         return audio[:, 0].float()
 
-    def _decoded(self, clips: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def _decoded(self, clips: Sequence[torch.Tensor], notes: Sequence[Notes | None]) -> Iterator[torch.Tensor]:
         """See ``NeuralCodec._decoded``: as :meth:`synthesize`, but with the clips side by side in the LSTM."""
         first, recurrent, *rest = self.decoder.model
         dtype = next(self.decoder.parameters()).dtype

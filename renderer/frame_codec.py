@@ -4,6 +4,7 @@ The waveform comes from an inverse STFT, as in Vocos (arXiv 2306.00814).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from renderer.neural_codec import NeuralCodec
+from renderer.notes import Notes
 
 _LOWEST_BAND_HZ = 20.0
 _LARGEST_LOG_MAGNITUDE = 6.0
@@ -88,7 +90,12 @@ class FrameCodec(NeuralCodec):
     def dequantize(self, codes: torch.Tensor) -> torch.Tensor:  # noqa: D102
         return self.quantizer.decode(codes)
 
-    def synthesize(self, latent: torch.Tensor, first_frame: torch.Tensor | None = None) -> torch.Tensor:  # noqa: D102
+    def synthesize(  # noqa: D102
+        self,
+        latent: torch.Tensor,
+        first_frame: torch.Tensor | None = None,
+        notes: Sequence[Notes | None] | None = None,
+    ) -> torch.Tensor:
         audio: torch.Tensor = self.synthesis(*self.decoder(latent))
         return audio
 

@@ -7,6 +7,8 @@ from typing import Self
 import torch
 from torch import nn
 
+from renderer.notes import Notes
+
 
 class NeuralCodec(nn.Module, ABC):
     """An encoder, a residual quantizer and a decoder that satisfy the ``Codec`` protocol.
@@ -41,10 +43,16 @@ class NeuralCodec(nn.Module, ABC):
         """Codes (B, K, T) int64 -> quantized latents (B, T, D) float32."""
 
     @abstractmethod
-    def synthesize(self, latent: torch.Tensor, first_frame: torch.Tensor | None = None) -> torch.Tensor:
+    def synthesize(
+        self,
+        latent: torch.Tensor,
+        first_frame: torch.Tensor | None = None,
+        notes: Sequence[Notes | None] | None = None,
+    ) -> torch.Tensor:
         """Latents (B, T, D), T >= 1 -> audio (B, T * frame_samples) float32, in the decoder's arithmetic.
 
         ``first_frame`` (B,) int64 says at which frame each clip begins, by default 0, to a codec that has a clock.
+        ``notes`` tells a decoder that listens what is played: see ``Codec.decode``; None where it is not told.
         """
 
     @abstractmethod
@@ -68,21 +76,27 @@ class NeuralCodec(nn.Module, ABC):
             codes[row, :, : of_clip.shape[-1]] = of_clip[0]
         return codes
 
-    def decode(self, codes: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+    def decode(
+        self, codes: torch.Tensor, lengths: torch.Tensor | None = None, notes: Sequence[Notes] | None = None
+    ) -> torch.Tensor:
         """See ``Codec.decode``; audio is on the codec's device. ValueError for wrong shapes or lengths."""
         if codes.ndim != 3 or codes.shape[1] != self.codebooks:
             raise ValueError(f"codes must be (clips, {self.codebooks}, frames), not {tuple(codes.shape)}")
         device = self._device()
         audio = torch.zeros(codes.shape[0], codes.shape[2] * self.frame_samples, device=device)
+        if notes is not None and len(notes) != len(codes):
+            raise ValueError(f"there are notes of {len(notes)} clips, and codes of {len(codes)}")
         clips = dict(_clips(codes, lengths))
-        for row, of_clip in zip(clips, self._decoded([clip.to(device) for clip in clips.values()]), strict=True):
+        told = [None if notes is None else notes[row] for row in clips]
+        decoded = self._decoded([clip.to(device) for clip in clips.values()], told)
+        for row, of_clip in zip(clips, decoded, strict=True):
             audio[row, : of_clip.shape[-1]] = of_clip[0]
         return audio
 
-    def _decoded(self, clips: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """Codes (1, K, T) of some clips -> audio (1, T * frame_samples) of each."""
-        for clip in clips:
-            yield self.synthesize(self.dequantize(clip))
+    def _decoded(self, clips: Sequence[torch.Tensor], notes: Sequence[Notes | None]) -> Iterator[torch.Tensor]:
+        """Codes (1, K, T) of some clips, and their notes -> audio (1, T * frame_samples) of each."""
+        for clip, told in zip(clips, notes, strict=True):
+            yield self.synthesize(self.dequantize(clip), notes=[told])
 
     def for_inference(self) -> Self:
         """Make this codec as fast as it gets, in place; it can no longer be trained. Do it before a cast."""

@@ -1,14 +1,15 @@
 """The notes as audio frames meet them: which keys were struck, how hard, how long ago, and which are held.
 
 The published network leaves it to attention to find the notes of a frame among the MIDI rows. It takes long training
-to learn that. Where a model is small and its training short, each frame is told besides.
+to learn that. Where a model is small and its training short, each frame is told besides; so can a codec's decoder be
+(renderer/sinusoidal_codec.py), which then need not guess them from codes.
 """
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from renderer.notes import KEYS
+from renderer.notes import KEYS, LOWEST_KEY, Notes
 from renderer.tokens import GRID_PER_BAR, GRID_PER_SECOND
 
 FEATURES = 5
@@ -16,6 +17,7 @@ FEATURES = 5
 
 _FIRST_PITCH, _FIRST_VELOCITY, _FIRST_DURATION, _FIRST_POSITION, _FIRST_BAR = 4, 4, 3, 4, 4
 _DECAY_SECONDS = (0.05, 0.3, 2.0)
+_FORGOTTEN_SECONDS = 2.0
 _RELEASE_SECONDS = 0.08
 _KERNEL = 5
 
@@ -45,8 +47,30 @@ def piano_roll(rows: torch.Tensor, frames: int, frame_rate: int) -> torch.Tensor
     pitch, velocity, duration, _, position, bar = notes.unbind(1)
     onset = ((bar - _FIRST_BAR) * GRID_PER_BAR + position - _FIRST_POSITION) / GRID_PER_SECOND
     offset = onset + (duration - _FIRST_DURATION) / GRID_PER_SECOND
-    loudness = (velocity - _FIRST_VELOCITY) / 64
-    begin = torch.arange(frames, device=rows.device)[:, None] / frame_rate
+    return _roll(pitch - _FIRST_PITCH, (velocity - _FIRST_VELOCITY) / 64, onset, offset, frames, frame_rate)
+
+
+def roll_of_notes(notes: Notes, frames: int, frame_rate: int) -> torch.Tensor:
+    """The same of notes in seconds, which may have been struck before the first frame, at 0 s."""
+    columns = (notes.onset, notes.offset, notes.velocity / 128)
+    onset, offset, loudness = (torch.tensor(column, dtype=torch.float32) for column in columns)
+    return _roll(torch.tensor(notes.pitch - LOWEST_KEY), loudness, onset, offset, frames, frame_rate)
+
+
+def notes_near(notes: Notes, start: float, stop: float) -> Notes:
+    """Of the notes of a recording, those that matter to the roll of [start, stop), in seconds from ``start``."""
+    return notes.selected((notes.offset > start - _FORGOTTEN_SECONDS) & (notes.onset < stop)).shifted(-start)
+
+
+def _roll(
+    key: torch.Tensor,
+    loudness: torch.Tensor,
+    onset: torch.Tensor,
+    offset: torch.Tensor,
+    frames: int,
+    frame_rate: int,
+) -> torch.Tensor:
+    begin = torch.arange(frames, device=key.device)[:, None] / frame_rate
     age, over = begin - onset, (begin - offset).clamp_min(0)
     has_begun = age > -1 / frame_rate
     decays = [loudness * has_begun * (-age.clamp_min(0) / seconds).exp() for seconds in _DECAY_SECONDS]
@@ -55,5 +79,5 @@ def piano_roll(rows: torch.Tensor, frames: int, frame_rate: int) -> torch.Tensor
     struck = (1 - (age * frame_rate).abs()).clamp_min(0)
     of_notes = torch.stack([*decays, held, struck], dim=-1)
     # A product, as sums by index come in any order on CUDA.
-    of_key = functional.one_hot(pitch - _FIRST_PITCH, KEYS).float()
+    of_key = functional.one_hot(key, KEYS).float()
     return torch.einsum("tnf,nk->tkf", of_notes, of_key).flatten(1)

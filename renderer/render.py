@@ -27,11 +27,12 @@ from renderer.loudness import Gain, Level
 from renderer.midi import read_midi
 from renderer.model import MidiValle
 from renderer.notes import Excerpt, FloatArray, NoteReport, Notes, PedalPolicy, Performance
+from renderer.piano_roll import notes_near
 from renderer.prompt import Prompt, prompt_from_files
 from renderer.quality import Quality, measure_quality
 from renderer.sampling import Sampling, noise_key
 from renderer.schedule import Queue
-from renderer.segments import Joiner, SegmentLimits, plan_segments
+from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Rendering:
 
     ``codes`` are the codec's, (K, T): each segment's own frames, one after the other, so T frames cover the piece
     exactly once. The audio was decoded from segments that overlap, with what lies before and after their own
-    frames: decoding ``codes`` in one go gives nearly the same audio, but not at the joints.
+    frames: decoding ``codes`` (and ``notes``) in one go gives nearly the same audio, but not at the joints.
     """
 
     item_id: str
@@ -227,7 +228,8 @@ class Renderer:
         while True:
             generated = self.engine.generate(queue, sampling or Sampling(), frames_done)
             while some := list(islice(generated, self.codec.clips_at_once)):
-                decoded = decode_clips(self.codec, [codes for _, codes in some])
+                notes = [piece.notes_near(trial.segment) for piece, trial in (under_way[work] for work, _ in some)]
+                decoded = decode_clips(self.codec, [codes for _, codes in some], notes)
                 for (work, codes), audio in zip(some, decoded, strict=True):
                     piece, trial = under_way.pop(work)
                     trial.add(Take(codes.cpu().numpy(), audio.cpu().numpy()), self.sample_rate, self.limits.crossfade)
@@ -249,6 +251,7 @@ class _Piece:
     def __init__(self, request: RenderRequest, renderer: Renderer, tail: float) -> None:
         self.request = request
         self.sample_rate = renderer.sample_rate
+        self.frame_rate = renderer.codec.frame_rate
         notes, codec, limits = request.performance.notes, renderer.codec, renderer.limits
         self.duration = notes.end + tail
         samples = round(self.duration * self.sample_rate)
@@ -261,6 +264,11 @@ class _Piece:
         self.crossfade = limits.crossfade / codec.frame_rate
         self._joiner = Joiner(samples, frame_samples, limits.crossfade)
         self._codes = np.empty((codec.codebooks, frames), np.uint16)
+
+    def notes_near(self, segment: Segment) -> Notes:
+        """What a segment's decoder is told: unlike the model, it is told when notes before the segment were struck."""
+        start, stop = segment.start / self.frame_rate, segment.stop / self.frame_rate
+        return notes_near(self.request.performance.notes, start, stop)
 
     def add(self, trial: Trial) -> None:
         """Add the best of a segment's takes."""

@@ -5,9 +5,13 @@ output frame after frame, and so plays only multiples of the frame rate in phase
 sounds struck. Here tones come from a bank of oscillators at fixed frequencies, of which the decoder says how loud
 each is, and all else is noise that it filters (differentiable synthesis, arXiv 2001.04643). Most of what it says of
 them, it says in spectra of single keys that add up, as the tones of a piano do.
+
+Where the notes are known, the decoder can be told them, and plays what is written. Codes of 40 bits a frame cannot
+hold every note's beginning: a decoder that must guess it strikes notes that nobody struck.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -17,12 +21,14 @@ from renderer.filtered_noise import FilteredNoise
 from renderer.frame_codec import Block, ResidualQuantizer, overlap_add
 from renderer.key_spectra import KeySpectra
 from renderer.neural_codec import NeuralCodec
-from renderer.notes import KEYS
+from renderer.notes import KEYS, Notes
 from renderer.oscillators import Oscillators, oscillator_frequencies
+from renderer.piano_roll import FEATURES, roll_of_notes
 from renderer.tone_analysis import ToneAnalysis
 
 _LOUDEST_TONE = 3.0
 _QUIET_TONE, _QUIET_KEY, _QUIET_NOISE = -8.0, -6.0, -3.0
+_KEY_WIDTH = 32
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,8 @@ class SinusoidalCodecConfig:
 
     ``analysis_floor`` is the smallest magnitude that the encoder tells from silence: above the noise of 16 bits, so
     that a recording has the same codes whatever it is stored in. ``key_spectra`` is how many spectra each key has
-    (renderer/key_spectra.py); 0 leaves all to single oscillators.
+    (renderer/key_spectra.py); 0 leaves all to single oscillators. With ``told_notes`` the decoder listens to notes;
+    it still decodes codes alone.
     """
 
     encoder_width: int = 256
@@ -43,6 +50,7 @@ class SinusoidalCodecConfig:
     decoder_blocks: int = 5
     fine_blocks: int = 2
     key_spectra: int = 4
+    told_notes: bool = True
     analysis_floor: float = 3e-2
     sample_rate: int = 32000
     frame_rate: int = 50
@@ -90,22 +98,48 @@ class SinusoidalCodec(NeuralCodec):
     def dequantize(self, codes: torch.Tensor) -> torch.Tensor:  # noqa: D102
         return self.quantizer.decode(codes)
 
-    def synthesize(self, latent: torch.Tensor, first_frame: torch.Tensor | None = None) -> torch.Tensor:
+    def synthesize(
+        self,
+        latent: torch.Tensor,
+        first_frame: torch.Tensor | None = None,
+        notes: Sequence[Notes | None] | None = None,
+    ) -> torch.Tensor:
         """See ``NeuralCodec.synthesize``; the first frame decides the phases of tones and noise.
 
         Training moves it, so that no network learns one beginning.
         """
-        tones, noise = self.decoder(latent)
+        roll = None
+        if self.config.told_notes and notes is not None:
+            rate = self.sample_rate // self.config.hop
+            roll = torch.stack([told_roll(of_clip, 2 * latent.shape[1], rate) for of_clip in notes]).to(latent.device)
+        tones, noise = self.decoder(latent, roll)
         start = 2 * first_frame if first_frame is not None else torch.zeros(len(latent), dtype=torch.int64)
         frames = self.oscillators(tones, start) + self.noise(noise, start)
         return centred(frames, self.config.hop)
+
+    def listening(self) -> "SinusoidalCodec":
+        """The same codec with a decoder that can be told notes, but has not learned yet what they mean."""
+        codec = SinusoidalCodec(replace(self.config, told_notes=True))
+        codec.load_state_dict(self.state_dict(), strict=False)
+        return codec
 
     def codebook_tables(self) -> list[torch.Tensor]:  # noqa: D102
         return list(self.quantizer.codebooks.data)
 
 
+def told_roll(notes: Notes | None, frames: int, frame_rate: int) -> torch.Tensor:
+    """What a decoder is told: each key's features and a 1, or nothing but 0: (frames, KEYS, FEATURES + 1) float32."""
+    if notes is None:
+        return torch.zeros(frames, KEYS, FEATURES + 1)
+    return functional.pad(roll_of_notes(notes, frames, frame_rate).unflatten(-1, (KEYS, FEATURES)), (0, 1), value=1.0)
+
+
 class Decoder(nn.Module):
-    """Latents (B, T, latent) -> amplitudes of tones, and log magnitudes of the noise's bins: (B, 2 T, ...) float32."""
+    """Latents (B, T, latent) -> amplitudes of tones, and log magnitudes of the noise's bins: (B, 2 T, ...) float32.
+
+    It may be told the notes as well, (B, 2 T, KEYS, FEATURES + 1): see :func:`told_roll`. What listens to them has no
+    biases and begins at 0, so that an untold decoder is none the worse for it.
+    """
 
     def __init__(self, config: SinusoidalCodecConfig) -> None:
         super().__init__()
@@ -119,16 +153,26 @@ class Decoder(nn.Module):
         self.head = nn.Linear(width, self.tones + self.bins)
         self.keys = nn.Linear(width, KEYS * config.key_spectra) if config.key_spectra else None
         self.spectra = KeySpectra(config.key_spectra) if config.key_spectra else None
+        self.told = nn.Linear(2 * KEYS * (FEATURES + 1), width, bias=False) if config.told_notes else None
+        self.told_keys = TouchOfKeys(config.key_spectra) if config.told_notes and config.key_spectra else None
+        if self.told is not None:
+            nn.init.zeros_(self.told.weight)
 
-    def forward(self, latent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, latent: torch.Tensor, roll: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """See the class."""
-        x = self.blocks(self.input(latent.to(self.input.weight.dtype)))
+        x = self.input(latent.to(self.input.weight.dtype))
+        if self.told is not None and roll is not None:
+            x = x + self.told(roll.reshape(*x.shape[:2], -1).to(x.dtype))
+        x = self.blocks(x)
         x = self.upsample(x).reshape(x.shape[0], -1, x.shape[2])
         x = self.norm(self.fine_blocks(x))
         tones, noise = self.head(x).float().split([self.tones, self.bins], dim=-1)
         amplitude = tones.clamp_max(_LOUDEST_TONE).exp()
         if self.keys is not None and self.spectra is not None:
-            amplitude = amplitude + self.spectra(self.keys(x).float().clamp_max(_LOUDEST_TONE).exp()).float()
+            loudness = self.keys(x).float()
+            if self.told_keys is not None and roll is not None:
+                loudness = loudness + self.told_keys(roll.to(x.dtype)).float().flatten(-2)
+            amplitude = amplitude + self.spectra(loudness.clamp_max(_LOUDEST_TONE).exp()).float()
         return amplitude, noise
 
     @torch.no_grad()
@@ -140,6 +184,24 @@ class Decoder(nn.Module):
         if self.keys is not None:
             self.keys.weight.mul_(0.3)
             self.keys.bias.fill_(_QUIET_KEY)
+
+
+class TouchOfKeys(nn.Module):
+    """What notes add to the log loudness of each key's spectra: (..., KEYS, FEATURES + 1) -> (..., KEYS, count).
+
+    It is the same for all keys: a key that nobody holds is silent.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.input = nn.Linear(FEATURES + 1, _KEY_WIDTH, bias=False)
+        self.output = nn.Linear(_KEY_WIDTH, count, bias=False)
+        nn.init.zeros_(self.output.weight)
+
+    def forward(self, roll: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        told: torch.Tensor = self.output(functional.gelu(self.input(roll)))
+        return told
 
 
 def centred(frames: torch.Tensor, hop: int) -> torch.Tensor:

@@ -56,7 +56,10 @@ class RecordingSystem:
 
 
 class CodecSystem:
-    """The recording, encoded and decoded: the best that a model of these codes can give."""
+    """The recording, encoded and decoded: the best that a model of these codes can give.
+
+    As when rendering, a decoder that listens is told the notes.
+    """
 
     name = RC
 
@@ -72,7 +75,7 @@ class CodecSystem:
         assert subject.recording is not None
         there = resample(subject.recording, subject.sample_rate, self._codec.sample_rate)
         codes = self._codec.encode(torch.from_numpy(np.ascontiguousarray(there))[None])
-        decoded = self._codec.decode(codes)[0].float().cpu().numpy()[: len(there)]
+        decoded = self._codec.decode(codes, notes=[subject.notes])[0].float().cpu().numpy()[: len(there)]
         return resample(decoded, self._codec.sample_rate, subject.sample_rate)[: len(subject.recording)]
 
 

@@ -1,7 +1,7 @@
 """The training of a codec: in this process, or in several of Ray Train's."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from renderer.device import choose_device
 from renderer.encodec_codec import EncodecCodec, read_audiocraft_export
 from renderer.frame_codec import Block
 from renderer.neural_codec import NeuralCodec
-from renderer.sinusoidal_codec import SinusoidalCodec
+from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
 from renderer.training.adversary import AdversarySettings
 from renderer.training.checkpoints import Checkpoints
 from renderer.training.codec_training import CodecTraining, CodecTrainingSettings
@@ -134,6 +134,7 @@ def _settings(options: TrainCodecOptions) -> CodecTrainingSettings:
             resolutions=options.resolutions,
             waveform=options.waveform,
             notes=options.notes,
+            told=options.told,
             keep_codes=options.keep_codes,
             adversary=_adversary(options),
             weight_decay=options.weight_decay,
@@ -156,10 +157,16 @@ def _codec(options: TrainCodecOptions) -> NeuralCodec:
     """The codec to begin with, ready to be trained."""
     if options.init is not None:
         codec = _trained_codec(options.init)
+        if isinstance(codec, SinusoidalCodec) and options.told and not codec.config.told_notes:
+            seed_torch(options.seed, "initial weights")
+            codec = codec.listening()
         codec.train().requires_grad_(True)
         return codec
     seed_torch(options.seed, "initial weights")
-    codec = make_codec(CODEC_TYPES[options.type]())
+    config = CODEC_TYPES[options.type]()
+    if isinstance(config, SinusoidalCodecConfig):
+        config = replace(config, told_notes=options.told > 0)
+    codec = make_codec(config)
     for module in codec.modules():
         if isinstance(module, Block):
             torch.nn.init.constant_(module.scale, INITIAL_BLOCK_SCALE)

@@ -50,6 +50,9 @@ def train_codec(
     notes: Annotated[
         float, typer.Option(help="Weight of the notes that the codes must tell.", rich_help_panel=COURSE)
     ] = Default.notes,
+    told: Annotated[
+        float, typer.Option(help="Share of crops whose notes the decoder is told; sinusoidal.", rich_help_panel=COURSE)
+    ] = Default.told,
     keep_codes: Annotated[
         bool, typer.Option(help="With --init: train the decoder alone.", rich_help_panel=COURSE)
     ] = Default.keep_codes,

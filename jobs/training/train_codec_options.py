@@ -38,6 +38,7 @@ class TrainCodecOptions:
     resolutions: int = 2
     waveform: float = 0.0
     notes: float = 0.1
+    told: float = 0.8
     keep_codes: bool = False
     rate: float = 8e-4
     warmup: int = 200

@@ -11,6 +11,7 @@ from torch import nn
 from renderer.device import choose_dtype
 from renderer.errors import TrainingError
 from renderer.neural_codec import NeuralCodec
+from renderer.notes import Notes
 from renderer.training.adversary import Adversary, AdversarySettings
 from renderer.training.checkpoints import Stateful
 from renderer.training.codebook_training import CodebookTraining
@@ -36,6 +37,7 @@ class CodecTrainingSettings:
     step is judged in ``resolutions`` of the spectral loss's, drawn at random. ``spectral`` and ``waveform`` weigh the
     losses that are not the adversary's, ``notes`` that of the notes that the latents tell.
 
+    A decoder that listens to notes is told those of a share ``told`` of the crops; else it learns to do without.
     With ``keep_codes`` the decoder alone learns: what was encoded before, and models of such codes, stay valid.
     """
 
@@ -47,6 +49,7 @@ class CodecTrainingSettings:
     spectral: float = 2.0
     waveform: float = 0.0
     notes: float = 0.1
+    told: float = 0.8
     keep_codes: bool = False
     commitment: float = 0.25
     codebook_decay: float = 0.99
@@ -63,8 +66,9 @@ class CodecTrainingSettings:
             raise ValueError(f"batch is {self.batch}; it must be 1 or more")
         if not 1 <= self.resolutions <= len(RESOLUTIONS):
             raise ValueError(f"resolutions is {self.resolutions}; it must be 1 to {len(RESOLUTIONS)}")
-        if not 0 <= self.shallow <= 1:
-            raise ValueError(f"shallow is {self.shallow}; it must be 0 to 1")
+        for name in ("shallow", "told"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 to 1")
         choose_dtype(self.precision)
 
 
@@ -128,8 +132,9 @@ class CodecTraining:
         reference = batch.audio.to(self.device)
         order = random_at(self.settings.seed, "resolutions", number).permutation(len(RESOLUTIONS)).tolist()
         latent, distance = self._latent(reference, number)
-        aside = self._aside(latent, batch.rolls.to(self.device), distance)
-        figures = self._backward(self._audio(latent, reference, number), reference, aside, number, order)
+        aside = self._aside(latent, batch.notes, distance)
+        audio = self._audio(latent, batch.notes, number)[:, : reference.shape[1]]
+        figures = self._backward(audio, reference, aside, number, order)
         if not math.isfinite(norm := self._clipped_norm(figures)):
             raise TrainingError(f"step {number}: the gradient's norm is {norm}; a lower learning rate may help")
         set_rate(self.optimizer, self.settings.rate.at(number))
@@ -157,21 +162,24 @@ class CodecTraining:
             latent, torch.tensor(depth, device=self.device), None if settings.keep_codes else chance
         )
 
-    def _aside(self, latent: torch.Tensor, rolls: torch.Tensor, distance: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _aside(self, latent: torch.Tensor, notes: Sequence[Notes], distance: torch.Tensor) -> dict[str, torch.Tensor]:
         """The losses of the encoder alone; none where it does not learn."""
         if self.settings.keep_codes:
             return {}
         with self._cast():
-            notes = self.notes(latent, rolls)
-        return {"notes": notes, "commitment": distance}
+            missed = self.notes(latent, notes, self.codec.frame_rate)
+        return {"notes": missed, "commitment": distance}
 
-    def _audio(self, latent: torch.Tensor, reference: torch.Tensor, number: int) -> torch.Tensor:
-        """What the decoder makes of latents, from random frames of its clock on."""
+    def _audio(self, latent: torch.Tensor, notes: Sequence[Notes], number: int) -> torch.Tensor:
+        """What the decoder makes of latents, from random frames of its clock on, and of some crops' notes."""
         random = random_at(self.settings.seed, "clock", number, self.team.rank)
         first_frame = torch.from_numpy(random.integers(_CLOCK_FRAMES, size=len(latent)))
+        random = random_at(self.settings.seed, "told", number, self.team.rank)
+        is_told = random.random(len(latent)) < self.settings.told
+        told = [of_crop if is_of_crop else None for of_crop, is_of_crop in zip(notes, is_told, strict=True)]
         with self._cast():
-            audio = self.codec.synthesize(latent, first_frame)
-        return audio[:, : reference.shape[1]].float()
+            audio = self.codec.synthesize(latent, first_frame, told)
+        return audio.float()
 
     def _backward(
         self,

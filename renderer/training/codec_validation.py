@@ -10,7 +10,7 @@ import torch
 
 from renderer.evaluation.spectrogram import SAMPLE_RATE, midi_spectrogram, spectrogram_distortion
 from renderer.neural_codec import NeuralCodec
-from renderer.training.crops import Crops
+from renderer.training.crops import Crop, Crops
 from renderer.training.spectral_loss import RESOLUTIONS, SpectralLoss
 
 
@@ -25,15 +25,16 @@ class CodecValidation:
     def figures(self, codec: NeuralCodec) -> dict[str, float]:
         """``valid_spectral``: the loss in all resolutions; the published spectrogram distortion; codebooks' perplexity.
 
-        The perplexity is as large as the number of rows that would be chosen, were each chosen as often as another.
+        A decoder that listens is told the notes. The perplexity is as large as the number of rows that would be chosen,
+        were each chosen as often as another.
         """
         codec.eval()
         loss = SpectralLoss(codec.sample_rate)
         spectral, distortion, chosen = [], [], []
         for crop in self._crops:
-            reference = crop[None]
+            reference = torch.from_numpy(crop.audio)[None]
             codes = codec.encode(reference)
-            audio = codec.decode(codes)[:, : reference.shape[1]].cpu()
+            audio = codec.decode(codes, notes=[crop.notes])[:, : reference.shape[1]].cpu()
             spectral.append(fmean(float(loss(audio, reference, r)) for r in range(len(RESOLUTIONS))))
             ours, theirs = (_midi_spectrogram(clip[0], codec.sample_rate) for clip in (audio, reference))
             distortion.append(spectrogram_distortion(theirs, ours))
@@ -43,8 +44,8 @@ class CodecValidation:
         return {"valid_spectral": fmean(spectral), "valid_distortion": fmean(distortion), **books}
 
     @cached_property
-    def _crops(self) -> list[torch.Tensor]:
-        return [torch.from_numpy(self.crops.crop(number).audio) for number in range(self.count)]
+    def _crops(self) -> list[Crop]:
+        return [self.crops.crop(number) for number in range(self.count)]
 
 
 def _midi_spectrogram(audio: torch.Tensor, sample_rate: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":

@@ -7,12 +7,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from renderer.audio import FloatSamples
 from renderer.errors import TrainingError
 from renderer.notes import Notes
-from renderer.training.note_loss import piano_roll
+from renderer.piano_roll import notes_near
 from renderer.training.randomness import random_at, shuffled
 
 
@@ -49,18 +48,18 @@ class CropSettings:
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """Mono float32 audio (samples,), and the keys that are struck and sound in it (frames, 2, KEYS)."""
+    """Mono float32 audio (samples,), and its notes in seconds from its beginning, those struck before it included."""
 
     audio: FloatSamples
-    roll: NDArray[np.float32]
+    notes: Notes
 
 
 @dataclass(frozen=True, eq=False)
 class CropBatch:
-    """Crops side by side: audio (B, samples) and rolls (B, frames, 2, KEYS), float32."""
+    """Crops side by side: audio (B, samples) float32, and the notes of each."""
 
     audio: torch.Tensor
-    rolls: torch.Tensor
+    notes: list[Notes]
 
 
 class Crops:
@@ -98,9 +97,9 @@ class Crops:
         samples = self.source.audio(index, begin, settings.samples)
         gain = 10 ** (random.uniform(settings.softest, settings.loudest) / 20)
         peak = float(np.abs(samples).max(initial=0.0))
-        start, frame_rate = begin / settings.sample_rate, settings.sample_rate / settings.frame_samples
-        roll = piano_roll(self.source.notes(index), start, settings.frames, frame_rate)
-        return Crop(samples * np.float32(min(gain, 1 / peak if peak > 0 else gain)), roll)
+        start, stop = (sample / settings.sample_rate for sample in (begin, begin + settings.samples))
+        notes = notes_near(self.source.notes(index), start, stop)
+        return Crop(samples * np.float32(min(gain, 1 / peak if peak > 0 else gain)), notes)
 
     def ahead(self, numbers: Sequence[int]) -> "Future[CropBatch]":
         """Read crops in the background."""
@@ -108,5 +107,5 @@ class Crops:
 
     def _batch(self, numbers: Sequence[int]) -> CropBatch:
         crops = [self.crop(number) for number in numbers]
-        audio, rolls = (np.stack([getattr(crop, name) for crop in crops]) for name in ("audio", "roll"))
-        return CropBatch(torch.from_numpy(audio), torch.from_numpy(rolls))
+        audio = torch.from_numpy(np.stack([crop.audio for crop in crops]))
+        return CropBatch(audio, [crop.notes for crop in crops])

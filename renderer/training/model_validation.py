@@ -105,7 +105,8 @@ class ModelSamples:
     def _keep(self, window: Window, codes: torch.Tensor, path: Path) -> Mapping[str, float]:
         path.parent.mkdir(parents=True, exist_ok=True)
         rate, prompt = self.codec.sample_rate, window.codes[: window.prompt_frames]
-        prompt_audio, audio = (self.codec.decode(part.T[None])[0].float().cpu().numpy() for part in (prompt, codes))
+        prompt_audio = self.codec.decode(prompt.T[None])[0].float().cpu().numpy()
+        audio = self.codec.decode(codes.T[None], notes=[window.notes])[0].float().cpu().numpy()
         write_audio(path, torch.cat([torch.from_numpy(prompt_audio), torch.from_numpy(audio)]).numpy(), rate, "wav")
         write_midi(window.notes.shifted(len(prompt_audio) / rate), path.with_suffix(".mid"))
         return self.judge(audio, rate, window.notes) if self.judge else {}

@@ -1,5 +1,7 @@
 """Whether a codec's latents still say which notes are played, and which are struck."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,18 +26,20 @@ class NoteLoss(nn.Module):
         self.spread = nn.Conv1d(latent, _WIDTH, _KERNEL, padding=_KERNEL // 2)
         self.head = nn.Linear(_WIDTH, 2 * KEYS)
 
-    def forward(self, latent: torch.Tensor, rolls: torch.Tensor) -> torch.Tensor:
-        """``rolls`` (B, T, 2, KEYS) float32: see :func:`piano_roll`."""
+    def forward(self, latent: torch.Tensor, notes: Sequence[Notes], frame_rate: int) -> torch.Tensor:
+        """``notes`` of each clip, in seconds from its beginning."""
+        keys = np.stack([struck_and_sounding(of_clip, latent.shape[1], frame_rate) for of_clip in notes])
+        wanted = torch.from_numpy(keys).to(latent.device)
         spread = functional.gelu(self.spread(latent.transpose(1, 2))).transpose(1, 2)
         told = self.head(spread).float().unflatten(-1, (2, KEYS))
-        return functional.binary_cross_entropy_with_logits(told, rolls, reduction="none").sum((2, 3)).mean()
+        return functional.binary_cross_entropy_with_logits(told, wanted, reduction="none").sum((2, 3)).mean()
 
 
-def piano_roll(notes: Notes, start: float, frames: int, frame_rate: float) -> NDArray[np.float32]:
-    """(frames, 2, KEYS) from ``start`` s on: 1 where a key is struck within a frame, and where it sounds."""
+def struck_and_sounding(notes: Notes, frames: int, frame_rate: int) -> NDArray[np.float32]:
+    """(frames, 2, KEYS) from 0 s on: 1 where a key is struck within a frame, and where it sounds."""
     roll = np.zeros((frames, 2, KEYS), np.float32)
-    first = np.floor((notes.onset - start) * frame_rate).astype(np.int64)
-    last = np.ceil((notes.offset - start) * frame_rate).astype(np.int64)
+    first = np.floor(notes.onset * frame_rate).astype(np.int64)
+    last = np.ceil(notes.offset * frame_rate).astype(np.int64)
     for begin, end, pitch in zip(first, last, notes.pitch, strict=True):
         if 0 <= begin < frames:
             roll[begin, 0, pitch - LOWEST_KEY] = 1

@@ -9,7 +9,7 @@ from renderer.conditioning import segment_input
 from renderer.engine import Engine, SegmentInput
 from renderer.model import MidiValle, ModelConfig
 from renderer.notes import KEYS, Notes
-from renderer.piano_roll import FEATURES, piano_roll
+from renderer.piano_roll import FEATURES, notes_near, piano_roll, roll_of_notes
 from renderer.prompt import Prompt
 from renderer.sampling import Sampling
 from renderer.segments import Segment
@@ -54,6 +54,18 @@ def test_an_onset_within_a_frame_lies_between_two() -> None:
 
 def test_markers_are_no_notes() -> None:
     assert not piano_roll(rows((0.1, 0.2, 60, 64))[[0, 2]], 20, RATE).any()
+
+
+def test_the_roll_of_notes_is_that_of_their_rows_wherever_the_clip_begins() -> None:
+    onset = np.array([0.5, 1.25, 3.0, 5.0])
+    notes = Notes.of(onset, onset + 0.5, [40, 60, 60, 90], [20, 64, 100, 126])
+    of_rows = piano_roll(torch.from_numpy(rows_of(notes, "direct")), 400, RATE)
+    assert torch.allclose(roll_of_notes(notes, 400, RATE), of_rows, atol=1e-6)
+    # 0.6 s into the second note, a later note is no longer told of and an earlier one still is.
+    later = notes_near(notes, 1.84, 4.84)
+    assert later.pitch.tolist() == [40, 60, 60] and later.onset.tolist() == pytest.approx([-1.34, -0.59, 1.16])
+    assert torch.allclose(roll_of_notes(later, 150, RATE), of_rows[92:242], atol=1e-4)
+    assert not roll_of_notes(Notes.none(), 5, RATE).any()
 
 
 @pytest.fixture(scope="module")

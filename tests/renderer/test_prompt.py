@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,9 @@ class Ear:
         self.heard = audio
         return torch.zeros(len(audio), 4, -(-audio.shape[1] // 640), dtype=torch.int64)
 
-    def decode(self, codes: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+    def decode(
+        self, codes: torch.Tensor, lengths: torch.Tensor | None = None, notes: Sequence[Notes] | None = None
+    ) -> torch.Tensor:
         raise AssertionError("a prompt is not decoded")
 
 

@@ -7,8 +7,9 @@ import soundfile
 import torch
 
 from renderer.checkpoint import find_model, load_codec
+from renderer.notes import Notes
 from renderer.oscillators import Oscillators, oscillator_frequencies
-from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred
+from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred, told_roll
 from tests.renderer.tones import melody, played
 
 HOP = 320
@@ -87,6 +88,60 @@ def test_a_clip_does_not_depend_on_its_company(codec: SinusoidalCodec) -> None:
     for row in range(3):
         assert torch.equal(codec.encode(clips[row : row + 1])[0], codes[row])
         assert torch.equal(codec.decode(codes[row : row + 1])[0], audio[row])
+
+
+@pytest.fixture(scope="module")
+def listening() -> SinusoidalCodec:
+    """A codec whose decoder does something, whatever it is, with the notes that it is told."""
+    torch.manual_seed(0)
+    config = SinusoidalCodecConfig(encoder_width=32, decoder_width=32, decoder_blocks=1, fine_blocks=1)
+    codec = SinusoidalCodec(config)
+    assert codec.decoder.told is not None and codec.decoder.told_keys is not None
+    torch.nn.init.normal_(codec.decoder.told.weight, std=0.1)
+    torch.nn.init.normal_(codec.decoder.told_keys.output.weight, std=0.5)
+    return codec.for_inference()
+
+
+@torch.inference_mode()
+def test_what_a_clip_is_told_is_its_own_notes_whatever_its_company(listening: SinusoidalCodec) -> None:
+    notes = [melody(seed, 2.0) for seed in range(3)]
+    codes = listening.encode(torch.from_numpy(np.stack([played(of_clip, 2.0) for of_clip in notes])))
+    audio = listening.decode(codes, notes=notes)
+    for row in range(3):
+        assert torch.equal(listening.decode(codes[row : row + 1], notes=[notes[row]])[0], audio[row])
+        assert not torch.allclose(listening.decode(codes[row : row + 1], notes=[notes[row - 1]])[0], audio[row])
+    short = listening.decode(codes, torch.tensor([100, 0, 40]), notes)
+    assert torch.equal(short[2, : 40 * 640], listening.decode(codes[2:, :, :40], notes=notes[2:])[0])
+    with pytest.raises(ValueError, match="notes of 2 clips, and codes of 3"):
+        listening.decode(codes, notes=notes[:2])
+
+
+@torch.inference_mode()
+def test_a_note_is_told_at_its_time_and_on_its_key_alone(listening: SinusoidalCodec) -> None:
+    codes = torch.zeros(1, 4, 100, dtype=torch.int64)
+    note = Notes.of([1.0], [1.5], [69], [90])
+    silence, told = (listening.synthesize(listening.dequantize(codes), notes=[n]) for n in (Notes.none(), note))
+    # Convolutions see 0.1 s ahead in this small decoder.
+    assert torch.equal(silence[0, : 32000 * 8 // 10], told[0, : 32000 * 8 // 10])
+    assert not torch.allclose(silence[0, 32000:48000], told[0, 32000:48000])
+    roll = told_roll(note, 200, 100)
+    assert roll.shape == (200, 88, 6) and roll[..., 5].eq(1).all()
+    assert roll[..., :5].abs().sum((0, 2)).nonzero().flatten().tolist() == [69 - 21]
+    assert roll[:, 48, 4].argmax() == 100
+    assert not told_roll(None, 200, 100).any()
+
+
+@torch.inference_mode()
+def test_a_codec_that_begins_to_listen_decodes_as_before_told_or_not() -> None:
+    torch.manual_seed(0)
+    config = SinusoidalCodecConfig(
+        encoder_width=32, decoder_width=32, decoder_blocks=1, fine_blocks=1, told_notes=False
+    )
+    deaf, notes = SinusoidalCodec(config).for_inference(), melody(0, 2.0)
+    listening = deaf.listening().for_inference()
+    codes = deaf.encode(torch.from_numpy(played(notes, 2.0))[None])
+    for told in (None, [notes]):
+        assert torch.equal(listening.decode(codes, notes=told), deaf.decode(codes, notes=told))
 
 
 @torch.inference_mode()

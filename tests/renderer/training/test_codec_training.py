@@ -20,7 +20,7 @@ from renderer.training.codec_writing import write_codec
 from renderer.training.crops import Crops, CropSettings
 from renderer.training.gradient_balance import GradientBalance
 from renderer.training.learning_rate import LearningRate
-from renderer.training.note_loss import piano_roll
+from renderer.training.note_loss import struck_and_sounding
 from renderer.training.randomness import seed_torch
 from renderer.training.spectral_loss import RESOLUTIONS, SpectralLoss
 from renderer.training.team import Team
@@ -198,23 +198,54 @@ def test_crops_are_the_same_again_and_each_place_comes_once_before_any_again() -
         crops_of(2, frames=15_000)
 
 
-def test_a_crops_roll_says_which_keys_are_struck_and_sound_in_each_frame() -> None:
-    notes = Notes.of(np.array([0.5, 0.99]), np.array([0.61, 9.0]), np.array([21, 108]), np.array([60, 60]))
-    roll = piano_roll(notes, 0.49, 30, 50)
+def test_what_latents_are_asked_is_which_keys_are_struck_and_sound_in_each_frame() -> None:
+    notes = Notes.of(np.array([0.01, 0.5]), np.array([0.12, 8.51]), np.array([21, 108]), np.array([60, 60]))
+    roll = struck_and_sounding(notes, 30, 50)
     struck, sounding = roll[:, 0], roll[:, 1]
     assert np.argwhere(struck).tolist() == [[0, 0], [25, 87]]
     assert np.flatnonzero(sounding[:, 0]).tolist() == [0, 1, 2, 3, 4, 5]
     assert np.flatnonzero(sounding[:, 87]).tolist() == [25, 26, 27, 28, 29]
     assert roll.sum() == 2 + 6 + 5
 
-    crop = crops_of(3).crop(7)
-    assert crop.roll.shape == (25, 2, 88) and crop.roll[:, 1].any()
+
+class Ramp(Recordings):
+    """Recordings that rise from nothing to 1, so that a part shows where it was cut."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.recordings = [(np.arange(1, 96001) / 96000).astype(np.float32)]
+
+
+def test_a_crop_has_its_notes_and_those_struck_shortly_before_it() -> None:
+    crops, whole = Crops(Ramp(), [96000], [0], CropSettings(25, 640, 32000), 0), melody(0, SECONDS)
+    for number in range(8):
+        crop = crops.crop(number)
+        slope = (crop.audio[-1] - crop.audio[0]) / (len(crop.audio) - 1)
+        begin = float(crop.audio[0] / slope - 1) / 32000
+        heard = whole.selected((whole.offset > begin - 2) & (whole.onset < begin + 0.5))
+        assert crop.notes.pitch.tolist() == heard.pitch.tolist()
+        assert np.allclose(crop.notes.onset, heard.onset - begin, atol=1e-3)
 
 
 def test_the_latents_learn_to_tell_the_notes() -> None:
     training = training_of(small_codec(), steps=40, unquantized=40, batch=8, notes=1.0)
     curve = [training.step(step)["notes"] for step in range(40)]
     assert np.mean(curve[-5:]) < 0.2 * curve[0]
+
+
+def test_a_decoder_that_is_told_the_notes_learns_to_play_them() -> None:
+    training = training_of(small_codec(), steps=200, unquantized=5, shallow=1.0)
+    for step in range(200):
+        training.step(step)
+    codec, notes = training.codec.eval(), melody(0, SECONDS)
+    audio = torch.from_numpy(played(notes, SECONDS))[None]
+    loss, latent = SpectralLoss(32000), codec.dequantize(codec.encode(audio))
+    with torch.no_grad():
+        told, untold, wrongly = (
+            float(loss(codec.synthesize(latent, notes=[of_clip])[:, : audio.shape[1]], audio, 1))
+            for of_clip in (notes, None, melody(3, SECONDS))
+        )
+    assert told < 0.85 * untold and told < 0.85 * wrongly
 
 
 def test_with_its_codes_kept_a_codec_learns_to_decode_them_alone() -> None:
