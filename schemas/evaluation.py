@@ -15,10 +15,12 @@ MEASURES = (
     "offset_f1",
     "velocity_f1",
     "velocity_correlation",
+    "piano_recognised",
     "joint_prominence",
     "length_error_frames",
 )
-"""Distances to the recording (gt) and to the recording through the codec (rc); scores of notes; joints; length.
+"""Distances to the recording (gt) and to the recording through the codec (rc); scores of notes; whether it sounds like
+the recording's piano (1 or 0); joints; length.
 
 Null is what was not measured or is not defined for a clip.
 """

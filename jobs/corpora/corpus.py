@@ -50,6 +50,11 @@ class Clip:
     samples: int
     piece: str = ""
 
+    @property
+    def piano(self) -> str:
+        """The condition without its room: ``hall`` of ``salamander@hall`` is one."""
+        return self.condition.partition("@")[0]
+
 
 class Corpus:
     """The clips of a corpus and, read when they are asked for, their audio, notes and codes.

@@ -31,6 +31,7 @@ from renderer.evaluation.frechet import Gaussian
 from renderer.evaluation.musicnn import Musicnn
 from renderer.evaluation.note_score import NoteScore
 from renderer.evaluation.spectrogram import SAMPLE_RATE, midi_spectrogram, spectrogram_distortion
+from renderer.evaluation.timbre import Recogniser, timbre
 from renderer.evaluation.transcriber import TRANSCRIBERS
 from renderer.joints import joint_prominence
 from renderer.neural_codec import NeuralCodec
@@ -120,6 +121,7 @@ class Judge:
         if work.musicnn:
             self._embeddings.append(Musicnn())
         self._transcriber = TRANSCRIBERS[work.transcriber]() if work.transcriber else None
+        self._recogniser = _recogniser(work.subjects)
 
     def _codec_and_models(self, work: EvaluationWork, description: CodecDescription) -> NeuralCodec:
         """The codec; a model that is prompted becomes systems, and its codec is the same."""
@@ -172,6 +174,9 @@ class Judge:
                     compared = {"gt": references["gt"]} if system in (GT, RC) else references
                     row |= _distances(compared, _Measured.of(stretch, subject.sample_rate))
                 row |= self._notes(subject, candidate.samples)
+                if self._recogniser is not None:
+                    named = self._recogniser.name(timbre(stretch, subject.sample_rate))
+                    row["piano_recognised"] = float(named == subject.piano)
                 if candidate.joints is not None and len(candidate.joints):
                     row["joint_prominence"] = joint_prominence(
                         candidate.samples, subject.sample_rate, subject.notes, candidate.joints
@@ -191,6 +196,13 @@ class Judge:
         heard = self._transcriber.transcribe(samples, subject.sample_rate)
         played = subject.notes.selected(subject.notes.onset >= subject.start)
         return asdict(NoteScore.of(played, heard.selected(heard.onset >= subject.start)))
+
+
+def _recogniser(subjects: Subjects) -> Recogniser | None:
+    """What tells the pianos of a corpus apart; None where there are no two."""
+    examples = [(piano, timbre(samples, rate)) for piano, samples, rate in subjects.examples()]
+    pianos, timbres = [piano for piano, _ in examples], [of_clip for _, of_clip in examples]
+    return Recogniser(timbres, pianos) if len(set(pianos)) > 1 else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,13 +24,15 @@ from renderer.prompt import PROMPT_SECONDS
 SHORTEST_SECONDS = 1.0
 """A clip must be longer than its prompt by so much to be evaluated."""
 
+_EXAMPLES, _EXAMPLE_SECONDS = 100, 10.0
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
     """One clip: its notes, and the recording of them, if there is one; both begin at 0 s and last ``seconds``.
 
     Measures are taken from ``start`` seconds on: before it lies what a system may have been shown. ``rendered`` is
-    what a run made of the notes, where a run is evaluated.
+    what a run made of the notes, where a run is evaluated. ``piano`` is that of the recording, where it is known.
     """
 
     index: int
@@ -43,6 +45,7 @@ class Subject:
     recording: FloatSamples | None = None
     rendered: FloatSamples | None = None
     prompt_id: str | None = None
+    piano: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,10 @@ class Subjects(Protocol):
 
     def prompts(self, index: int, protocol: str) -> Iterator[PromptSource]:
         """What may prompt a subject, the best first: its own beginning (``self``), or another's (``cross``)."""
+        ...
+
+    def examples(self) -> Iterator[tuple[str, FloatSamples, int]]:
+        """Recordings of known pianos that are not evaluated, as (piano, samples, sample rate); there may be none."""
         ...
 
 
@@ -103,6 +110,7 @@ class CorpusSubjects:
             sample_rate=rate,
             start=PROMPT_SECONDS,
             recording=self.corpus.audio(place),
+            piano=clip.piano,
         )
 
     def prompts(self, index: int, protocol: str) -> Iterator[PromptSource]:
@@ -119,6 +127,18 @@ class CorpusSubjects:
             wanted = round(PROMPT_SECONDS * rate)
             if clip.samples >= wanted:
                 yield PromptSource(clip.item_id, self.corpus.audio(chosen, 0, wanted), rate, self.corpus.notes(chosen))
+
+    def examples(self) -> Iterator[tuple[str, FloatSamples, int]]:
+        """Of every piano up to 100 clips of the split train, 10 s of each."""
+        most = round(_EXAMPLE_SECONDS * self.corpus.sample_rate)
+        of_piano: dict[str, list[int]] = {}
+        for place, clip in enumerate(self.corpus.clips):
+            if clip.split == "train":
+                of_piano.setdefault(clip.piano, []).append(place)
+        for piano, places in of_piano.items():
+            for place in places[:: -(-len(places) // _EXAMPLES)]:
+                samples = min(most, self.corpus.clips[place].samples)
+                yield piano, self.corpus.audio(place, 0, samples), self.corpus.sample_rate
 
 
 class RunSubjects:
@@ -174,6 +194,10 @@ class RunSubjects:
 
     def prompts(self, index: int, protocol: str) -> Iterator[PromptSource]:
         """None: a run has been rendered already."""
+        return iter(())
+
+    def examples(self) -> Iterator[tuple[str, FloatSamples, int]]:
+        """None: nothing is known of the pianos of a run."""
         return iter(())
 
     def __getstate__(self) -> dict[str, Any]:

@@ -15,16 +15,19 @@ _COLUMNS = (
     ("offset_f1", "offset F1", 3),
     ("velocity_f1", "velocity F1", 3),
     ("velocity_correlation", "velocity r", 3),
+    ("piano_recognised", "piano", 3),
     ("joint_prominence", "joints", 2),
 )
 _EXPLANATION = """\
 GT: against the recording. RC: against the recording through the codec. Means over clips, with their 95 % t
-intervals. FAD: Frechet distance of the frames of all clips, in the codec's quantized latents (which favours what
-the codec itself decoded) or in an independent embedding; it depends on how many frames there are ({frames}), so
-compare only within this table. Spectrogram and chroma: distortions, 0 is equal. F1: notes found by transcription
-({transcriber}), by pitch and onset (50 ms), by offset too (20 %), by velocity too. Joints: spectral flux at the
-worst joint over what is usual elsewhere; 1 is nothing to hear. Length: the largest error in frames. Sampled pianos
-are as loud as the recording. Published rows were taken on other data with the published model: for orientation.
+intervals. FAD: Frechet distance of the frames of all clips, in the codec's quantized latents (which favours
+what the codec itself decoded) or in an independent embedding; it depends on how many frames there are
+({frames}), so compare only within this table. Spectrogram and chroma: distortions, 0 is equal. F1: notes found
+by transcription ({transcriber}), by pitch and onset (50 ms), by offset too (20 %), by velocity too. Piano: the
+share of clips whose spectrum is taken for the recording's piano, among those of the corpus. Joints: spectral
+flux at the worst joint over what is usual elsewhere; 1 is nothing to hear. Length: the largest error in frames.
+Sampled pianos are as loud as the recording. Published rows were taken on other data with the published model:
+for orientation.
 """
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -25,14 +26,14 @@ class PlayedBackend:
     """Loads a renderer that plays tones."""
 
     def describe(self) -> ModelFacts:
-        return ModelFacts("played", "0123", ("plain",), "extend", "none", SAMPLE_RATE)
+        return ModelFacts("played", "0123", ("plain", "dull"), "extend", "none", SAMPLE_RATE)
 
     def load(self, device: str) -> CorpusRenderer:
         return PlayedRenderer()
 
 
 class PlayedRenderer:
-    """Plays tones, with whatever prompt."""
+    """Plays tones with whatever prompt; muffled with ``dull``."""
 
     def prompt(self, prompt_id: str) -> Prompt:
         return Prompt(prompt_id, torch.zeros(150, 1, dtype=torch.int64), Notes.none())
@@ -51,9 +52,12 @@ class PlayedRenderer:
         for request in requests:
             notes = request.performance.notes
             seconds = notes.end + tail
+            samples = played(notes, seconds)
+            if request.prompt.prompt_id == "dull":
+                samples = np.convolve(samples, np.full(12, 1 / 12, np.float32), "same")
             yield Rendering(
                 item_id=request.item_id,
-                samples=played(notes, seconds),
+                samples=samples,
                 sample_rate=SAMPLE_RATE,
                 duration=seconds,
                 notes=notes,
@@ -64,8 +68,14 @@ class PlayedRenderer:
             )
 
 
-def make_played_corpus(folder: Path, clips: int, seconds: float = 5.0, layout: str = "parquet") -> Path:
-    """A finished corpus of test clips, all in one condition and each of another piece; its folder."""
+def make_played_corpus(
+    folder: Path, clips: int, seconds: float = 5.0, layout: str = "parquet", train: int = 0, dull: bool = False
+) -> Path:
+    """A finished corpus of clips, each of another piece; its folder.
+
+    The last ``train`` clips are for training, the others for tests. All are in one condition, but where half of them
+    are ``dull``.
+    """
     (folder / "midi").mkdir(parents=True)
     ids = [f"clip-{number}" for number in range(clips)]
     for number, item_id in enumerate(ids):
@@ -73,9 +83,9 @@ def make_played_corpus(folder: Path, clips: int, seconds: float = 5.0, layout: s
     columns = {
         "item_id": ids,
         "midi": [f"midi/{item_id}.mid" for item_id in ids],
-        "prompt": ["plain"] * clips,
-        "split": ["test"] * clips,
-        "condition": ["tones"] * clips,
+        "prompt": ["dull" if dull and number % 2 else "plain" for number in range(clips)],
+        "split": ["test"] * (clips - train) + ["train"] * train,
+        "condition": ["dull@far" if dull and number % 2 else "tones" for number in range(clips)],
         "piece": ids,
     }
     pq.write_table(pa.table(columns), folder / "manifest.parquet")

@@ -69,6 +69,17 @@ def test_the_codec_is_compared_with_the_recording_behind_the_prompt(of_codec: Pa
         assert 1.5 < row["seconds"] < 2.5  # Of about 5 s, without the first 3.
 
 
+def test_pianos_are_recognised_where_the_corpus_has_several(of_codec: Path, tmp_path: Path) -> None:
+    assert {row["piano_recognised"] for row in rows(of_codec)} == {None}
+    assert "| piano |" not in (of_codec / "table.md").read_text()
+    corpus = make_played_corpus(tmp_path, 16, train=12, dull=True)
+    evaluate(options(tmp_path / "out", corpus=str(corpus), codec="mini"))
+    found = rows(tmp_path / "out", GT)
+    assert [row["condition"] for row in found] == ["tones", "dull@far"] * 2
+    assert [row["piano_recognised"] for row in found] == [1.0] * 4
+    assert "| piano |" in (tmp_path / "out" / "table.md").read_text()
+
+
 def test_the_table_has_all_systems_and_the_published_figures(of_codec: Path) -> None:
     table = (of_codec / "table.md").read_text()
     lines = [line for line in table.splitlines() if line.startswith("|")]
