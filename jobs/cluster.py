@@ -64,6 +64,11 @@ def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bo
         ray.shutdown()
 
 
+def hush_without_dashboard() -> None:
+    """Called in every worker: without the dashboard, Ray Train would warn each second that it cannot ask it."""
+    logging.getLogger("ray.train.v2._internal.execution.controller.placement_group_cleaner").setLevel(logging.ERROR)
+
+
 @contextmanager
 def local_ray(actors: int, cpus_per_actor: int, gpus: int, show_logs: bool = False) -> Iterator[None]:
     """A Ray with room for the actors; one that the caller has started is used as it is, and left running.
@@ -80,6 +85,7 @@ def local_ray(actors: int, cpus_per_actor: int, gpus: int, show_logs: bool = Fal
             object_store_memory=OBJECT_STORE_BYTES,
             log_to_driver=show_logs,
             logging_level=logging.ERROR,
+            runtime_env={"worker_process_setup_hook": "jobs.cluster.hush_without_dashboard"} if show_logs else None,
         )
     try:
         resources = ray.cluster_resources()

@@ -15,6 +15,9 @@ from renderer.tokens import GRID_PER_BAR, GRID_PER_SECOND
 FEATURES = 5
 """Of each key: what is left of its velocity after three decays, whether it is held, and where in the frame it began."""
 
+DECAYS = 3
+"""How many of them decay, from the fastest to the slowest; they come first."""
+
 _FIRST_PITCH, _FIRST_VELOCITY, _FIRST_DURATION, _FIRST_POSITION, _FIRST_BAR = 4, 4, 3, 4, 4
 _DECAY_SECONDS = (0.05, 0.3, 2.0)
 _FORGOTTEN_SECONDS = 2.0
@@ -72,7 +75,7 @@ def _roll(
 ) -> torch.Tensor:
     begin = torch.arange(frames, device=key.device)[:, None] / frame_rate
     age, over = begin - onset, (begin - offset).clamp_min(0)
-    has_begun = age > -1 / frame_rate
+    has_begun = age * frame_rate > -1 + 1e-3  # As rounding must not strike a note on a frame's edge a frame early.
     decays = [loudness * has_begun * (-age.clamp_min(0) / seconds).exp() for seconds in _DECAY_SECONDS]
     decays[-1] = decays[-1] * (-over / _RELEASE_SECONDS).exp()
     held = (has_begun & (over == 0)).float()

@@ -7,7 +7,9 @@ each is, and all else is noise that it filters (differentiable synthesis, arXiv 
 them, it says in spectra of single keys that add up, as the tones of a piano do.
 
 Where the notes are known, the decoder can be told them, and plays what is written. Codes of 40 bits a frame cannot
-hold every note's beginning: a decoder that must guess it strikes notes that nobody struck.
+say which keys are struck at every moment: a decoder that must guess it lets all that sounds swell with every attack,
+and strikes notes that nobody struck. Told the notes, it takes from the codes what changes slowly, and noise; when a
+tone begins, and how it swells and fades, is said by the notes alone.
 """
 
 from collections.abc import Sequence
@@ -25,10 +27,11 @@ from renderer.notes import KEYS, Notes
 from renderer.oscillators import Oscillators, oscillator_frequencies
 from renderer.piano_roll import FEATURES, roll_of_notes
 from renderer.tone_analysis import ToneAnalysis
+from renderer.touch import Touch
 
 _LOUDEST_TONE = 3.0
 _QUIET_TONE, _QUIET_KEY, _QUIET_NOISE = -8.0, -6.0, -3.0
-_KEY_WIDTH = 32
+_SLOW_FRAMES = 21
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class Decoder(nn.Module):
     """Latents (B, T, latent) -> amplitudes of tones, and log magnitudes of the noise's bins: (B, 2 T, ...) float32.
 
     It may be told the notes as well, (B, 2 T, KEYS, FEATURES + 1): see :func:`told_roll`. What listens to them has no
-    biases and begins at 0, so that an untold decoder is none the worse for it.
+    biases, so that it says nothing of a clip whose notes are not told.
     """
 
     def __init__(self, config: SinusoidalCodecConfig) -> None:
@@ -154,7 +157,7 @@ class Decoder(nn.Module):
         self.keys = nn.Linear(width, KEYS * config.key_spectra) if config.key_spectra else None
         self.spectra = KeySpectra(config.key_spectra) if config.key_spectra else None
         self.told = nn.Linear(2 * KEYS * (FEATURES + 1), width, bias=False) if config.told_notes else None
-        self.told_keys = TouchOfKeys(config.key_spectra) if config.told_notes and config.key_spectra else None
+        self.touch = Touch(config.key_spectra) if config.told_notes and config.key_spectra else None
         if self.told is not None:
             nn.init.zeros_(self.told.weight)
 
@@ -166,14 +169,16 @@ class Decoder(nn.Module):
         x = self.blocks(x)
         x = self.upsample(x).reshape(x.shape[0], -1, x.shape[2])
         x = self.norm(self.fine_blocks(x))
-        tones, noise = self.head(x).float().split([self.tones, self.bins], dim=-1)
-        amplitude = tones.clamp_max(_LOUDEST_TONE).exp()
+        of_tones = x if roll is None else torch.where(roll[:, :1, 0, -1:] > 0, slow(x), x)
+        weights, biases = (part.split([self.tones, self.bins]) for part in (self.head.weight, self.head.bias))
+        tones, noise = (functional.linear(of_tones, weights[0], biases[0]), functional.linear(x, weights[1], biases[1]))
+        amplitude = tones.float().clamp_max(_LOUDEST_TONE).exp()
         if self.keys is not None and self.spectra is not None:
-            loudness = self.keys(x).float()
-            if self.told_keys is not None and roll is not None:
-                loudness = loudness + self.told_keys(roll.to(x.dtype)).float().flatten(-2)
+            loudness = self.keys(of_tones).float()
+            if self.touch is not None and roll is not None:
+                loudness = loudness + self.touch(roll).flatten(-2)
             amplitude = amplitude + self.spectra(loudness.clamp_max(_LOUDEST_TONE).exp()).float()
-        return amplitude, noise
+        return amplitude, noise.float()
 
     @torch.no_grad()
     def begin_quietly(self) -> None:
@@ -186,22 +191,11 @@ class Decoder(nn.Module):
             self.keys.bias.fill_(_QUIET_KEY)
 
 
-class TouchOfKeys(nn.Module):
-    """What notes add to the log loudness of each key's spectra: (..., KEYS, FEATURES + 1) -> (..., KEYS, count).
-
-    It is the same for all keys: a key that nobody holds is silent.
-    """
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.input = nn.Linear(FEATURES + 1, _KEY_WIDTH, bias=False)
-        self.output = nn.Linear(_KEY_WIDTH, count, bias=False)
-        nn.init.zeros_(self.output.weight)
-
-    def forward(self, roll: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        told: torch.Tensor = self.output(functional.gelu(self.input(roll)))
-        return told
+def slow(x: torch.Tensor) -> torch.Tensor:
+    """Means (B, F, width) over a fifth of a second around each frame: nothing in them begins suddenly."""
+    return functional.avg_pool1d(
+        x.transpose(1, 2), _SLOW_FRAMES, stride=1, padding=_SLOW_FRAMES // 2, count_include_pad=False
+    ).transpose(1, 2)
 
 
 def centred(frames: torch.Tensor, hop: int) -> torch.Tensor:
