@@ -107,6 +107,21 @@ def test_a_language_model_is_trained_on_the_codes_of_the_codec(undisturbed: Path
     assert isinstance(load_codec(find_codec(str(tmp_path / "model/model"))), SinusoidalCodec)
 
 
+def test_a_codec_learns_to_listen_only_where_it_is_told_notes(corpus: Path, tmp_path: Path) -> None:
+    assert train(corpus, tmp_path / "deaf", told=0.0, steps=1) == FINISHED
+    deaf = load_codec(find_codec(str(tmp_path / "deaf" / "codec")))
+    assert isinstance(deaf, SinusoidalCodec) and not deaf.config.told_notes
+    kept = {"init": str(tmp_path / "deaf" / "codec"), "keep_codes": True, "steps": 1}
+    assert train(corpus, tmp_path / "listening", **kept) == FINISHED
+    listening = load_codec(find_codec(str(tmp_path / "listening" / "codec")))
+    assert isinstance(listening, SinusoidalCodec) and listening.config.told_notes
+    audio = torch.rand(1, 32000) - 0.5
+    assert torch.equal(listening.encode(audio), deaf.encode(audio))
+    assert train(corpus, tmp_path / "still", told=0.0, **kept) == FINISHED
+    still = load_codec(find_codec(str(tmp_path / "still" / "codec")))
+    assert isinstance(still, SinusoidalCodec) and not still.config.told_notes
+
+
 def test_audiocrafts_file_is_fine_tuned_into_audiocrafts_file(corpus: Path, tmp_path: Path) -> None:
     source = ROOT / "tests/fixtures/codec_small.bin"
     assert train(corpus, tmp_path / "out", init=str(source), steps=2, waveform=0.1) == FINISHED

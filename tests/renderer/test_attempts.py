@@ -112,7 +112,7 @@ def test_a_poor_segment_is_replaced_by_the_best_of_its_attempts(renderer: Render
         again = type(work)(work.rows, work.positions, work.prompt, work.frames, noise_key(1, 0, attempt))
         ((_, codes),) = renderer.engine.generate([again], Sampling())
         with torch.inference_mode():
-            audio = renderer.codec.decode(codes.T[None])[0].numpy()
+            audio = renderer.codec.decode(codes.T[None], notes=[asked.performance.notes])[0].numpy()
         quality = segment_quality(segment, audio, RATE, 5)
         assert quality is not None
         scores.append((-len(UNREACHABLE.faults(quality)), quality.score))

@@ -200,5 +200,6 @@ def test_the_codes_of_one_segment_decode_to_its_audio(renderer: Renderer) -> Non
     (rendering,) = renderer.render([request])
     assert rendering.segments == 1 and rendering.codes is not None
     with torch.inference_mode():
-        (audio,) = renderer.codec.decode(torch.from_numpy(rendering.codes.astype(np.int64))[None])
+        codes = torch.from_numpy(rendering.codes.astype(np.int64))[None]
+        (audio,) = renderer.codec.decode(codes, notes=[rendering.notes])
     assert np.array_equal(audio.numpy()[: len(rendering.samples)], rendering.samples)

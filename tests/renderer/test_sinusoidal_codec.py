@@ -7,6 +7,7 @@ import soundfile
 import torch
 
 from renderer.checkpoint import find_model, load_codec
+from renderer.midi import read_midi
 from renderer.notes import Notes
 from renderer.oscillators import Oscillators, oscillator_frequencies
 from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred, told_roll
@@ -26,10 +27,13 @@ def codec() -> SinusoidalCodec:
 @torch.inference_mode()
 def test_audio_of_the_bundled_codec_equals_the_golden() -> None:
     bundled = load_codec(find_model("mini")).for_inference()
+    notes = read_midi(GOLDEN.with_suffix(".mid"), "extend").notes
     with np.load(GOLDEN) as golden:
-        codes, audio = torch.from_numpy(golden["greedy_codes"]), torch.from_numpy(golden["audio"])
-    assert audio.abs().max() > 0.01
-    torch.testing.assert_close(bundled.decode(codes.T[None])[0], audio, rtol=0, atol=1e-5)
+        codes = torch.from_numpy(golden["greedy_codes"]).T[None]
+        audio, told_audio = (torch.from_numpy(golden[name]) for name in ("audio", "told_audio"))
+    assert audio.abs().max() > 0.01 and (audio - told_audio).abs().max() > 0.01
+    torch.testing.assert_close(bundled.decode(codes)[0], audio, rtol=0, atol=1e-5)
+    torch.testing.assert_close(bundled.decode(codes, notes=[notes])[0], told_audio, rtol=0, atol=1e-5)
 
 
 def tone(index: int, frames: int, start: int = 0) -> torch.Tensor:
