@@ -169,12 +169,17 @@ class Decoder(nn.Module):
         x = self.blocks(x)
         x = self.upsample(x).reshape(x.shape[0], -1, x.shape[2])
         x = self.norm(self.fine_blocks(x))
-        of_tones = x if roll is None else torch.where(roll[:, :1, 0, -1:] > 0, slow(x), x)
+        of_tones = of_keys = x
+        if roll is not None:
+            is_told = roll[:, :1, 0, -1:] > 0
+            # A single tone must not sound ahead of a strike; a key cannot, and how it sounds is said by what follows.
+            of_tones = torch.where(is_told, slow(x, of_past=True), x)
+            of_keys = torch.where(is_told, slow(x, of_past=False), x)
         weights, biases = (part.split([self.tones, self.bins]) for part in (self.head.weight, self.head.bias))
         tones, noise = (functional.linear(of_tones, weights[0], biases[0]), functional.linear(x, weights[1], biases[1]))
         amplitude = tones.float().clamp_max(_LOUDEST_TONE).exp()
         if self.keys is not None and self.spectra is not None:
-            loudness = self.keys(of_tones).float()
+            loudness = self.keys(of_keys).float()
             if self.touch is not None and roll is not None:
                 loudness = loudness + self.touch(roll).flatten(-2)
             amplitude = amplitude + self.spectra(loudness.clamp_max(_LOUDEST_TONE).exp()).float()
@@ -191,11 +196,11 @@ class Decoder(nn.Module):
             self.keys.bias.fill_(_QUIET_KEY)
 
 
-def slow(x: torch.Tensor) -> torch.Tensor:
-    """Means (B, F, width) over a fifth of a second around each frame: nothing in them begins suddenly."""
-    return functional.avg_pool1d(
-        x.transpose(1, 2), _SLOW_FRAMES, stride=1, padding=_SLOW_FRAMES // 2, count_include_pad=False
-    ).transpose(1, 2)
+def slow(x: torch.Tensor, of_past: bool) -> torch.Tensor:
+    """Means (B, F, width) over the fifth of a second up to each frame, or from it on: nothing begins suddenly there."""
+    beyond = (_SLOW_FRAMES - 1, 0) if of_past else (0, _SLOW_FRAMES - 1)
+    padded = functional.pad(x.transpose(1, 2), beyond, mode="replicate")
+    return functional.avg_pool1d(padded, _SLOW_FRAMES, stride=1).transpose(1, 2)
 
 
 def centred(frames: torch.Tensor, hop: int) -> torch.Tensor:

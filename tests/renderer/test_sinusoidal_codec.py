@@ -10,7 +10,7 @@ from renderer.checkpoint import find_model, load_codec
 from renderer.midi import read_midi
 from renderer.notes import Notes
 from renderer.oscillators import Oscillators, oscillator_frequencies
-from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred, told_roll
+from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred, slow, told_roll
 from tests.renderer.tones import melody, played
 
 HOP = 320
@@ -150,6 +150,15 @@ def test_a_codec_that_begins_to_listen_decodes_codes_alone_as_before() -> None:
     beside = listening.synthesize(latent, notes=[notes, None])
     assert torch.allclose(beside[1], deaf.decode(codes)[0], atol=1e-5)
     assert not torch.allclose(beside[0], beside[1], atol=1e-2)
+
+
+def test_means_of_the_past_know_nothing_of_what_follows_and_those_of_the_future_nothing_of_what_was() -> None:
+    x = torch.zeros(1, 100, 2)
+    x[:, 50] = 21.0
+    past, future = slow(x, of_past=True)[0, :, 0], slow(x, of_past=False)[0, :, 0]
+    assert torch.allclose(past, torch.tensor([0.0] * 50 + [1.0] * 21 + [0.0] * 29))
+    assert torch.allclose(future, torch.tensor([0.0] * 30 + [1.0] * 21 + [0.0] * 49))
+    assert torch.allclose(slow(x[:, 50:51], of_past=False), x[:, 50:51])
 
 
 @torch.inference_mode()
