@@ -112,7 +112,7 @@ class SinusoidalCodec(NeuralCodec):
         Training moves it, so that no network learns one beginning.
         """
         roll = None
-        if self.config.told_notes and notes is not None:
+        if self.config.told_notes and notes is not None and any(of_clip is not None for of_clip in notes):
             rate = self.sample_rate // self.config.hop
             roll = torch.stack([told_roll(of_clip, 2 * latent.shape[1], rate) for of_clip in notes]).to(latent.device)
         tones, noise = self.decoder(latent, roll)
