@@ -108,10 +108,10 @@ def test_a_language_model_is_trained_on_the_codes_of_the_codec(undisturbed: Path
 
 
 def test_a_codec_learns_to_listen_only_where_it_is_told_notes(corpus: Path, tmp_path: Path) -> None:
-    assert train(corpus, tmp_path / "deaf", told=0.0, steps=1) == FINISHED
+    assert train(corpus, tmp_path / "deaf", told=0.0, steps=1, warmup=1) == FINISHED
     deaf = load_codec(find_codec(str(tmp_path / "deaf" / "codec")))
     assert isinstance(deaf, SinusoidalCodec) and not deaf.config.told_notes
-    kept = {"init": str(tmp_path / "deaf" / "codec"), "keep_codes": True, "steps": 1}
+    kept = {"init": str(tmp_path / "deaf" / "codec"), "keep_codes": True, "steps": 1, "warmup": 1}
     assert train(corpus, tmp_path / "listening", **kept) == FINISHED
     listening = load_codec(find_codec(str(tmp_path / "listening" / "codec")))
     assert isinstance(listening, SinusoidalCodec) and listening.config.told_notes
