@@ -57,13 +57,17 @@ def assemble(
     prompt: Annotated[list[str], typer.Option(help="ID=ITEM: the first 3 s of the corpus' item; repeat.")],
     name: Annotated[str, typer.Option(help="The model's name.")],
     licence: Annotated[str, typer.Option(help="Its licence, for its card.")] = "not stated",
+    velocity_response: Annotated[
+        float,
+        typer.Option(min=0, help="By which power of the velocity a decoder that is told the notes plays louder."),
+    ] = 0.0,
 ) -> None:
     """Put a trained language model, a codec and prompts together."""
 
     def work() -> int:
         from jobs.training.assemble import assemble_model
 
-        assemble_model(out, model, codec, corpus, prompt, name, licence)
+        assemble_model(out, model, codec, corpus, prompt, name, licence, velocity_response)
         typer.echo(f"Assembled in {out}")
         return 0
 

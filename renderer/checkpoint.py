@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,6 +36,12 @@ CODEC_TYPES: dict[str, type[CodecConfig]] = {
     "frame": FrameCodecConfig,
     "sinusoidal": SinusoidalCodecConfig,
 }
+
+
+def codec_document(config: CodecConfig) -> dict[str, Any]:
+    """What a ``config.json`` says of a codec."""
+    kind = next(kind for kind, config_type in CODEC_TYPES.items() if isinstance(config, config_type))
+    return {"type": kind, **asdict(config)}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ _DECAY_SECONDS = (0.05, 0.3, 2.0)
 _FORGOTTEN_SECONDS = 2.0
 _RELEASE_SECONDS = 0.08
 _KERNEL = 5
+_EDGE = 1e-3
+"""Of a frame: rounding must not strike a note on a frame's edge a frame early."""
 
 
 class PianoRoll(nn.Module):
@@ -60,6 +62,18 @@ def roll_of_notes(notes: Notes, frames: int, frame_rate: int) -> torch.Tensor:
     return _roll(torch.tensor(notes.pitch - LOWEST_KEY), loudness, onset, offset, frames, frame_rate)
 
 
+def latest_velocity(notes: Notes, frames: int, frame_rate: int) -> torch.Tensor:
+    """How hard each key was struck last, as the frames meet it: (frames, KEYS) float32, 0 to 1; 0 before any strike."""
+    order = notes.onset.argsort(kind="stable")
+    onset, key, velocity = (torch.tensor(column[order]) for column in (notes.onset, notes.pitch, notes.velocity))
+    first = (onset * frame_rate + _EDGE).floor().clamp_min(0).long()
+    strike, begun = torch.arange(1, len(order) + 1), first < frames
+    latest = torch.zeros(frames * KEYS, dtype=torch.int64)
+    latest.scatter_reduce_(0, (first * KEYS + key - LOWEST_KEY)[begun], strike[begun], "amax")
+    velocities = functional.pad(velocity.float() / 128, (1, 0))
+    return velocities[latest.view(frames, KEYS).cummax(0).values]
+
+
 def notes_near(notes: Notes, start: float, stop: float) -> Notes:
     """Of the notes of a recording, those that matter to the roll of [start, stop), in seconds from ``start``."""
     return notes.selected((notes.offset > start - _FORGOTTEN_SECONDS) & (notes.onset < stop)).shifted(-start)
@@ -75,7 +89,7 @@ def _roll(
 ) -> torch.Tensor:
     begin = torch.arange(frames, device=key.device)[:, None] / frame_rate
     age, over = begin - onset, (begin - offset).clamp_min(0)
-    has_begun = age * frame_rate > -1 + 1e-3  # As rounding must not strike a note on a frame's edge a frame early.
+    has_begun = age * frame_rate > -1 + _EDGE
     decays = [loudness * has_begun * (-age.clamp_min(0) / seconds).exp() for seconds in _DECAY_SECONDS]
     decays[-1] = decays[-1] * (-over / _RELEASE_SECONDS).exp()
     held = (has_begun & (over == 0)).float()

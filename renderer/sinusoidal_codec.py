@@ -25,9 +25,9 @@ from renderer.key_spectra import KeySpectra
 from renderer.neural_codec import NeuralCodec
 from renderer.notes import KEYS, Notes
 from renderer.oscillators import Oscillators, oscillator_frequencies
-from renderer.piano_roll import FEATURES, roll_of_notes
+from renderer.piano_roll import FEATURES
 from renderer.tone_analysis import ToneAnalysis
-from renderer.touch import Touch
+from renderer.touch import Touch, told_roll
 
 _LOUDEST_TONE = 3.0
 _QUIET_TONE, _QUIET_KEY, _QUIET_NOISE = -8.0, -6.0, -3.0
@@ -41,7 +41,8 @@ class SinusoidalCodecConfig:
     ``analysis_floor`` is the smallest magnitude that the encoder tells from silence: above the noise of 16 bits, so
     that a recording has the same codes whatever it is stored in. ``key_spectra`` is how many spectra each key has
     (renderer/key_spectra.py); 0 leaves all to single oscillators. With ``told_notes`` the decoder listens to notes;
-    it still decodes codes alone.
+    it still decodes codes alone. ``velocity_response`` is how much louder it plays what is struck harder, beyond what
+    the codes say (renderer/touch.py): for codes of a language model, not for training.
     """
 
     encoder_width: int = 256
@@ -54,6 +55,7 @@ class SinusoidalCodecConfig:
     fine_blocks: int = 2
     key_spectra: int = 4
     told_notes: bool = True
+    velocity_response: float = 0.0
     analysis_floor: float = 3e-2
     sample_rate: int = 32000
     frame_rate: int = 50
@@ -120,9 +122,12 @@ class SinusoidalCodec(NeuralCodec):
         frames = self.oscillators(tones, start) + self.noise(noise, start)
         return centred(frames, self.config.hop)
 
-    def listening(self) -> "SinusoidalCodec":
-        """The same codec with a decoder that can be told notes, but has not learned yet what they mean."""
-        codec = SinusoidalCodec(replace(self.config, told_notes=True))
+    def to_be_told(self) -> "SinusoidalCodec":
+        """The same codec to be trained with notes: if its decoder could not listen, it has yet to learn what they mean.
+
+        Its velocity response is 0: it would only be learned away.
+        """
+        codec = SinusoidalCodec(replace(self.config, told_notes=True, velocity_response=0.0))
         codec.load_state_dict(self.state_dict(), strict=False)
         return codec
 
@@ -130,18 +135,11 @@ class SinusoidalCodec(NeuralCodec):
         return list(self.quantizer.codebooks.data)
 
 
-def told_roll(notes: Notes | None, frames: int, frame_rate: int) -> torch.Tensor:
-    """What a decoder is told: each key's features and a 1, or nothing but 0: (frames, KEYS, FEATURES + 1) float32."""
-    if notes is None:
-        return torch.zeros(frames, KEYS, FEATURES + 1)
-    return functional.pad(roll_of_notes(notes, frames, frame_rate).unflatten(-1, (KEYS, FEATURES)), (0, 1), value=1.0)
-
-
 class Decoder(nn.Module):
     """Latents (B, T, latent) -> amplitudes of tones, and log magnitudes of the noise's bins: (B, 2 T, ...) float32.
 
-    It may be told the notes as well, (B, 2 T, KEYS, FEATURES + 1): see :func:`told_roll`. What listens to them has no
-    biases, so that it says nothing of a clip whose notes are not told.
+    It may be told the notes as well, (B, 2 T, KEYS, TOLD): see renderer/touch.py. What listens to them has no biases,
+    so that it says nothing of a clip whose notes are not told.
     """
 
     def __init__(self, config: SinusoidalCodecConfig) -> None:
@@ -157,7 +155,8 @@ class Decoder(nn.Module):
         self.keys = nn.Linear(width, KEYS * config.key_spectra) if config.key_spectra else None
         self.spectra = KeySpectra(config.key_spectra) if config.key_spectra else None
         self.told = nn.Linear(2 * KEYS * (FEATURES + 1), width, bias=False) if config.told_notes else None
-        self.touch = Touch(config.key_spectra) if config.told_notes and config.key_spectra else None
+        listens_to_keys = config.told_notes and config.key_spectra > 0
+        self.touch = Touch(config.key_spectra, config.velocity_response) if listens_to_keys else None
         if self.told is not None:
             nn.init.zeros_(self.told.weight)
 
@@ -165,13 +164,13 @@ class Decoder(nn.Module):
         """See the class."""
         x = self.input(latent.to(self.input.weight.dtype))
         if self.told is not None and roll is not None:
-            x = x + self.told(roll.reshape(*x.shape[:2], -1).to(x.dtype))
+            x = x + self.told(roll[..., :-1].reshape(*x.shape[:2], -1).to(x.dtype))
         x = self.blocks(x)
         x = self.upsample(x).reshape(x.shape[0], -1, x.shape[2])
         x = self.norm(self.fine_blocks(x))
         of_tones = of_keys = x
         if roll is not None:
-            is_told = roll[:, :1, 0, -1:] > 0
+            is_told = roll[:, :1, 0, FEATURES, None] > 0
             # A single tone must not sound ahead of a strike; a key cannot, and how it sounds is said by what follows.
             of_tones = torch.where(is_told, slow(x, of_past=True), x)
             of_keys = torch.where(is_told, slow(x, of_past=False), x)

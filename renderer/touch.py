@@ -4,24 +4,44 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from renderer.notes import KEYS
-from renderer.piano_roll import DECAYS, FEATURES
+from renderer.notes import KEYS, Notes
+from renderer.piano_roll import DECAYS, FEATURES, latest_velocity, roll_of_notes
 
 _WIDTH = 32
 _FAINTEST = 1e-3
 _USUAL_VELOCITY = 0.5
+TOLD = FEATURES + 2
+"""Of each key: its features, a 1 that says that notes are told, and the log velocity of its latest strike."""
+
+
+def told_roll(notes: Notes | None, frames: int, frame_rate: int) -> torch.Tensor:
+    """What a decoder is told, (frames, KEYS, TOLD) float32; nothing but 0 where it is not told the notes.
+
+    The log velocity is counted from the usual one, and 0 on keys that were not struck yet.
+    """
+    if notes is None:
+        return torch.zeros(frames, KEYS, TOLD)
+    features = roll_of_notes(notes, frames, frame_rate).unflatten(-1, (KEYS, FEATURES))
+    velocity = latest_velocity(notes, frames, frame_rate)
+    strike = torch.where(velocity > 0, velocity / _USUAL_VELOCITY, 1.0).log()
+    return torch.cat([functional.pad(features, (0, 1), value=1.0), strike[..., None]], dim=-1)
 
 
 class Touch(nn.Module):
-    """What each key's notes add to the log loudness of its spectra: (..., KEYS, FEATURES + 1) -> (..., KEYS, count).
+    """What each key's notes add to the log loudness of its spectra: (..., KEYS, TOLD) -> (..., KEYS, count).
 
-    The last feature is 1; where all are 0, which tells nothing, so is what is added. The logarithms of the decaying
-    features fall by a straight line while a note sounds, as the level of a tone does: it begins as the slowest of them,
-    with a tone of medium velocity as loud as the codes say, and a key that is not held far below.
+    Where all is 0, which tells nothing, so is what is added. The logarithms of the decaying features fall by a straight
+    line while a note sounds, as the level of a tone does: it begins as the slowest of them, with a tone of medium
+    velocity as loud as the codes say, and a key that is not held far below.
+
+    ``velocity_response`` is the power of the velocity by which tones are louder besides. It is not learned: codes of
+    recordings say how loud a note is, so that training finds no use for its velocity, but a language model's say it
+    loosely.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, velocity_response: float = 0.0) -> None:
         super().__init__()
+        self.velocity_response = velocity_response
         width = FEATURES + 1 + DECAYS
         self.straight = nn.Linear(width, count, bias=False)
         self.input = nn.Linear(width, _WIDTH, bias=False)
@@ -35,10 +55,10 @@ class Touch(nn.Module):
 
     def forward(self, roll: torch.Tensor) -> torch.Tensor:
         """See the class; float32."""
-        told = torch.cat([roll, _above_silence(roll[..., :DECAYS])], dim=-1).to(self.of_key.dtype)
+        told = torch.cat([roll[..., :-1], _above_silence(roll[..., :DECAYS])], dim=-1).to(self.of_key.dtype)
         hidden = functional.gelu(self.input(told) + told[..., FEATURES, None] * self.of_key)
         added: torch.Tensor = self.straight(told) + self.output(hidden)
-        return added.float()
+        return added.float() + self.velocity_response * roll[..., -1:]
 
 
 def _above_silence(decay: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,21 +12,32 @@ from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
 from renderer.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
 from renderer.prompt import PROMPT_SECONDS, prompt_notes
+from renderer.sinusoidal_codec import SinusoidalCodecConfig
 from renderer.training.model_writing import ModelFacts, RecordedPrompt, write_model
 
 _ENCODING = ("encoder.", "quantizer.")
 
 
 def assemble_model(
-    out: Path, model: str, codec: str, corpus: str, prompts: Sequence[str], name: str, licence: str
+    out: Path,
+    model: str,
+    codec: str,
+    corpus: str,
+    prompts: Sequence[str],
+    name: str,
+    licence: str,
+    velocity_response: float = 0.0,
 ) -> None:
     """Write a model directory.
 
-    ``prompts`` are texts ``ID=ITEM``: the first 3 s of a corpus' item under a name. JobError if the codec's codes are
-    not the model's, or a prompt cannot be had.
+    ``prompts`` are texts ``ID=ITEM``: the first 3 s of a corpus' item under a name. ``velocity_response`` is that of a
+    decoder which is told the notes (renderer/touch.py). JobError if there is none, if the codec's codes are not the
+    model's, or a prompt cannot be had.
     """
     trained, decoder = find_model(model), find_codec(codec)
     _check_same_codes(trained, decoder)
+    if velocity_response:
+        decoder = replace(decoder, codec=_responding(decoder, velocity_response))
     cards = {"language_model": _card(trained.folder), "codec": _card(decoder.folder)}
     facts = ModelFacts(
         name=name,
@@ -40,6 +52,15 @@ def assemble_model(
         raise JobError(f"{corpus} has {source.sample_rate} Hz, the codec {decoder.sample_rate} Hz")
     recorded = dict(_recorded(text, source) for text in prompts)
     write_model(out, load_file(trained.folder / "model.safetensors"), facts, decoder, recorded)
+
+
+def _responding(decoder: CodecDescription, velocity_response: float) -> SinusoidalCodecConfig:
+    config = decoder.codec
+    if not isinstance(config, SinusoidalCodecConfig) or not config.told_notes or not config.key_spectra:
+        raise JobError(
+            f"--velocity-response: the decoder of {decoder.folder} is not told the notes; see train-codec --told"
+        )
+    return replace(config, velocity_response=velocity_response)
 
 
 def _check_same_codes(model: ModelDescription, codec: CodecDescription) -> None:

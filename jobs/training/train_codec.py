@@ -157,9 +157,9 @@ def _codec(options: TrainCodecOptions) -> NeuralCodec:
     """The codec to begin with, ready to be trained."""
     if options.init is not None:
         codec = _trained_codec(options.init)
-        if isinstance(codec, SinusoidalCodec) and options.told and not codec.config.told_notes:
+        if isinstance(codec, SinusoidalCodec) and options.told:
             seed_torch(options.seed, "initial weights")
-            codec = codec.listening()
+            codec = codec.to_be_told()
         codec.train().requires_grad_(True)
         return codec
     seed_torch(options.seed, "initial weights")

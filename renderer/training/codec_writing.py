@@ -4,7 +4,6 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from renderer.checkpoint import CODEC_FORMAT, CODEC_TYPES, CodecConfig
+from renderer.checkpoint import CODEC_FORMAT, CodecConfig, codec_document
 from renderer.encodec_codec import EncodecConfig
 from renderer.errors import TrainingError
 
@@ -26,13 +25,12 @@ def write_codec(
     written.
     """
     is_encodec = isinstance(config, EncodecConfig)
-    kind = next(kind for kind, config_type in CODEC_TYPES.items() if isinstance(config, config_type))
     document = {
         "format": CODEC_FORMAT,
         "name": name,
         "sample_rate": config.sample_rate,
         "frame_rate": config.frame_rate,
-        "codec": {"type": kind, **asdict(config)},
+        "codec": codec_document(config),
     }
     kept = {key: value.detach().cpu().clone() for key, value in weights.items()}
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from renderer.audio import FloatSamples, write_audio
-from renderer.checkpoint import FORMAT, CodecDescription
+from renderer.checkpoint import FORMAT, CodecDescription, codec_document
 from renderer.errors import TrainingError
 from renderer.midi import write_midi
 from renderer.model import ModelConfig
@@ -53,7 +53,6 @@ def write_model(
     Its prompts are those given by their names, or those that lie beside the codec. TrainingError if it cannot be
     written.
     """
-    origin = json.loads((codec.folder / "config.json").read_text("utf-8"))
     config = {
         "format": FORMAT,
         "name": facts.name,
@@ -64,7 +63,7 @@ def write_model(
         "pedal": facts.pedal,
         "time_grid": facts.time_grid,
         "model": asdict(facts.config),
-        "codec": origin["codec"],
+        "codec": codec_document(codec.codec),
     }
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     try:

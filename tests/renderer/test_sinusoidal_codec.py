@@ -10,7 +10,8 @@ from renderer.checkpoint import find_model, load_codec
 from renderer.midi import read_midi
 from renderer.notes import Notes
 from renderer.oscillators import Oscillators, oscillator_frequencies
-from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred, slow, told_roll
+from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred, slow
+from renderer.touch import told_roll
 from tests.renderer.tones import melody, played
 
 HOP = 320
@@ -129,7 +130,7 @@ def test_a_note_is_told_at_its_time_and_on_its_key_alone(listening: SinusoidalCo
     assert torch.allclose(silence[0, : 32000 * 7 // 10], told[0, : 32000 * 7 // 10], rtol=0, atol=1e-3)
     assert (silence[0, 32000:48000] - told[0, 32000:48000]).abs().max() > 0.1
     roll = told_roll(note, 200, 100)
-    assert roll.shape == (200, 88, 6) and roll[..., 5].eq(1).all()
+    assert roll.shape == (200, 88, 7) and roll[..., 5].eq(1).all()
     assert roll[..., :5].abs().sum((0, 2)).nonzero().flatten().tolist() == [69 - 21]
     assert roll[:, 48, 4].argmax() == 100
     assert not told_roll(None, 200, 100).any()
@@ -142,7 +143,7 @@ def test_a_codec_that_begins_to_listen_decodes_codes_alone_as_before() -> None:
         encoder_width=32, decoder_width=32, decoder_blocks=1, fine_blocks=1, told_notes=False
     )
     deaf, notes = SinusoidalCodec(config).for_inference(), melody(0, 2.0)
-    listening = deaf.listening().for_inference()
+    listening = deaf.to_be_told().for_inference()
     codes = deaf.encode(torch.from_numpy(played(notes, 2.0))[None])
     assert torch.equal(listening.decode(codes), deaf.decode(codes))
     assert torch.equal(deaf.decode(codes, notes=[notes]), deaf.decode(codes))

@@ -1,19 +1,20 @@
 """What notes say of the loudness of a tone, before anything is learned."""
 
+import math
+
 import pytest
 import torch
 
 from renderer.notes import KEYS, Notes
-from renderer.sinusoidal_codec import told_roll
-from renderer.touch import Touch
+from renderer.touch import Touch, told_roll
 
 RATE = 100
 
 
-def touched(*notes: tuple[float, float, int, int]) -> torch.Tensor:
+def touched(*notes: tuple[float, float, int, int], response: float = 0.0) -> torch.Tensor:
     """What is added to the log loudness of each key's only spectrum in 3 s, (frames, KEYS)."""
     with torch.no_grad():
-        added: torch.Tensor = Touch(1)(told_roll(Notes.of(*zip(*notes, strict=True)), 3 * RATE, RATE))
+        added: torch.Tensor = Touch(1, response)(told_roll(Notes.of(*zip(*notes, strict=True)), 3 * RATE, RATE))
     assert added.shape == (3 * RATE, KEYS, 1)
     return added[..., 0]
 
@@ -32,9 +33,19 @@ def test_a_louder_strike_adds_more_and_other_keys_stay_silent() -> None:
     assert (added[:, others] < -6).all()
 
 
+def test_a_velocity_response_is_a_power_of_the_velocity_of_the_latest_strike() -> None:
+    # Out of order, and of one key twice: what counts is which was struck last.
+    notes = [(2.0, 2.5, 60, 96), (1.0, 1.5, 60, 32), (1.0, 2.5, 70, 64)]
+    more = touched(*notes, response=1.5) - touched(*notes)
+    assert not more[:100].any() and not more[:, 70 - 21].any()
+    assert torch.allclose(more[100:200, 60 - 21], torch.tensor(1.5 * math.log(0.5)), atol=1e-5)
+    assert torch.allclose(more[200:, 60 - 21], torch.tensor(1.5 * math.log(1.5)), atol=1e-5)
+    assert not touched(*notes, response=1.5)[:, 50].sub(touched(*notes)[:, 50]).any()
+
+
 def test_where_nothing_is_told_nothing_is_added() -> None:
     torch.manual_seed(0)
-    touch = Touch(4)
+    touch = Touch(4, velocity_response=1.0)
     for parameter in touch.parameters():
         torch.nn.init.normal_(parameter)
     assert not touch(told_roll(None, 50, RATE)).any()
