@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from renderer.notes import KEYS, LOWEST_KEY, Notes
+from renderer.notes import HIGHEST_KEY, KEYS, LOWEST_KEY, Notes
 from renderer.tokens import GRID_PER_BAR, GRID_PER_SECOND
 
 FEATURES = 5
@@ -56,7 +56,12 @@ def piano_roll(rows: torch.Tensor, frames: int, frame_rate: int) -> torch.Tensor
 
 
 def roll_of_notes(notes: Notes, frames: int, frame_rate: int) -> torch.Tensor:
-    """The same of notes in seconds, which may have been struck before the first frame, at 0 s."""
+    """The same of notes in seconds, which may have been struck before the first frame, at 0 s.
+
+    ValueError if a piano has no such key.
+    """
+    if strange := notes.pitch[(notes.pitch < LOWEST_KEY) | (notes.pitch > HIGHEST_KEY)].tolist():
+        raise ValueError(f"the notes have pitch {strange[0]}; a piano's keys are {LOWEST_KEY} to {HIGHEST_KEY}")
     columns = (notes.onset, notes.offset, notes.velocity / 128)
     onset, offset, loudness = (torch.tensor(column, dtype=torch.float32) for column in columns)
     return _roll(torch.tensor(notes.pitch - LOWEST_KEY), loudness, onset, offset, frames, frame_rate)
@@ -64,14 +69,12 @@ def roll_of_notes(notes: Notes, frames: int, frame_rate: int) -> torch.Tensor:
 
 def latest_velocity(notes: Notes, frames: int, frame_rate: int) -> torch.Tensor:
     """How hard each key was struck last, as the frames meet it: (frames, KEYS) float32, 0 to 1; 0 before any strike."""
-    order = notes.onset.argsort(kind="stable")
-    onset, key, velocity = (torch.tensor(column[order]) for column in (notes.onset, notes.pitch, notes.velocity))
-    first = (onset * frame_rate + _EDGE).floor().clamp_min(0).long()
-    strike, begun = torch.arange(1, len(order) + 1), first < frames
-    latest = torch.zeros(frames * KEYS, dtype=torch.int64)
-    latest.scatter_reduce_(0, (first * KEYS + key - LOWEST_KEY)[begun], strike[begun], "amax")
-    velocities = functional.pad(velocity.float() / 128, (1, 0))
-    return velocities[latest.view(frames, KEYS).cummax(0).values]
+    first = (torch.tensor(notes.onset) * frame_rate + _EDGE).floor().clamp_min(0).long()
+    place = first * KEYS + torch.tensor(notes.pitch - LOWEST_KEY)
+    strike, begun = torch.arange(1, len(notes) + 1), first < frames  # Notes are in the order of their onsets.
+    latest = torch.zeros(frames * KEYS, dtype=torch.int64).scatter_reduce(0, place[begun], strike[begun], "amax")
+    velocity = functional.pad(torch.tensor(notes.velocity).float() / 128, (1, 0))
+    return velocity[latest.view(frames, KEYS).cummax(0).values]
 
 
 def notes_near(notes: Notes, start: float, stop: float) -> Notes:

@@ -162,13 +162,7 @@ class Decoder(nn.Module):
 
     def forward(self, latent: torch.Tensor, roll: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """See the class."""
-        x = self.input(latent.to(self.input.weight.dtype))
-        if self.told is not None and roll is not None:
-            x = x + self.told(roll[..., :-1].reshape(*x.shape[:2], -1).to(x.dtype))
-        x = self.blocks(x)
-        x = self.upsample(x).reshape(x.shape[0], -1, x.shape[2])
-        x = self.norm(self.fine_blocks(x))
-        of_tones = of_keys = x
+        x = of_tones = of_keys = self._hidden(latent, roll)
         if roll is not None:
             is_told = roll[:, :1, 0, FEATURES, None] > 0
             # A single tone must not sound ahead of a strike; a key cannot, and how it sounds is said by what follows.
@@ -183,6 +177,15 @@ class Decoder(nn.Module):
                 loudness = loudness + self.touch(roll).flatten(-2)
             amplitude = amplitude + self.spectra(loudness.clamp_max(_LOUDEST_TONE).exp()).float()
         return amplitude, noise.float()
+
+    def _hidden(self, latent: torch.Tensor, roll: torch.Tensor | None) -> torch.Tensor:
+        """What is known of each of the frames, (B, 2 T, width)."""
+        x = self.input(latent.to(self.input.weight.dtype))
+        if self.told is not None and roll is not None:
+            x = x + self.told(roll[..., :-1].reshape(*x.shape[:2], -1).to(x.dtype))
+        x = self.upsample(self.blocks(x)).reshape(x.shape[0], -1, x.shape[2])
+        hidden: torch.Tensor = self.norm(self.fine_blocks(x))
+        return hidden
 
     @torch.no_grad()
     def begin_quietly(self) -> None:

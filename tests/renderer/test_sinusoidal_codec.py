@@ -119,6 +119,8 @@ def test_what_a_clip_is_told_is_its_own_notes_whatever_its_company(listening: Si
     assert torch.equal(short[2, : 40 * 640], listening.decode(codes[2:, :, :40], notes=notes[2:])[0])
     with pytest.raises(ValueError, match="notes of 2 clips, and codes of 3"):
         listening.decode(codes, notes=notes[:2])
+    with pytest.raises(ValueError, match="pitch 12; a piano's keys are 21 to 108"):
+        listening.decode(codes[:1], notes=[Notes.of([0.0], [1.0], [12], [64])])
 
 
 @torch.inference_mode()
