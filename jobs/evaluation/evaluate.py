@@ -33,6 +33,8 @@ from schemas.evaluation import EVALUATION_SCHEMA
 
 SETTINGS_KEY, ROWS_KEY, TABLE_KEY = "evaluation.json", "clips.parquet", "table.md"
 PROTOCOLS = ("self", "cross")
+GROUPS_PER_ACTOR = 4
+"""At least so many, if there are as many clips: an interruption costs one, and with a transcriber a clip takes long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +98,8 @@ def evaluate(options: EvaluationOptions) -> str:
     work = _work(options)
     storage = open_storage(options.out, options.s3_endpoint_url)
     clips = len(work.subjects)
-    # So many at once that all actors have some to do.
-    size = _begin(storage, _settings(options, work), max(1, min(options.batch_size, -(-clips // options.actors))))
+    size = min(options.batch_size, -(-clips // (GROUPS_PER_ACTOR * options.actors)))
+    size = _begin(storage, _settings(options, work), max(1, size))
     groups = [list(range(first, min(first + size, clips))) for first in range(0, clips, size)]
     done = set(storage.keys("parts"))
     missing = {index: group for index, group in enumerate(groups) if _part_key(index) not in done}
