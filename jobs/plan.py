@@ -13,19 +13,17 @@ full in all; so with large batches a shard may have more items."""
 SHARDS_PER_ACTOR = 4
 """So many shards let actors finish at about the same time."""
 
-FULL_BATCH_ITEMS = 8
-"""So many items fill a batch; with fewer, part of it is computed for nothing."""
-
 
 def plan_shards(items: int, actors: int, shard_items: int | None = None, batch_size: int = 1) -> tuple[Shard, ...]:
     """Cut rows 0..items into shards of ``shard_items``.
 
-    By default they are few enough to keep all actors busy, and enough to keep batches of ``batch_size`` full.
+    By default they are enough to keep all actors busy until the end, but no more than fill the batch: an item has two
+    segments or more as a rule, so that as many items as there are places fill it twice.
     """
     even = math.ceil(items / actors)
-    balanced = math.ceil(items / (SHARDS_PER_ACTOR * actors))
+    shards_an_actor = max(1, min(SHARDS_PER_ACTOR, even // batch_size))
     most = max(MAX_SHARD_ITEMS, SHARD_BATCHES * batch_size)
-    size = shard_items or min(max(balanced, min(even, FULL_BATCH_ITEMS)), most)
+    size = shard_items or min(math.ceil(even / shards_an_actor), most)
     starts = range(0, items, size)
     return tuple(Shard(index, start, min(size, items - start)) for index, start in enumerate(starts))
 

@@ -14,12 +14,21 @@ def test_shards_hold_every_row_once_in_order(items: int, actors: int, shard_item
 
 
 @pytest.mark.parametrize(
-    ("items", "actors", "shards", "largest"), [(8, 2, 2, 4), (40, 2, 5, 8), (100, 1, 4, 25), (10_000, 2, 100, 100)]
+    ("items", "actors", "batch_size", "shards", "largest"),
+    [
+        (8, 2, 16, 2, 4),
+        (40, 2, 16, 2, 20),
+        (100, 2, 16, 6, 17),
+        (100, 1, 16, 4, 25),
+        (1_000, 8, 128, 8, 125),
+        (4_096, 8, 128, 32, 128),
+        (10_000, 2, 16, 100, 100),
+    ],
 )
 def test_the_default_shares_items_out_without_starving_batches(
-    items: int, actors: int, shards: int, largest: int
+    items: int, actors: int, batch_size: int, shards: int, largest: int
 ) -> None:
-    planned = plan_shards(items, actors)
+    planned = plan_shards(items, actors, batch_size=batch_size)
     assert len(planned) == shards and planned[0].row_count == largest
 
 
