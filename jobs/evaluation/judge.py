@@ -153,11 +153,12 @@ class Judge:
     def _rows(
         self, subject: Subject, candidates: Mapping[str, Candidate], gaussians: dict[tuple[str, str], Gaussian]
     ) -> list[Mapping[str, Any]]:
-        references = {
-            short: _Measured.of(_stretch(subject, candidates[name].samples), subject.sample_rate)
-            for short, name in (("gt", GT), ("rc", RC))
-            if name in candidates
+        measured = {
+            system: _Measured.of(_stretch(subject, candidate.samples), subject.sample_rate)
+            for system, candidate in candidates.items()
+            if subject.recording is not None and candidate.samples is not None
         }
+        references = {short: measured[name] for short, name in (("gt", GT), ("rc", RC)) if name in measured}
         rows: list[Mapping[str, Any]] = []
         for system, candidate in candidates.items():
             row: dict[str, Any] = {
@@ -172,7 +173,7 @@ class Judge:
                 stretch = _stretch(subject, candidate.samples)
                 if references:
                     compared = {"gt": references["gt"]} if system in (GT, RC) else references
-                    row |= _distances(compared, _Measured.of(stretch, subject.sample_rate))
+                    row |= _distances(compared, measured[system])
                 row |= self._notes(subject, candidate.samples)
                 if self._recogniser is not None:
                     named = self._recogniser.name(timbre(stretch, subject.sample_rate))
