@@ -42,7 +42,7 @@ def test_slots_that_are_read_apart_see_what_they_see_together(dtype: torch.dtype
 
 
 def test_extents_are_a_few_sizes_and_never_beyond_the_cache() -> None:
-    long, short = (KeyValueCache(1, 4, heads, 64, torch.float32, torch.device("cpu")) for heads in (16, 4))
+    long, short = (KeyValueCache(1, 4, heads, 64, torch.float32, torch.device("cpu")) for heads in (16, 2))
     for cache in (long, short):
         cache.reserve(700)
     assert long.extents(USED) == (704, 64, 192, 128)
