@@ -17,8 +17,8 @@ SHARDS_PER_ACTOR = 4
 def plan_shards(items: int, actors: int, shard_items: int | None = None, batch_size: int = 1) -> tuple[Shard, ...]:
     """Cut rows 0..items into shards of ``shard_items``.
 
-    By default they are enough to keep all actors busy until the end, but no more than fill the batch: an item has two
-    segments or more as a rule, so that as many items as there are places fill it twice.
+    By default they are enough to keep all actors busy until the end, but hold as many items each as the batch has
+    places, where there are so many: an item has two segments or more as a rule, so that they fill it twice.
     """
     even = math.ceil(items / actors)
     shards_an_actor = max(1, min(SHARDS_PER_ACTOR, even // batch_size))

@@ -82,7 +82,8 @@ def test_a_worker_that_is_killed_by_chance_charges_no_item_and_ray_does_not_spea
     assert {event["then"] for event in events(out) if event["event"] == "actor_died" and "then" in event} <= {
         "tried again"
     }
-    assert len(markers(out)) == 8
+    # Not counting the temporary file of a worker that was killed just then.
+    assert len([name for name in markers(out) if not name.startswith(".tmp-")]) == 8
     told = capfd.readouterr()
     assert "its worker died" in told.err and "(raylet)" not in told.out + told.err
 

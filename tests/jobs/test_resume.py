@@ -28,8 +28,7 @@ def run(manifest: Path, out: Path, **options: Any) -> int:
 
 
 def markers(out: Path) -> dict[str, bytes]:
-    """Without the temporary file that a writer leaves which is killed at the wrong moment."""
-    return {path.name: path.read_bytes() for path in (out / "_state/done").glob("*.json")}
+    return {path.name: path.read_bytes() for path in (out / "_state/done").iterdir()}
 
 
 def events(out: Path) -> list[dict[str, Any]]:
