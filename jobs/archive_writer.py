@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from jobs.spool import Spool, Spooled, temporary_file
 from jobs.storage import Storage
 from jobs.writers import Encoded, Encoder, WrittenItem
-from renderer.render import Rendering
+from renderer.rendering import Rendering
 from schemas.marker import StoredObject
 
 Assemble = Callable[[BinaryIO, pa.Table, Callable[[str], Encoded], Encoder], None]

@@ -12,7 +12,8 @@ from jobs.s3_storage import chosen_endpoint
 from renderer.checkpoint import BUNDLED, ModelDescription, find_model
 from renderer.notes import PedalPolicy
 from renderer.prompt import Prompt
-from renderer.render import Renderer, Rendering, RenderRequest
+from renderer.render import Renderer
+from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
 
 
@@ -39,15 +40,18 @@ class CorpusRenderer(Protocol):
         """A prompt from a recording and its MIDI."""
         ...
 
-    def render(
+    def steps(
         self,
         requests: Iterable[RenderRequest],
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
         progress: Callable[[float], None] | None = None,
-    ) -> Iterator[Rendering]:
-        """Renderings, in the order in which they finish; ``progress`` is told of seconds of audio."""
+    ) -> Iterator[list[Rendering]]:
+        """Step by step, the renderings that finished; ``progress`` is told of seconds of audio.
+
+        It may ask for requests again after there were none, as long as something is under way.
+        """
         ...
 
 

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from jobs.actors import ProgressBoard, RenderActor, ShardWork
-from jobs.attempt import NO_ITEMS_FAULT, ShardProgress
+from jobs.actors import ProgressBoard, RenderActor
+from jobs.attempt import NO_ITEMS_FAULT
 from jobs.errors import JobError
 from jobs.events import EventLog
 from jobs.lease import Lease
 from jobs.metrics import RunMetrics
+from jobs.progress import ShardProgress
 from jobs.report import Display, Totals
 from jobs.retries import Fault, Retries, SlotHealth, Task
+from jobs.shard_renderer import ShardWork
 from jobs.signals import StopSignals
 from renderer.errors import RendererError
 from schemas.checks import TableError
@@ -43,10 +45,14 @@ class _Slot:
 
 @dataclass(eq=False)
 class _Call:
-    """What a slot is doing: the task of a shard, or without one, starting and then loading its model."""
+    """What a slot is doing: the task of a shard, or without one, starting and then loading its model.
+
+    The ``following`` task is the slot's next; it may be begun already.
+    """
 
     slot: _Slot
     task: Task | None = None
+    following: Task | None = None
     is_loading: bool = False
     progress: ShardProgress | None = None
     last_progress: float = field(default_factory=time.monotonic)
@@ -146,15 +152,18 @@ class Driver:
         self._calls[slot.actor.ready.options(max_task_retries=-1).remote()] = _Call(slot)
 
     def _load(self, slot: _Slot) -> None:
-        self._calls[slot.actor.load.remote(self._work)] = _Call(slot, is_loading=True)
+        self._calls[slot.actor.load.remote(self._work, self._board)] = _Call(slot, is_loading=True)
 
-    def _give_next(self, slot: _Slot) -> None:
-        """Give an actor its next task; one for which there is none waits for those that others leave."""
-        if self._retries and not self._stopping():
-            task = self._retries.next()
-            self._calls[slot.actor.render_shard.remote(self._work, task, self._board)] = _Call(slot, task)
-        else:
+    def _give_next(self, slot: _Slot, begun: Task | None = None) -> None:
+        """Give an actor the task that it has begun, or the next; one for which there is none waits for others'."""
+        if self._stopping() or not (begun or self._retries):
             self._idle.append(slot)
+            return
+        task = begun or self._retries.next()
+        others = sum(call.following is None for call in self._calls.values())
+        following = self._retries.following(task, others)
+        reference = slot.actor.render_shard.remote(self._work, self._board, task, following)
+        self._calls[reference] = _Call(slot, task, following)
 
     def _ended(self, reference: Any) -> None:
         call = self._calls.pop(reference)
@@ -184,7 +193,7 @@ class Driver:
             self._retries.ended(call.task)
             if result is not None:
                 self._finished(slot, result)
-        self._give_next(slot)
+        self._give_next(slot, call.following)
 
     def _finished(self, slot: _Slot, marker: Any) -> None:
         self._totals.add(marker)
@@ -221,7 +230,7 @@ class Driver:
             self._display.say(f"error: shard {call.task.shard.index}: {text}")
             self._events.add("shard_failed", shard=call.task.shard.index, reason=text.splitlines()[-1])
             self._retries.failed(call.task)
-            self._give_next(call.slot)
+            self._give_next(call.slot, call.following)
 
     def _died(self, call: _Call, reason: str) -> None:
         """Only the call in flight is charged with its worker's death."""
@@ -230,7 +239,7 @@ class Driver:
             if call.hung:
                 reason = f"no progress for {self._limits.item_timeout:g} s"
             fault = Fault("TimedOut" if call.hung else "WorkerCrashed", reason)
-            verdict = self._retries.died(task, fault)
+            verdict = self._retries.died(task, fault, call.following)
             part = f", {len(task.probe)} of its items alone" if task.probe else ""
             self._display.say(f"shard {task.shard.index}{part}: its worker died: {reason}; {verdict}")
             self._events.add(

@@ -14,7 +14,7 @@ from jobs.preflight import Job
 from jobs.report import duration
 from renderer.errors import RendererError
 from renderer.notes import Excerpt, PedalPolicy
-from renderer.render import RenderRequest
+from renderer.rendering import RenderRequest
 from renderer.sampling import Sampling
 from schemas.manifest import ManifestRow
 
@@ -91,8 +91,8 @@ def _measure_speed(job: Job, rows: Sequence[ManifestRow]) -> tuple[float, float]
     sampling = Sampling(settings.temperature, settings.top_k, settings.top_p)
 
     def render(requests: Sequence[RenderRequest]) -> float:
-        renderings = renderer.render(requests, sampling=sampling, tail=settings.tail)
-        return sum(len(rendering.samples) / rendering.sample_rate for rendering in renderings)
+        steps = renderer.steps(requests, sampling=sampling, tail=settings.tail)
+        return sum(len(rendering.samples) / rendering.sample_rate for finished in steps for rendering in finished)
 
     render(batch[:1])  # The first call is slower than all others.
     began = time.monotonic()

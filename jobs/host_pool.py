@@ -3,10 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import NamedTuple
 
-from renderer.render import Rendering
+from renderer.rendering import Rendering
 from schemas.results import ItemResult
 
 THREADS = 4
@@ -26,10 +25,7 @@ class Handled(NamedTuple):
 
 
 class HostPool:
-    """Turns renderings into results: written, and durable. Who adds more than it can take waits for it.
-
-    Nothing is under way any more when its ``with`` block ends.
-    """
+    """Turns renderings into results: written, and durable. Who adds more than it can take waits for it."""
 
     def __init__(self, handle: Callable[[Rendering], ItemResult]) -> None:
         self._handle = handle
@@ -37,29 +33,30 @@ class HostPool:
         self._under_way: deque[tuple[Handled, int]] = deque()
         self._bytes = 0
 
-    def __enter__(self) -> "HostPool":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
-
     def add(self, rendering: Rendering) -> list[Handled]:
         """Take a rendering as soon as there is room for it. Returns the items that are done by then."""
         size = rendering.samples.nbytes
-        done = []
-        while self._under_way and (self._is_full(size) or self._under_way[0][0].result.done()):
+        done = list(self.done())
+        while self._under_way and self._is_full(size):
             done.append(self._oldest())
         handled = Handled(rendering.item_id, rendering.seed, self._threads.submit(self._handle, rendering))
         self._under_way.append((handled, size))
         self._bytes += size
         return done
 
+    def done(self) -> Iterator[Handled]:
+        """The items that are done, as far as none before them is not."""
+        while self._under_way and self._under_way[0][0].result.done():
+            yield self._oldest()
+
     def rest(self) -> Iterator[Handled]:
         """The items that are still under way, one after the other."""
         while self._under_way:
             yield self._oldest()
+
+    def close(self) -> None:
+        """Begin nothing more, and wait for what is under way."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _is_full(self, size: int) -> bool:
         return len(self._under_way) >= MOST_ITEMS or self._bytes + size > MOST_BYTES

@@ -12,7 +12,7 @@ from renderer.midi import read_midi
 from renderer.notes import Excerpt, PedalPolicy, Performance
 from renderer.prompt import Prompt
 from renderer.quality import QualityThresholds
-from renderer.render import RenderRequest
+from renderer.rendering import RenderRequest
 from schemas.manifest import ManifestRow
 from schemas.prompts import read_prompt_bank
 from schemas.run import RunSettings

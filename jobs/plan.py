@@ -6,10 +6,6 @@ import math
 from schemas.run import Shard
 
 MAX_SHARD_ITEMS = 100
-SHARD_BATCHES = 6
-"""At the end of a shard the batch runs empty. With items of 30 s and as many of them as fill it so often, it is 96 %
-full in all; so with large batches a shard may have more items."""
-
 SHARDS_PER_ACTOR = 4
 """So many shards let actors finish at about the same time."""
 
@@ -18,11 +14,11 @@ def plan_shards(items: int, actors: int, shard_items: int | None = None, batch_s
     """Cut rows 0..items into shards of ``shard_items``.
 
     By default they are enough to keep all actors busy until the end, but hold as many items each as the batch has
-    places, where there are so many: an item has two segments or more as a rule, so that they fill it twice.
+    places, where there are so many: so that one and what is begun of the next keep it full.
     """
     even = math.ceil(items / actors)
     shards_an_actor = max(1, min(SHARDS_PER_ACTOR, even // batch_size))
-    most = max(MAX_SHARD_ITEMS, SHARD_BATCHES * batch_size)
+    most = max(MAX_SHARD_ITEMS, batch_size)
     size = shard_items or min(math.ceil(even / shards_an_actor), most)
     starts = range(0, items, size)
     return tuple(Shard(index, start, min(size, items - start)) for index, start in enumerate(starts))

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from jobs.actors import ShardWork
 from jobs.backend import Backend, ModelBackend
 from jobs.beginning import Beginning, find_beginning, overwrite
 from jobs.cluster import connected_ray
@@ -23,6 +22,7 @@ from jobs.preflight import Job, prepare, resolved
 from jobs.report import Display, Totals, say, summary
 from jobs.report_page import write_report
 from jobs.retries import Task
+from jobs.shard_renderer import ShardWork
 from jobs.signals import StopSignals
 from jobs.storage import Storage
 from schemas.run import Run

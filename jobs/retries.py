@@ -4,6 +4,9 @@ Policy alone: no Ray, no clock, no storage. A death says nothing of who is at fa
 is rendered again as a whole: machines die more often than items kill. The next time parts of it are tried
 without committing anything, first of about the square root of its items, then single ones; an item on which a
 worker dies three times when it is alone is quarantined: it becomes a failed row of its shard.
+
+A worker may begin a second shard while the first one ends. Nobody knows on which of the two it died, so that charges
+neither; both are rendered again, and alone.
 """
 
 from collections import deque
@@ -78,12 +81,19 @@ class Retries:
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._waiting = deque(tasks)
         self._trials: dict[int, _Trial] = {}
+        self._alone: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     def next(self) -> Task:
         """Take the next task."""
+        return self._waiting.popleft()
+
+    def following(self, task: Task, others: int) -> Task | None:
+        """Take the task that a worker may begin while ``task`` ends, if it leaves one for each of ``others``."""
+        if len(self._waiting) <= others or self._is_suspect(task) or self._is_suspect(self._waiting[0]):
+            return None
         return self._waiting.popleft()
 
     def ended(self, task: Task) -> None:
@@ -97,8 +107,12 @@ class Retries:
         """A call raised, as it would again: its shard is left unfinished."""
         self._trials.pop(task.shard.index, None)
 
-    def died(self, task: Task, fault: Fault) -> Verdict:
-        """A worker died of a task, or hung. Says what follows for the shard."""
+    def died(self, task: Task, fault: Fault, following: Task | None = None) -> Verdict:
+        """A worker died of a task, or hung, and may have begun the ``following``. Says what follows for the shard."""
+        if following is not None:
+            self._alone |= {task.shard.index, following.shard.index}
+            self._waiting.extendleft([following, task])
+            return "tried again"
         trial = self._trials.setdefault(task.shard.index, _Trial(task))
         rows = task.probe or tuple(row for row in range(task.shard.row_count) if row not in task.quarantined)
         verdict: Verdict = "tried again"
@@ -119,6 +133,9 @@ class Retries:
                 verdict = "split"
         self._waiting.appendleft(trial.next())
         return verdict
+
+    def _is_suspect(self, task: Task) -> bool:
+        return task.shard.index in self._alone or task.shard.index in self._trials
 
     def _charge(self, trial: _Trial, row: int, fault: Fault) -> Verdict:
         tries = trial.tries[row] = trial.tries.get(row, 0) + 1

@@ -14,7 +14,7 @@ import pyarrow as pa
 from jobs.storage import Storage
 from renderer.audio import AudioFormat, audio_suffix, count_clipped, write_audio
 from renderer.midi import midi_bytes
-from renderer.render import Rendering
+from renderer.rendering import Rendering
 from schemas.marker import StoredObject
 
 

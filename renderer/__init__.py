@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from renderer.errors import AudioError, CheckpointError, MidiError, PromptError, RendererError
     from renderer.loudness import Level
-    from renderer.render import Renderer, Rendering, RenderRequest
+    from renderer.render import Renderer
+    from renderer.rendering import Rendering, RenderRequest
     from renderer.sampling import Sampling
 
 __all__ = [
@@ -25,8 +26,8 @@ __all__ = [
 _HOMES = {
     "Level": "loudness",
     "Renderer": "render",
-    "RenderRequest": "render",
-    "Rendering": "render",
+    "RenderRequest": "rendering",
+    "Rendering": "rendering",
     "Sampling": "sampling",
 }
 

@@ -8,6 +8,7 @@ codes.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch.nn import functional as F
@@ -18,7 +19,7 @@ from renderer.device import cache_dtype, even_length, is_out_of_memory, release_
 from renderer.model import MidiValle
 from renderer.piano_roll import PianoRoll
 from renderer.sampling import Sampling, draw
-from renderer.schedule import Slots
+from renderer.schedule import Occupancy, Slots
 
 Clock = Callable[[str], AbstractContextManager[None]]
 
@@ -53,6 +54,7 @@ class Engine:
 
     Where memory runs out, the batch is halved for good and what was under way begins anew; its codes stay the same.
     ``clock`` is entered around the stages ``prefill``, ``decode`` and ``complete`` (renderer/stopwatch.py).
+    ``occupancy`` counts all steps so far.
     """
 
     def __init__(self, model: MidiValle, batch_size: int, clock: Clock = untimed) -> None:
@@ -61,7 +63,7 @@ class Engine:
         self.model = model
         self.clock = clock
         self.device = model.ar_predict_layer.weight.device
-        self.occupancy = 1.0
+        self.occupancy = Occupancy()
         with torch.inference_mode():
             self._ar_affines = model.ar_decoder.affines()
             self._nar_affines = model.nar_affines()
@@ -82,16 +84,23 @@ class Engine:
         told = torch.zeros(batch_size, 1, config.d_model, dtype=weight.dtype, device=self.device)
         self._state = _SlotState(batch_size, self.device, told if self.model.ar_roll is not None else None)
 
-    @torch.inference_mode()
     def generate(
+        self, segments: Iterable[SegmentInput], sampling: Sampling
+    ) -> Iterator[tuple[SegmentInput, torch.Tensor]]:
+        """Each segment with its codes (frames, K) int64, in the order in which they finish."""
+        return chain.from_iterable(self.steps(segments, sampling))
+
+    @torch.inference_mode()
+    def steps(
         self,
         segments: Iterable[SegmentInput],
         sampling: Sampling,
         progress: Callable[[int], None] | None = None,
-    ) -> Iterator[tuple[SegmentInput, torch.Tensor]]:
-        """Each segment with its codes (frames, K) int64, in the order in which they finish.
+    ) -> Iterator[list[tuple[SegmentInput, torch.Tensor]]]:
+        """The same step by step: what finished with each, mostly nothing.
 
-        Segments are pulled when a slot is free for them. ``progress`` is told of frames as they are generated.
+        Segments are pulled when a slot is free for them, and asked for again after there were none, until no slot holds
+        one. ``progress`` is told of frames as they are generated.
         """
         slots = Slots(self.batch_size, iter(segments))
         self._state.clear()
@@ -122,9 +131,9 @@ class Engine:
                 continue
             if progress is not None:
                 progress(slots.filled)
+            self.occupancy = self.occupancy.after(self.batch_size, slots.filled)
             slots.advance()
-            self.occupancy = slots.occupancy
-            yield from finished
+            yield finished
 
     def _captured_step(self, sampling: Sampling) -> CapturedStep:
         return CapturedStep(

@@ -14,7 +14,7 @@ from renderer.midi import read_midi
 from renderer.notes import Notes, PedalPolicy
 from renderer.pianos.studio import encode
 from renderer.prompt import Prompt
-from renderer.render import Rendering, RenderRequest
+from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
 from renderer.segments import notes_between
 
@@ -48,14 +48,14 @@ class RecordingRenderer:
         """The recording, to be cut."""
         return Recording(prompt_id or audio.stem, torch.zeros(0, 0, dtype=torch.int64), Notes.none(), audio, midi)
 
-    def render(
+    def steps(
         self,
         requests: Iterable[RenderRequest],
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
         progress: Callable[[float], None] | None = None,
-    ) -> Iterator[Rendering]:
+    ) -> Iterator[list[Rendering]]:
         """The part of its recording that each request's excerpt names; ``tail`` is not added to it.
 
         AudioError if the recording is shorter. Excerpts change nothing: what was recorded was recorded.
@@ -73,15 +73,17 @@ class RecordingRenderer:
             samples = np.pad(samples, (0, wanted - len(samples)))
             if progress is not None:
                 progress(end - start)
-            yield Rendering(
-                item_id=request.item_id,
-                samples=samples,
-                sample_rate=self.sample_rate,
-                duration=end - start,
-                notes=notes_between(read_midi(recording.midi, self._pedal).notes, start, end),
-                report=request.performance.report,
-                segments=1,
-                seed=request.seed,
-                prompt_id=recording.prompt_id,
-                codes=None if self._codec is None else encode(self._codec, samples),
-            )
+            yield [
+                Rendering(
+                    item_id=request.item_id,
+                    samples=samples,
+                    sample_rate=self.sample_rate,
+                    duration=end - start,
+                    notes=notes_between(read_midi(recording.midi, self._pedal).notes, start, end),
+                    report=request.performance.report,
+                    segments=1,
+                    seed=request.seed,
+                    prompt_id=recording.prompt_id,
+                    codes=None if self._codec is None else encode(self._codec, samples),
+                )
+            ]

@@ -5,17 +5,16 @@
 >>> rendering.write("piece.flac")
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from renderer.attempts import Attempts, Take, Trial
-from renderer.audio import AudioFormat, FloatSamples, resample, write_audio
 from renderer.batch_size import plan_batch
 from renderer.checkpoint import ModelDescription, find_model, load_codec, load_model
 from renderer.codec import Codec, decode_clips
@@ -23,85 +22,15 @@ from renderer.conditioning import segment_input
 from renderer.device import choose_batch_size, choose_device, choose_dtype, choose_precision
 from renderer.engine import Engine, SegmentInput
 from renderer.errors import PromptError
-from renderer.loudness import Gain, Level
 from renderer.midi import read_midi
 from renderer.model import MidiValle
-from renderer.notes import Excerpt, FloatArray, NoteReport, Notes, PedalPolicy, Performance
+from renderer.notes import Notes, PedalPolicy
 from renderer.piano_roll import notes_near
 from renderer.prompt import Prompt, prompt_from_files
-from renderer.quality import Quality, measure_quality
+from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling, noise_key
-from renderer.schedule import Queue
+from renderer.schedule import Occupancy
 from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
-
-
-@dataclass(frozen=True)
-class RenderRequest:
-    """One performance to render with one prompt; ``seed`` decides its noise, and nothing else does.
-
-    ``excerpt`` says which part of a longer one the performance is, for those who want to know; it has been applied.
-    ``attempts`` says when a segment is rendered again, with other noise, and how often.
-    """
-
-    item_id: str
-    performance: Performance
-    prompt: Prompt
-    seed: int = 0
-    excerpt: Excerpt = field(default_factory=Excerpt)
-    attempts: Attempts = field(default_factory=Attempts)
-
-
-@dataclass(frozen=True, eq=False)
-class Rendering:
-    """A rendered performance.
-
-    ``samples`` is mono float32, exactly round(duration x sample_rate) long, where ``duration`` is the last offset
-    and the tail, in seconds; ``notes`` are the notes that sound in it, on the same clock, and ``report`` counts what
-    was decided about the others. ``gain`` is what was done to the level the model gave. ``joints`` (segments - 1,)
-    are where segments follow one another, in seconds, each at the end of a cross-fade of ``crossfade`` seconds.
-    ``segments_retried`` counts the segments that were attempted more than once.
-
-    ``codes`` are the codec's, (K, T): each segment's own frames, one after the other, so T frames cover the piece
-    exactly once. The audio was decoded from segments that overlap, with what lies before and after their own
-    frames: decoding ``codes`` (and ``notes``) in one go gives nearly the same audio, but not at the joints.
-    """
-
-    item_id: str
-    samples: FloatSamples
-    sample_rate: int
-    duration: float
-    notes: Notes
-    report: NoteReport
-    segments: int
-    seed: int
-    prompt_id: str
-    codes: NDArray[np.uint16] | None = None
-    gain: Gain = field(default_factory=Gain)
-    joints: FloatArray = field(default_factory=lambda: np.empty(0))
-    crossfade: float = 0.0
-    segments_retried: int = 0
-
-    def quality(self) -> Quality:
-        """Measures of the audio as it is (renderer/quality.py); ValueError if it is empty or no numbers."""
-        return measure_quality(self.samples, self.sample_rate, self.notes, self.duration, self.joints, self.crossfade)
-
-    def resampled(self, sample_rate: int) -> "Rendering":
-        """The same at another rate, again exactly round(duration x sample_rate) samples long."""
-        if sample_rate == self.sample_rate:
-            return self
-        length = round(self.duration * sample_rate)
-        samples = resample(self.samples, self.sample_rate, sample_rate)[:length]
-        samples = np.pad(samples, (0, length - len(samples)))  # The filter's rounding: by a sample, if at all.
-        return replace(self, samples=samples, sample_rate=sample_rate)
-
-    def levelled(self, level: Level) -> "Rendering":
-        """The same at another level; ``gain`` says by how much, or why not."""
-        gain = level.gain(self.samples, self.sample_rate)
-        return replace(self, samples=gain.apply(self.samples), gain=gain)
-
-    def write(self, path: Path | str, audio_format: AudioFormat = "flac") -> int:
-        """Write the audio; how many samples beyond full scale had to be clipped. AudioError if it cannot be."""
-        return write_audio(path, self.samples, self.sample_rate, audio_format)
 
 
 class Renderer:
@@ -148,8 +77,8 @@ class Renderer:
         return self.engine.batch_size
 
     @property
-    def occupancy(self) -> float:
-        """The share of the batch's steps that served a segment, in the latest call of :meth:`render`."""
+    def occupancy(self) -> Occupancy:
+        """How many steps the batch made so far, and how many of them served a segment."""
         return self.engine.occupancy
 
     def prompt(self, prompt_id: str) -> Prompt:
@@ -190,7 +119,6 @@ class Renderer:
         request = RenderRequest(Path(midi).stem, performance, prompt, seed, attempts=attempts or Attempts())
         return next(self.render([request], sampling=sampling, tail=tail))
 
-    @torch.inference_mode()
     def render(
         self,
         requests: Iterable[RenderRequest],
@@ -203,46 +131,105 @@ class Renderer:
 
         ``progress`` is told of seconds of audio as they are generated.
         """
-        under_way: dict[SegmentInput, tuple[_Piece, Trial]] = {}
+        return chain.from_iterable(self.steps(requests, sampling=sampling, tail=tail, progress=progress))
 
-        def segments() -> Iterator[SegmentInput]:
-            for request in requests:
-                piece = _Piece(request, self, tail)
-                for segment in piece.segments:
-                    work = segment_input(
-                        segment,
-                        request.prompt,
-                        request.seed,
-                        self.engine.model.config,
-                        self.codec.frame_rate,
-                        self.description.time_grid,
-                    )
-                    under_way[work] = (piece, Trial(segment, request.attempts))
-                    yield work
+    @torch.inference_mode()
+    def steps(
+        self,
+        requests: Iterable[RenderRequest],
+        *,
+        sampling: Sampling | None = None,
+        tail: float = 1.0,
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[list[Rendering]]:
+        """The same, step by step of the batch: what finished with each, mostly nothing.
+
+        For callers who have other things to do in between. As long as anything is under way, requests are asked for
+        again after there were none, so that the batch need not run empty before more come.
+        """
 
         def frames_done(frames: int) -> None:
             if progress is not None:
                 progress(frames / self.codec.frame_rate)
 
-        queue = Queue(segments())
+        under_way = _UnderWay(requests, self, tail)
         while True:
-            generated = self.engine.generate(queue, sampling or Sampling(), frames_done)
-            while some := list(islice(generated, self.codec.clips_at_once)):
-                notes = [piece.notes_near(trial.segment) for piece, trial in (under_way[work] for work, _ in some)]
-                decoded = decode_clips(self.codec, [codes for _, codes in some], notes)
-                for (work, codes), audio in zip(some, decoded, strict=True):
-                    piece, trial = under_way.pop(work)
-                    trial.add(Take(codes.cpu().numpy(), audio.cpu().numpy()), self.sample_rate, self.limits.crossfade)
-                    if trial.is_over:
-                        piece.add(trial)
-                    else:
-                        again = replace(work, key=noise_key(piece.request.seed, trial.segment.index, trial.count))
-                        under_way[again] = (piece, trial)
-                        queue.put_first(again)
-                    if piece.missing == 0:
-                        yield piece.rendering()
+            waiting: list[tuple[SegmentInput, torch.Tensor]] = []
+            for finished in self.engine.steps(under_way, sampling or Sampling(), frames_done):
+                waiting += finished
+                whole = len(waiting) // self.codec.clips_at_once * self.codec.clips_at_once
+                yield under_way.finished(waiting[:whole])
+                del waiting[:whole]
+            if waiting:
+                yield under_way.finished(waiting)
             if not under_way:
                 return
+
+
+class _UnderWay:
+    """Segments out of requests, for the engine to pull, and renderings out of the codes that it gives for them.
+
+    Requests are pulled one by one, and asked for again after there were none.
+    """
+
+    def __init__(self, requests: Iterable[RenderRequest], renderer: Renderer, tail: float) -> None:
+        self._requests, self._renderer, self._tail = iter(requests), renderer, tail
+        self._segments: Iterator[SegmentInput] = iter(())
+        self._again: deque[SegmentInput] = deque()
+        self._trials: dict[SegmentInput, tuple[_Piece, Trial]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._trials)
+
+    def __iter__(self) -> "_UnderWay":
+        return self
+
+    def __next__(self) -> SegmentInput:
+        if self._again:
+            return self._again.popleft()
+        while (segment := next(self._segments, None)) is None:
+            self._segments = self._cut(next(self._requests))
+        return segment
+
+    def finished(self, generated: Sequence[tuple[SegmentInput, torch.Tensor]]) -> list[Rendering]:
+        """Decode segments' codes (frames, K): the renderings of which these were the last."""
+        renderings, codec = [], self._renderer.codec
+        for first in range(0, len(generated), codec.clips_at_once):
+            some = generated[first : first + codec.clips_at_once]
+            notes = [piece.notes_near(trial.segment) for piece, trial in (self._trials[work] for work, _ in some)]
+            decoded = decode_clips(codec, [codes for _, codes in some], notes)
+            for (work, codes), audio in zip(some, decoded, strict=True):
+                piece = self._take(work, Take(codes.cpu().numpy(), audio.cpu().numpy()))
+                if piece.missing == 0:
+                    renderings.append(piece.rendering())
+        return renderings
+
+    def _cut(self, request: RenderRequest) -> Iterator[SegmentInput]:
+        renderer = self._renderer
+        piece = _Piece(request, renderer, self._tail)
+        for segment in piece.segments:
+            work = segment_input(
+                segment,
+                request.prompt,
+                request.seed,
+                renderer.engine.model.config,
+                renderer.codec.frame_rate,
+                renderer.description.time_grid,
+            )
+            self._trials[work] = (piece, Trial(segment, request.attempts))
+            yield work
+
+    def _take(self, work: SegmentInput, take: Take) -> "_Piece":
+        """Judge a take of a segment, which ends the segment or lets it be rendered again."""
+        piece, trial = self._trials.pop(work)
+        trial.add(take, self._renderer.sample_rate, self._renderer.limits.crossfade)
+        if trial.is_over:
+            piece.add(trial)
+        else:
+            again = replace(work, key=noise_key(piece.request.seed, trial.segment.index, trial.count))
+            self._trials[again] = (piece, trial)
+            self._again.append(again)
+        return piece
 
 
 class _Piece:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 
 class Sized(Protocol):
@@ -20,6 +20,26 @@ class Sized(Protocol):
 
 
 Work = TypeVar("Work", bound=Sized)
+
+
+class Occupancy(NamedTuple):
+    """How many steps the slots made, all together, and how many of these served a segment."""
+
+    steps: int = 0
+    filled: int = 0
+
+    @property
+    def share(self) -> float:
+        """The share that served a segment; of no steps, all."""
+        return self.filled / self.steps if self.steps else 1.0
+
+    def after(self, slots: int, filled: int) -> "Occupancy":
+        """With one more step of so many slots, of which some were filled."""
+        return Occupancy(self.steps + slots, self.filled + filled)
+
+    def since(self, earlier: "Occupancy") -> "Occupancy":
+        """What has come since."""
+        return Occupancy(self.steps - earlier.steps, self.filled - earlier.filled)
 
 
 class Queue(Generic[Work]):
@@ -54,8 +74,6 @@ class Slots(Generic[Work]):
         self._source = source
         self._work: list[Work | None] = [None] * count
         self._step = [0] * count
-        self.steps = 0
-        self.filled_steps = 0
 
     def admit(self) -> Iterator[tuple[int, Work]]:
         """Fill free slots with the next segments, as far as there are any."""
@@ -73,8 +91,6 @@ class Slots(Generic[Work]):
     def advance(self) -> list[tuple[int, Work]]:
         """Count one step of every filled slot; the segments that it finished leave their slots."""
         finishing = self.finishing()
-        self.steps += 1
-        self.filled_steps += self.filled
         self._step = [step + 1 for step in self._step]
         for slot, _ in finishing:
             self._work[slot] = None
@@ -98,8 +114,3 @@ class Slots(Generic[Work]):
     def filled(self) -> int:
         """How many slots hold a segment."""
         return sum(work is not None for work in self._work)
-
-    @property
-    def occupancy(self) -> float:
-        """The share of all slots' steps so far that served a segment."""
-        return self.filled_steps / (self.steps * len(self._work)) if self.steps else 1.0

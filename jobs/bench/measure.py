@@ -142,4 +142,4 @@ def _run(model: MidiValle, codec: NeuralCodec, segments: list[SegmentInput], wat
     while some := list(islice(generated, codec.clips_at_once)):
         with watch("codec"):
             list(decode_clips(codec, [codes for _, codes in some]))
-    return engine.occupancy
+    return engine.occupancy.share

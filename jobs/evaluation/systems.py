@@ -17,7 +17,8 @@ from renderer.notes import FloatArray, NoteReport, Performance
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import SAMPLE_RATE
 from renderer.prompt import PROMPT_SECONDS, Prompt, prompt_from_audio
-from renderer.render import Renderer, RenderRequest
+from renderer.render import Renderer
+from renderer.rendering import RenderRequest
 from renderer.segments import SegmentLimits
 
 GT, RC = "recording", "codec"

@@ -17,7 +17,7 @@ from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import SAMPLE_RATE, Piano
 from renderer.pianos.room import Room
 from renderer.prompt import Prompt
-from renderer.render import Rendering, RenderRequest
+from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
 
 ROOMS_KEPT = 64
@@ -73,14 +73,14 @@ class Studio:
         """A sampled piano cannot sound like a recording: PromptError."""
         raise PromptError(f"{audio}: sampled pianos are chosen by name, not by a recording")
 
-    def render(
+    def steps(
         self,
         requests: Iterable[RenderRequest],
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
         progress: Callable[[float], None] | None = None,
-    ) -> Iterator[Rendering]:
+    ) -> Iterator[list[Rendering]]:
         """Play and record each request; the seed decides the background noise alone."""
         for request in requests:
             condition = Condition.from_id(request.prompt.prompt_id)
@@ -89,18 +89,20 @@ class Studio:
             samples = self._room(condition.room).record(dry, request.seed)
             if progress is not None:
                 progress(duration)
-            yield Rendering(
-                item_id=request.item_id,
-                samples=samples,
-                sample_rate=SAMPLE_RATE,
-                duration=duration,
-                notes=request.performance.notes,
-                report=request.performance.report,
-                segments=1,
-                seed=request.seed,
-                prompt_id=condition.id,
-                codes=None if self._codec is None else encode(self._codec, samples),
-            )
+            yield [
+                Rendering(
+                    item_id=request.item_id,
+                    samples=samples,
+                    sample_rate=SAMPLE_RATE,
+                    duration=duration,
+                    notes=request.performance.notes,
+                    report=request.performance.report,
+                    segments=1,
+                    seed=request.seed,
+                    prompt_id=condition.id,
+                    codes=None if self._codec is None else encode(self._codec, samples),
+                )
+            ]
 
     def _piano(self, name: str) -> Piano:
         if name not in self._pianos:

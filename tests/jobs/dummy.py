@@ -14,7 +14,7 @@ from jobs.backend import Backend, CorpusRenderer, ModelFacts
 from renderer.errors import PromptError
 from renderer.notes import Notes
 from renderer.prompt import Prompt
-from renderer.render import Rendering, RenderRequest
+from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
 
 SAMPLE_RATE = 8000
@@ -65,8 +65,6 @@ class Registered:
 class DummyRenderer:
     """Renders two requests side by side and yields the later one first, as continuous batching may."""
 
-    occupancy = 1.0
-
     def __init__(self, seconds_per_item: float) -> None:
         self._seconds_per_item = seconds_per_item
 
@@ -78,21 +76,23 @@ class DummyRenderer:
             raise PromptError(f"{audio}: there is no such file")
         return self.prompt(prompt_id or audio.stem)
 
-    def render(
+    def steps(
         self,
         requests: Iterable[RenderRequest],
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
         progress: Callable[[float], None] | None = None,
-    ) -> Iterator[Rendering]:
+    ) -> Iterator[list[Rendering]]:
         waiting: list[Rendering] = []
         for request in requests:
             waiting.append(self._rendering(request, tail, progress))
             if len(waiting) == 2:
-                yield waiting.pop()
-                yield waiting.pop()
-        yield from waiting
+                yield waiting[::-1]
+                waiting = []
+            else:
+                yield []
+        yield waiting
 
     def _rendering(self, request: RenderRequest, tail: float, progress: Callable[[float], None] | None) -> Rendering:
         if "raises" in request.item_id:

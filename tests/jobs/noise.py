@@ -12,7 +12,7 @@ from jobs.backend import ModelFacts
 from renderer.audio import FloatSamples
 from renderer.notes import Notes
 from renderer.prompt import Prompt
-from renderer.render import Rendering, RenderRequest
+from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
 
 SAMPLE_RATE = 32_000
@@ -43,27 +43,29 @@ class NoiseRenderer:
     def prompt_from_files(self, audio: Path, midi: Path, prompt_id: str | None = None) -> Prompt:
         return self.prompt(prompt_id or audio.stem)
 
-    def render(
+    def steps(
         self,
         requests: Iterable[RenderRequest],
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
         progress: Callable[[float], None] | None = None,
-    ) -> Iterator[Rendering]:
+    ) -> Iterator[list[Rendering]]:
         for request in requests:
             seconds = request.performance.notes.end + tail
             start = request.seed % SAMPLE_RATE
             if progress is not None:
                 progress(seconds)
-            yield Rendering(
-                item_id=request.item_id,
-                samples=self._noise[start : start + round(seconds * SAMPLE_RATE)],
-                sample_rate=SAMPLE_RATE,
-                duration=seconds,
-                notes=request.performance.notes,
-                report=request.performance.report,
-                segments=1,
-                seed=request.seed,
-                prompt_id=request.prompt.prompt_id,
-            )
+            yield [
+                Rendering(
+                    item_id=request.item_id,
+                    samples=self._noise[start : start + round(seconds * SAMPLE_RATE)],
+                    sample_rate=SAMPLE_RATE,
+                    duration=seconds,
+                    notes=request.performance.notes,
+                    report=request.performance.report,
+                    segments=1,
+                    seed=request.seed,
+                    prompt_id=request.prompt.prompt_id,
+                )
+            ]

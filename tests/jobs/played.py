@@ -13,7 +13,7 @@ from jobs.backend import CorpusRenderer, ModelFacts
 from renderer.midi import write_midi
 from renderer.notes import Notes
 from renderer.prompt import Prompt
-from renderer.render import Rendering, RenderRequest
+from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
 from tests.jobs.rendered import render_run
 from tests.renderer.tones import melody, played
@@ -41,31 +41,33 @@ class PlayedRenderer:
     def prompt_from_files(self, audio: Path, midi: Path, prompt_id: str | None = None) -> Prompt:
         return self.prompt(prompt_id or audio.stem)
 
-    def render(
+    def steps(
         self,
         requests: Iterable[RenderRequest],
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
         progress: Callable[[float], None] | None = None,
-    ) -> Iterator[Rendering]:
+    ) -> Iterator[list[Rendering]]:
         for request in requests:
             notes = request.performance.notes
             seconds = notes.end + tail
             samples = played(notes, seconds)
             if request.prompt.prompt_id == "dull":
                 samples = np.convolve(samples, np.full(12, 1 / 12, np.float32), "same")
-            yield Rendering(
-                item_id=request.item_id,
-                samples=samples,
-                sample_rate=SAMPLE_RATE,
-                duration=seconds,
-                notes=notes,
-                report=request.performance.report,
-                segments=1,
-                seed=request.seed,
-                prompt_id=request.prompt.prompt_id,
-            )
+            yield [
+                Rendering(
+                    item_id=request.item_id,
+                    samples=samples,
+                    sample_rate=SAMPLE_RATE,
+                    duration=seconds,
+                    notes=notes,
+                    report=request.performance.report,
+                    segments=1,
+                    seed=request.seed,
+                    prompt_id=request.prompt.prompt_id,
+                )
+            ]
 
 
 def make_played_corpus(

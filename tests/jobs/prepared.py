@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 import soundfile
 
 from jobs import preflight
-from jobs.actors import ShardRenderer, ShardWork
 from jobs.beginning import find_beginning
 from jobs.commit import RunDirectory
 from jobs.corpora.prepare import planned
 from jobs.corpora.prepare_options import PrepareOptions
 from jobs.open_storage import open_storage
+from jobs.retries import Task
+from jobs.shard_renderer import ShardRenderer, ShardWork
 from renderer.midi import write_midi
 from renderer.notes import Notes
 from tests.renderer.pianos.recordings import tone, write_recordings
@@ -70,7 +71,7 @@ def prepare_here(options: PrepareOptions, leave_out: Container[int] = ()) -> Run
     renderer = ShardRenderer(work)
     for shard in job.run.shards:
         if shard.index not in done and shard.index not in leave_out:
-            renderer.render(shard, lambda progress: None)
+            renderer.render(Task(shard))
     return directory
 
 

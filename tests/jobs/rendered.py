@@ -10,12 +10,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from jobs.actors import ShardRenderer, ShardWork
 from jobs.backend import Backend
 from jobs.commit import RUN_KEY, RunDirectory, marker_key
 from jobs.open_storage import open_storage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
+from jobs.retries import Task
+from jobs.shard_renderer import ShardRenderer, ShardWork
 from jobs.writers import stored_object
 from tests.jobs.dummy import DummyBackend
 
@@ -46,7 +47,7 @@ def render_run(
     renderer = ShardRenderer(ShardWork(job.run, str(manifest), job.bank, directory.storage, job.backend))
     for shard in job.run.shards:
         if shard.index not in leave_out:
-            renderer.render(shard, lambda progress: None, generation=generation)
+            renderer.render(Task(shard, generation))
     return directory
 
 

@@ -13,7 +13,7 @@ from jobs.cli import midi_valle_app
 from renderer import Renderer
 from renderer.checkpoint import find_codec, load_codec
 from renderer.notes import NoteReport, Notes, Performance
-from renderer.render import RenderRequest
+from renderer.rendering import RenderRequest
 from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
 from renderer.training.codec_writing import write_codec
 from renderer.training.model_writing import ModelFacts, write_model

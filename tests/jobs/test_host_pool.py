@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ import numpy as np
 import pytest
 
 import jobs.host_pool
-from jobs.actors import ShardRenderer, ShardWork
 from jobs.errors import StorageError
 from jobs.host_pool import HostPool
 from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
 from jobs.read_ahead import ITEMS_AHEAD, read_ahead
+from jobs.retries import Task
+from jobs.shard_renderer import ShardRenderer, ShardWork
 from renderer.errors import MidiError
 from renderer.notes import NoteReport, Notes, Performance
-from renderer.render import Rendering
+from renderer.rendering import Rendering
 from schemas.manifest import ManifestRow
 from schemas.results import ItemResult
 from tests.jobs.corpus import audio, make_corpus, results
@@ -45,7 +47,7 @@ def work_for(manifest: Path, storage: LocalStorage, **options: Any) -> ShardWork
 
 def test_every_item_comes_back_once_and_in_the_order_of_its_coming() -> None:
     ids = [str(index) for index in range(100)]
-    with HostPool(result) as pool:
+    with closing(HostPool(result)) as pool:
         done = [item for item_id in ids for item in pool.add(rendering(item_id))]
         done += pool.rest()
         assert [item.item_id for item in done] == ids
@@ -68,7 +70,7 @@ def test_who_adds_more_than_there_is_room_for_waits(limit: str, most: int, monke
             pool.add(rendering(str(index)))
             added.append(str(index))
 
-    with HostPool(handle) as pool:
+    with closing(HostPool(handle)) as pool:
         thread = threading.Thread(target=add, args=(pool,))
         thread.start()
         deadline = time.monotonic() + PATIENCE
@@ -83,12 +85,12 @@ def test_who_adds_more_than_there_is_room_for_waits(limit: str, most: int, monke
 
 def test_one_item_that_is_longer_than_there_is_room_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.host_pool, "MOST_BYTES", 10)
-    with HostPool(result) as pool:
+    with closing(HostPool(result)) as pool:
         done = [*pool.add(rendering("long", 1000)), *pool.add(rendering("longer", 2000)), *pool.rest()]
     assert [item.item_id for item in done] == ["long", "longer"]
 
 
-def test_nothing_is_under_way_when_it_is_left() -> None:
+def test_nothing_is_under_way_when_it_is_closed() -> None:
     handled: list[str] = []
 
     def handle(rendering: Rendering) -> ItemResult:
@@ -96,7 +98,7 @@ def test_nothing_is_under_way_when_it_is_left() -> None:
         handled.append(rendering.item_id)
         return result(rendering)
 
-    with pytest.raises(RuntimeError, match="stopped"), HostPool(handle) as pool:
+    with pytest.raises(RuntimeError, match="stopped"), closing(HostPool(handle)) as pool:
         for index in range(10):
             pool.add(rendering(str(index)))
         raise RuntimeError("stopped")
@@ -129,7 +131,7 @@ def test_the_next_items_are_rendered_while_one_is_written(
     monkeypatch.setattr(DummyRenderer, "_rendering", rendering)
     ids = ["a", "b", "c", "d", "e"]
     work = work_for(make_corpus(tmp_path, ids), SlowStorage(out))
-    assert ShardRenderer(work).render(work.run.shards[0], lambda progress: None).failed == 0
+    assert ShardRenderer(work).render(Task(work.run.shards[0])).failed == 0
     assert [row["status"] for row in results(out)] == ["ok"] * 5
 
 
@@ -145,16 +147,16 @@ class FullStorage(LocalStorage):
 def test_a_shard_of_which_one_object_cannot_be_written_is_not_committed(tmp_path: Path, out: Path) -> None:
     work = work_for(make_corpus(tmp_path, ["a", "b", "c", "d", "e"]), FullStorage(out))
     with pytest.raises(StorageError, match="no space"):
-        ShardRenderer(work).render(work.run.shards[0], lambda progress: None)
+        ShardRenderer(work).render(Task(work.run.shards[0]))
     assert not results(out) and not (out / "metadata").exists()
     work = work_for(make_corpus(tmp_path, ["a", "b", "c", "d", "e"]), LocalStorage(out))
-    assert ShardRenderer(work).render(work.run.shards[0], lambda progress: None).failed == 0
+    assert ShardRenderer(work).render(Task(work.run.shards[0])).failed == 0
 
 
 def test_an_item_that_cannot_be_encoded_fails_alone_whatever_is_under_way(tmp_path: Path, out: Path) -> None:
     ids = ["a", "broken-1", "b", "raises-1", "c", "broken-2", "d"]
     work = work_for(make_corpus(tmp_path, ids), LocalStorage(out))
-    ShardRenderer(work).render(work.run.shards[0], lambda progress: None)
+    ShardRenderer(work).render(Task(work.run.shards[0]))
     rows = {row["item_id"]: row["error_type"] for row in results(out)}
     assert list(rows) == ids
     failed = {"broken-1": "AudioError", "broken-2": "AudioError", "raises-1": "RuntimeError"}
@@ -170,7 +172,7 @@ def _threads() -> Iterator[str]:
 
 def test_no_thread_outlives_a_shard(tmp_path: Path, out: Path) -> None:
     work = work_for(make_corpus(tmp_path, ["a", "b"]), LocalStorage(out))
-    ShardRenderer(work).render(work.run.shards[0], lambda progress: None)
+    ShardRenderer(work).render(Task(work.run.shards[0]))
     assert not list(_threads())
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.actors import ShardRenderer, ShardWork
 from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
 from jobs.render import render_corpus
+from jobs.retries import Task
+from jobs.shard_renderer import ShardRenderer, ShardWork
 from tests.jobs.corpus import audio, make_corpus, results
 from tests.jobs.dummy import DummyBackend
 
@@ -64,7 +65,7 @@ def undisturbed(manifest: Path, out: Path) -> dict[str, bytes]:
     options = RenderOptions(manifest=str(manifest), out=str(out), actors=1, shard_items=99, device="cpu")
     run = prepare(options, DummyBackend()).run
     work = ShardWork(run, str(manifest), None, LocalStorage(out), DummyBackend())
-    ShardRenderer(work).render(run.shards[0], lambda progress: None)
+    ShardRenderer(work).render(Task(run.shards[0]))
     return audio(out)
 
 
@@ -97,7 +98,7 @@ def test_a_run_that_is_killed_and_interrupted_comes_out_like_an_undisturbed_one(
 
 @pytest.mark.usefixtures("ray_session")
 def test_a_second_signal_stops_within_seconds(tmp_path: Path, out: Path) -> None:
-    manifest = make_corpus(tmp_path, ["a", "sleeps-1", "b"])
+    manifest = make_corpus(tmp_path, ["a", "c", "sleeps-1", "b"])
     before = signal.getsignal(signal.SIGTERM)
     times: list[float] = []
 

@@ -19,7 +19,6 @@ import pytest
 import soundfile
 
 from jobs import parquet_archive
-from jobs.actors import ShardRenderer, ShardWork
 from jobs.archive_writer import ArchiveWriter
 from jobs.backend import ModelFacts
 from jobs.commit import RunDirectory
@@ -29,12 +28,14 @@ from jobs.options import RenderOptions
 from jobs.parquet_archive import write_parquet
 from jobs.preflight import prepare
 from jobs.render import render_corpus
+from jobs.retries import Task
+from jobs.shard_renderer import ShardRenderer, ShardWork
 from jobs.tar_archive import json_rows, write_tar
 from jobs.writers import Encoder, FilesWriter
 from renderer.loudness import Level
 from renderer.midi import read_midi
 from renderer.notes import NoteReport, Notes
-from renderer.render import Rendering, RenderRequest
+from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
 from schemas.manifest import ManifestError
 from schemas.marker import Marker
@@ -54,22 +55,22 @@ class BackwardsBackend(DummyBackend):
 
 
 class BackwardsRenderer(DummyRenderer):
-    def render(
+    def steps(
         self,
         requests: Iterable[RenderRequest],
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
         progress: Callable[[float], None] | None = None,
-    ) -> Iterator[Rendering]:
-        yield from reversed(list(super().render(requests, sampling=sampling, tail=tail, progress=progress)))
+    ) -> Iterator[list[Rendering]]:
+        yield from reversed(list(super().steps(requests, sampling=sampling, tail=tail, progress=progress)))
 
 
 def render(manifest: Path, out: Path, backend: DummyBackend | None = None, **options: Any) -> Marker:
     backend = backend or DummyBackend()
     job = prepare(RenderOptions(manifest=str(manifest), actors=1, shard_items=99, device="cpu", **options), backend)
     work = ShardWork(job.run, str(manifest), job.bank, LocalStorage(out), backend, job.inputs)
-    return ShardRenderer(work).render(job.run.shards[0], lambda progress: None)
+    return ShardRenderer(work).render(Task(job.run.shards[0]))
 
 
 def only_object(marker: Marker, out: Path, suffix: str) -> Path:

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import pytest
 
-from jobs.actors import ShardRenderer, ShardWork
 from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
+from jobs.retries import Task
+from jobs.shard_renderer import ShardRenderer, ShardWork
 from tests.jobs.noise import NoiseBackend
 from tests.jobs.overhead import make_manifest
 
@@ -55,5 +56,5 @@ def test_no_request_is_made_that_could_be_spared(tmp_path: Path, out: Path, layo
     CountingStorage.asked = Counter()
     renderer = ShardRenderer(ShardWork(job.run, str(manifest), None, CountingStorage(out), job.backend, job.inputs))
     for shard in job.run.shards:
-        assert renderer.render(shard, lambda progress: None).failed == 0
+        assert renderer.render(Task(shard)).failed == 0
     assert dict(CountingStorage.asked) == {"write metadata": 3, "create _state": 3, **data}

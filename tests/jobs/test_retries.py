@@ -83,6 +83,56 @@ def test_quarantined_rows_of_a_retry_keep_their_generation() -> None:
     assert finished[0].generation == 2 and set(finished[0].quarantined) == {0}
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 9), st.sets(st.integers(0, 79), max_size=4), st.sampled_from([CRASH, HANG]))
+def test_who_kills_is_found_also_if_a_worker_begins_two_shards(shards: int, killers: set[int], fault: Fault) -> None:
+    retries = Retries([Task(Shard(index, 10 * index, 10)) for index in range(shards)])
+    killers = {row for row in killers if row < 10 * shards}
+    finished: dict[int, set[int]] = {}
+    deaths, begun = 0, None
+    while begun or retries:
+        task = begun or retries.next()
+        following, begun = retries.following(task, others=0), None
+        tried = set(task.probe or set(range(10)) - set(task.quarantined))
+        rows = {task.shard.first_row + row for row in tried}
+        if following is not None:
+            assert not task.probe and not task.quarantined and not following.probe
+            rows |= set(range(following.shard.first_row, following.shard.first_row + 10))
+        if rows & killers:
+            deaths += 1
+            verdict = retries.died(task, fault, following)
+            assert following is None or verdict == "tried again"
+        else:
+            retries.ended(task)
+            begun = following
+            if not task.probe:
+                finished[task.shard.index] = {task.shard.first_row + row for row in task.quarantined}
+    assert set(finished) == set(range(shards))
+    assert set().union(*finished.values()) == killers
+    assert deaths <= 7 * len(killers) + 1
+
+
+def test_a_death_with_two_shards_charges_neither_and_both_are_rendered_alone() -> None:
+    tasks = [Task(Shard(index, index, 1)) for index in range(4)]
+    retries = Retries(tasks)
+    first = retries.next()
+    following = retries.following(first, others=0)
+    assert following == tasks[1]
+    assert retries.died(first, HANG, following) == "tried again"
+    for alone in tasks[:2]:
+        assert retries.next() == alone and retries.following(alone, others=0) is None
+        retries.ended(alone)
+    assert retries.following(retries.next(), others=0) == tasks[3]
+
+
+def test_nothing_follows_that_others_could_do_at_once() -> None:
+    retries = Retries([Task(Shard(index, index, 1)) for index in range(5)])
+    first = retries.next()
+    assert retries.following(first, others=4) is None
+    assert retries.following(first, others=3) == Task(Shard(1, 1, 1))
+    assert retries.following(first, others=3) is None
+
+
 @pytest.mark.parametrize(("loading", "deaths"), [(True, LOAD_TRIES), (False, SLOT_DEATHS)])
 def test_a_worker_is_given_up_after_deaths_in_a_row(loading: bool, deaths: int) -> None:
     health = SlotHealth()

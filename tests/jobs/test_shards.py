@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from jobs.actors import ShardRenderer, ShardWork
-from jobs.attempt import ShardProgress
 from jobs.commit import RunDirectory
 from jobs.errors import JobError, StorageError
 from jobs.garbage import find_garbage
@@ -23,9 +21,12 @@ from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.plan import item_seed
 from jobs.preflight import prepare
+from jobs.progress import ShardProgress
+from jobs.retries import Task
+from jobs.shard_renderer import ShardRenderer, ShardWork
 from jobs.verify import find_problems
 from renderer.midi import read_midi
-from renderer.render import Rendering
+from renderer.rendering import Rendering
 from schemas.marker import Marker
 from tests.jobs.corpus import audio, make_corpus, results
 from tests.jobs.dummy import SAMPLE_RATE, DummyBackend, DummyRenderer
@@ -38,7 +39,7 @@ def work_for(manifest: Path, out: Path, backend: DummyBackend | None = None, **o
 
 
 def render(work: ShardWork) -> Marker:
-    return ShardRenderer(work).render(work.run.shards[0], lambda progress: None)
+    return ShardRenderer(work).render(Task(work.run.shards[0]))
 
 
 def test_audio_notes_metadata_and_marker_are_those_of_the_rows(tmp_path: Path, out: Path) -> None:
@@ -203,7 +204,7 @@ def test_progress_moves_within_a_long_item(tmp_path: Path, out: Path) -> None:
     manifest = make_corpus(tmp_path, ["a", "b"])
     work = work_for(manifest, out, DummyBackend(seconds_per_item=1.2))
     seen: list[ShardProgress] = []
-    ShardRenderer(work).render(work.run.shards[0], seen.append)
+    ShardRenderer(work, seen.append).render(Task(work.run.shards[0]))
     items = [progress.items for progress in seen]
     assert items == sorted(items)
     assert any(0 < number < 1 for number in items) and items[-1] <= 2
@@ -217,9 +218,9 @@ class OtherMachine(DummyBackend):
 
 
 class Rounding(DummyRenderer):
-    def render(self, *given: Any, **more: Any) -> Iterator[Rendering]:
-        for rendering in super().render(*given, **more):
-            yield replace(rendering, samples=rendering.samples * np.float32(0.999))
+    def steps(self, *given: Any, **more: Any) -> Iterator[list[Rendering]]:
+        for finished in super().steps(*given, **more):
+            yield [replace(rendering, samples=rendering.samples * np.float32(0.999)) for rendering in finished]
 
 
 def test_a_late_attempt_of_another_machine_does_not_touch_what_is_finished(tmp_path: Path, out: Path) -> None:
@@ -228,7 +229,15 @@ def test_a_late_attempt_of_another_machine_does_not_touch_what_is_finished(tmp_p
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     late = work_for(manifest, out, OtherMachine(), save_codes=True)
     assert render(late) == marker
-    ShardRenderer(late).probe(late.run.shards[0], [0, 1], lambda progress: None)
+    ShardRenderer(late).render(
+        Task(
+            late.run.shards[0],
+            probe=(
+                0,
+                1,
+            ),
+        )
+    )
     assert {path: path.read_bytes() for path in before} == before
     RunDirectory(LocalStorage(out)).start(late.run)
     assert list(find_problems(RunDirectory(LocalStorage(out)), Inputs())) == []
@@ -237,7 +246,7 @@ def test_a_late_attempt_of_another_machine_does_not_touch_what_is_finished(tmp_p
 def test_what_a_killed_attempt_of_another_machine_left_is_not_taken_for_ours(tmp_path: Path, out: Path) -> None:
     manifest = make_corpus(tmp_path, ["a", "b"])
     killed = work_for(manifest, out, OtherMachine())
-    ShardRenderer(killed).probe(killed.run.shards[0], [0], lambda progress: None)
+    ShardRenderer(killed).probe(Task(killed.run.shards[0], probe=(0,)))
     left = audio(out)["audio/a.flac"]
     marker = render(work_for(manifest, out))
     rows = results(out)
@@ -255,7 +264,7 @@ def test_rows_of_a_manifest_or_bank_that_changed_meanwhile_are_not_rendered(tmp_
     renderer = ShardRenderer(work)
     make_corpus(tmp_path, ["c", "d"])
     with pytest.raises(JobError, match=r"manifest.parquet was changed while the run was under way"):
-        renderer.render(work.run.shards[0], lambda progress: None)
+        renderer.render(Task(work.run.shards[0]))
     with pytest.raises(JobError, match=r"manifest.parquet was changed while the run was under way"):
         ShardRenderer(work)
     assert not out.exists()

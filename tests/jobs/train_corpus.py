@@ -19,7 +19,7 @@ from renderer.midi import write_midi
 from renderer.model import MidiValle, ModelConfig
 from renderer.neural_codec import NeuralCodec
 from renderer.notes import Notes
-from renderer.render import Rendering, RenderRequest
+from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
 from renderer.training.initial_weights import initialise
 from renderer.training.model_writing import ModelFacts as WrittenFacts
@@ -78,14 +78,14 @@ class NoiseRenderer(DummyRenderer):
         self._codec = codec
 
     @torch.no_grad()
-    def render(
+    def steps(
         self,
         requests: Iterable[RenderRequest],
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
         progress: Callable[[float], None] | None = None,
-    ) -> Iterator[Rendering]:
+    ) -> Iterator[list[Rendering]]:
         for request in requests:
             notes = request.performance.notes
             samples = np.zeros(round((notes.end + tail) * 32000), np.float32)
@@ -94,18 +94,20 @@ class NoiseRenderer(DummyRenderer):
                 burst = samples[onset : onset + 3200]
                 burst += random.uniform(-0.4, 0.4, len(burst)).astype(np.float32)
             codes = self._codec.encode(torch.from_numpy(samples)[None])[0].numpy().astype(np.uint16)
-            yield Rendering(
-                request.item_id,
-                samples,
-                32000,
-                len(samples) / 32000,
-                notes,
-                request.performance.report,
-                1,
-                request.seed,
-                request.prompt.prompt_id,
-                codes,
-            )
+            yield [
+                Rendering(
+                    request.item_id,
+                    samples,
+                    32000,
+                    len(samples) / 32000,
+                    notes,
+                    request.performance.report,
+                    1,
+                    request.seed,
+                    request.prompt.prompt_id,
+                    codes,
+                )
+            ]
 
 
 def make_training_corpus(folder: Path, model: Path, clips: int = 8, codec: str | None = None) -> Path:

@@ -148,5 +148,5 @@ def test_cached_steps_give_the_logits_of_the_whole_sequence(mini: MidiValle, gol
 
 def test_progress_counts_every_frame(mini: MidiValle, segments: list[SegmentInput]) -> None:
     seen: list[int] = []
-    list(Engine(mini, 4).generate(segments, GREEDY, seen.append))
+    list(Engine(mini, 4).steps(segments, GREEDY, seen.append))
     assert sum(seen) == sum(segment.frames for segment in segments)

@@ -7,7 +7,7 @@ import pytest
 from renderer.audio import FloatSamples
 from renderer.loudness import Gain, Level
 from renderer.notes import NoteReport, Notes
-from renderer.render import Rendering
+from renderer.rendering import Rendering
 
 RATE = 32_000
 

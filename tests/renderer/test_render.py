@@ -118,6 +118,42 @@ def test_requests_are_pulled_only_as_there_is_room(renderer: Renderer) -> None:
     assert len(pulled) <= 5
 
 
+class Later:
+    """Requests, and a time at which there are none."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.are_more = False
+        self._renderer = renderer
+        self._pulled = 0
+
+    def __iter__(self) -> "Later":
+        return self
+
+    def __next__(self) -> RenderRequest:
+        if self._pulled == 4 or (self._pulled == 2 and not self.are_more):
+            raise StopIteration
+        self._pulled += 1
+        return self.request(0.5 if self._pulled == 1 else 1.5)
+
+    def request(self, seconds: float) -> RenderRequest:
+        return RenderRequest(str(self._pulled), performance(seconds), self._renderer.prompt("salamander-close"))
+
+
+def test_requests_that_come_while_others_are_under_way_join_them(renderer: Renderer) -> None:
+    requests, finished = Later(renderer), []
+    steps = renderer.steps(requests, tail=0.0)
+    while "1" not in finished:
+        finished += [rendering.item_id for rendering in next(steps)]
+    requests.are_more = True
+    before = renderer.occupancy
+    next(steps)
+    assert renderer.occupancy.since(before).filled == 3
+    rest = {rendering.item_id: rendering.samples.tobytes() for step in steps for rendering in step}
+    assert list(rest) == ["2", "3", "4"]
+    (alone,) = renderer.render([Later(renderer).request(1.5)], tail=0.0)
+    assert rest["4"] == alone.samples.tobytes()
+
+
 def test_progress_tells_of_all_audio_that_is_generated(renderer: Renderer) -> None:
     told: list[float] = []
     request = RenderRequest("x", performance(2.0), renderer.prompt("salamander-close"))

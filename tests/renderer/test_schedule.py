@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from renderer.schedule import Queue, Slots
+from renderer.schedule import Occupancy, Queue, Slots
 
 
 @dataclass(frozen=True)
@@ -13,23 +13,26 @@ class Work:
     prefix: int = 10
 
 
-def run(slots: Slots[Work]) -> tuple[list[int], list[int]]:
+def run(slots: Slots[Work]) -> tuple[list[int], list[int], int]:
+    """The work that was admitted and finished, in order, and how many of all slots' steps served it."""
     admitted: list[int] = []
     finished: list[int] = []
+    served = 0
     while True:
         admitted += [work.name for _, work in slots.admit()]
         if not slots.filled:
-            return admitted, finished
+            return admitted, finished, served
+        served += slots.filled
         finished += [work.name for _, work in slots.advance()]
 
 
 def test_every_segment_gets_exactly_its_frames() -> None:
     lengths = [3, 7, 1, 4, 4, 9, 2]
     slots = Slots(3, iter(Work(index, frames) for index, frames in enumerate(lengths)))
-    admitted, finished = run(slots)
+    admitted, finished, served = run(slots)
     assert admitted == list(range(7))
     assert sorted(finished) == list(range(7))
-    assert slots.filled_steps == sum(lengths)
+    assert served == sum(lengths)
 
 
 def test_work_is_pulled_only_when_a_slot_is_free() -> None:
@@ -63,9 +66,10 @@ def test_used_counts_prefix_and_steps_of_each_slot() -> None:
 
 
 def test_occupancy_is_the_share_of_steps_that_served_a_segment() -> None:
-    slots = Slots(4, iter([Work(0, 10), Work(1, 5)]))
-    run(slots)
-    assert slots.occupancy == 15 / 40
+    earlier = Occupancy().after(4, 4)
+    now = earlier.after(4, 2).after(4, 1)
+    assert now.since(earlier) == Occupancy(8, 3) and now.since(earlier).share == 3 / 8
+    assert Occupancy().share == 1.0
 
 
 def test_work_that_is_put_back_goes_first_and_also_when_the_source_is_empty() -> None:
