@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from jobs.errors import JobError, StorageError
 from jobs.host_pool import Handled, HostPool
 from jobs.items import ItemReader
 from jobs.progress import Progress
-from jobs.read_ahead import read_ahead
+from jobs.read_ahead import ReadAhead
 from jobs.retries import Fault
 from jobs.writers import Writer
 from renderer.audio import FloatSamples
@@ -34,14 +34,15 @@ MESSAGE_CHARACTERS = 1000
 class ShardAttempt:
     """What became of each item of a shard so far.
 
-    Who renders asks for the items' ``requests``, and gives back a rendering or an error for each. What is done with a
-    rendering (:meth:`_written`) happens in threads beside, and changes nothing here.
+    Who renders asks for the items' ``requests``, and gives back a rendering or an error for each; ``quarantined`` items
+    fail untried. What is done with a rendering (:meth:`_written`) happens in threads beside, and changes nothing here.
     """
 
     def __init__(
         self,
         shard: Shard,
         rows: Sequence[ManifestRow],
+        quarantined: Mapping[str, Fault],
         run: Run,
         items: ItemReader,
         writer: Writer,
@@ -57,20 +58,19 @@ class ShardAttempt:
         self._results: dict[str, ItemResult] = {}
         self._progress = progress
         self._pool = HostPool(self._written)
+        for row in rows:
+            if fault := quarantined.get(row.item_id):
+                self._failed(row.item_id, items.seed(row), fault.error_type, fault.message)
+        self._reader = ReadAhead(items.performance, [row for row in rows if row.item_id not in quarantined])
 
     @property
     def is_over(self) -> bool:
         """Whether every item has its result."""
         return len(self._results) == len(self._rows)
 
-    def quarantine(self, row: ManifestRow, fault: Fault) -> None:
-        """Let a row fail without trying it."""
-        self._failed(row.item_id, self._items.seed(row), fault.error_type, fault.message)
-
     def requests(self) -> Iterator[RenderRequest]:
         """What to render, in the order of the rows; a row for which there is no request fails."""
-        rows = [row for row in self._rows if row.item_id not in self._results]
-        for row, performance in read_ahead(self._items.performance, rows):
+        for row, performance in self._reader:
             try:
                 request = self._items.request(row, performance.result())
             except NO_ITEMS_FAULT:
@@ -107,6 +107,7 @@ class ShardAttempt:
 
     def close(self) -> None:
         """Drop what is under way."""
+        self._reader.close()
         self._pool.close()
 
     def _keep(self, handled: Iterable[Handled]) -> None:

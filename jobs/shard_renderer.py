@@ -111,10 +111,8 @@ class ShardRenderer:
         name = f"{shard_name(shard.index)}-{uuid.uuid4().hex}"
         writer = open_writer(self._work.storage, run.settings, name)
         rows = [found.rows[place] for place in places]
-        attempt = ShardAttempt(shard, rows, run, self._items, writer, self._progress)
-        if not task.probe:
-            for place in set(places) & set(task.quarantined):
-                attempt.quarantine(found.rows[place], task.quarantined[place])
+        quarantined = {found.rows[place].item_id: fault for place, fault in task.quarantined.items()}
+        attempt = ShardAttempt(shard, rows, quarantined, run, self._items, writer, self._progress)
         return _OpenShard(task, name, places, found.table.take(places), writer, attempt)
 
     def _rendered(self) -> tuple[_OpenShard, float]:

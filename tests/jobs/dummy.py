@@ -16,6 +16,7 @@ from renderer.notes import Notes
 from renderer.prompt import Prompt
 from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
+from renderer.schedule import Occupancy
 
 SAMPLE_RATE = 8000
 SLICES = 5
@@ -67,6 +68,7 @@ class DummyRenderer:
 
     def __init__(self, seconds_per_item: float) -> None:
         self._seconds_per_item = seconds_per_item
+        self.occupancy = Occupancy()
 
     def prompt(self, prompt_id: str) -> Prompt:
         return Prompt(prompt_id, torch.zeros(150, 1, dtype=torch.int64), Notes.none())
@@ -87,6 +89,7 @@ class DummyRenderer:
         waiting: list[Rendering] = []
         for request in requests:
             waiting.append(self._rendering(request, tail, progress))
+            self.occupancy = self.occupancy.after(1, 1)
             if len(waiting) == 2:
                 yield waiting[::-1]
                 waiting = []

@@ -16,7 +16,7 @@ from jobs.host_pool import HostPool
 from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
-from jobs.read_ahead import ITEMS_AHEAD, read_ahead
+from jobs.read_ahead import ITEMS_AHEAD, ReadAhead
 from jobs.retries import Task
 from jobs.shard_renderer import ShardRenderer, ShardWork
 from renderer.errors import MidiError
@@ -189,7 +189,7 @@ def test_the_next_items_are_read_ahead_and_no_more() -> None:
             raise MidiError("not a MIDI file")
         return Performance(Notes.none(), NoteReport())
 
-    for index, (row, found) in enumerate(read_ahead(performance, rows)):
+    for index, (row, found) in enumerate(ReadAhead(performance, rows)):
         assert row.item_id == str(index)
         with has_read:  # While this row is rendered, the next ones are read.
             assert has_read.wait_for(lambda: len(read) >= min(index + 1 + ITEMS_AHEAD, 20), PATIENCE)  # noqa: B023

@@ -11,14 +11,17 @@ import pytest
 from jobs.backend import ModelBackend
 from jobs.commit import RunDirectory
 from jobs.errors import StorageError
+from jobs.items import ItemReader
 from jobs.local_storage import LocalStorage
 from jobs.options import RenderOptions
 from jobs.preflight import prepare
 from jobs.progress import ShardProgress
 from jobs.retries import Task
 from jobs.shard_renderer import ShardRenderer, ShardWork
+from renderer.notes import Performance
 from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling
+from schemas.manifest import ManifestRow
 from tests.jobs.corpus import audio, make_corpus, results
 from tests.jobs.dummy import DummyBackend, DummyRenderer
 
@@ -105,6 +108,28 @@ def test_bad_items_of_either_shard_fail_alone(tmp_path: Path, out: Path, layout:
     assert [row["item_id"] for row in results(out) if row["status"] == "ok"] == list("abcd")
     errors = {row["item_id"]: row["error_message"] for row in results(out)}
     assert "cannot render raises-1" in errors["raises-1"] and "cannot render raises-2" in errors["raises-2"]
+
+
+def test_the_first_items_of_what_follows_are_read_beforehand(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: dict[str, threading.Event] = {item_id: threading.Event() for item_id in "abcdef"}
+    performance = ItemReader.performance
+
+    def reading(self: ItemReader, row: ManifestRow) -> Performance:
+        read[row.item_id].set()
+        return performance(self, row)
+
+    def steps(self: DummyRenderer, requests: Iterable[RenderRequest], **given: Any) -> Iterator[list[Rendering]]:
+        for request in requests:
+            assert all(read[item_id].wait(PATIENCE) for item_id in ("def" if request.item_id == "a" else ""))
+            yield [self._rendering(request, given["tail"], None)]
+
+    monkeypatch.setattr(ItemReader, "performance", reading)
+    monkeypatch.setattr(DummyRenderer, "steps", steps)
+    work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
+    first, second = tasks(work)
+    assert ShardRenderer(work).render(first, second).failed == 0
 
 
 class Slow(LocalStorage):
