@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from renderer.device import reads_slots_apart
+from renderer.ragged_attention import attend_ragged, has_ragged_attention
 
 EXTENT_STEP = 64
 
@@ -61,13 +62,30 @@ class PrefixAttention:
 
 
 class KeyValueCache:
-    """Keys and values of the AR decoder: (layers, slots, heads, capacity, width), a sequence a slot, front to back."""
+    """Keys and values of the AR decoder: (layers, slots, heads, capacity, width), a sequence a slot, front to back.
+
+    Where ``is_ragged``, a position's heads lie beside one another in memory, as :class:`RaggedAttention` needs it; else
+    a head's positions do.
+    """
 
     def __init__(
         self, layers: int, slots: int, heads: int, width: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self.keys = torch.zeros(layers, slots, heads, 0, width, dtype=dtype, device=device)
-        self.values = torch.zeros_like(self.keys)
+        self.is_ragged = has_ragged_attention(device, dtype, width)
+        shape = (layers, slots, 0, heads, width) if self.is_ragged else (layers, slots, heads, 0, width)
+        self._keys = torch.zeros(shape, dtype=dtype, device=device)
+        self._values = torch.zeros_like(self._keys)
+        self._slots = torch.arange(slots, device=device)
+
+    @property
+    def keys(self) -> torch.Tensor:
+        """All keys; writing to them is writing to the cache."""
+        return self._keys.transpose(2, 3) if self.is_ragged else self._keys
+
+    @property
+    def values(self) -> torch.Tensor:
+        """All values, as ``keys``."""
+        return self._values.transpose(2, 3) if self.is_ragged else self._values
 
     @property
     def capacity(self) -> int:
@@ -75,7 +93,12 @@ class KeyValueCache:
         return self.keys.shape[3]
 
     def extents(self, used: Sequence[int]) -> tuple[int, ...]:
-        """How far to read, in few sizes, where slots hold so many positions: each slot's, or one for all of them."""
+        """How far to read, in few sizes: each slot's own extent, or one for all of them.
+
+        Ragged attention knows by itself how far to read, and has the capacity as its only extent.
+        """
+        if self.is_ragged:
+            return (self.capacity,)
         position_bytes = 2 * self.keys.shape[2] * self.keys.shape[4] * self.keys.element_size()
         longest = used if reads_slots_apart(self.keys.device, position_bytes) else [max(used)]
         return tuple(min(max(1, -(-positions // EXTENT_STEP)) * EXTENT_STEP, self.capacity) for positions in longest)
@@ -84,8 +107,34 @@ class KeyValueCache:
         """Grow, if need be, until every slot can hold this many positions; what is stored stays."""
         if positions > self.capacity:
             more = -(-positions // EXTENT_STEP) * EXTENT_STEP - self.capacity
-            self.keys = F.pad(self.keys, (0, 0, 0, more))
-            self.values = F.pad(self.values, (0, 0, 0, more))
+            behind = (0, 0, 0, 0, 0, more) if self.is_ragged else (0, 0, 0, more)
+            self._keys, self._values = F.pad(self._keys, behind), F.pad(self._values, behind)
+
+    def put(self, layer: int, positions: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Keep a key and a value (slots, heads, 1, width) at a position (slots,) of every slot."""
+        self.keys[layer][self._slots, :, positions] = key[:, :, 0].to(self.keys.dtype)
+        self.values[layer][self._slots, :, positions] = value[:, :, 0].to(self.values.dtype)
+
+    def attend(self, positions: torch.Tensor, extents: Sequence[int]) -> Attend:
+        """The attention of one step of decoding, whose keys and values go to ``positions`` (slots,) int64."""
+        if self.is_ragged:
+            return RaggedAttention(self, positions)
+        return CachedAttention(self, positions, extents)
+
+
+class RaggedAttention:
+    """What :class:`CachedAttention` does, by a kernel that reads every slot up to its own position."""
+
+    def __init__(self, cache: KeyValueCache, positions: torch.Tensor) -> None:
+        self.cache = cache
+        self.positions = positions
+        self.lengths = (positions + 1).to(torch.int32)
+
+    def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """See ``Attend``; T is 1."""
+        self.cache.put(layer, self.positions, key, value)
+        keys, values = (tensor[layer].transpose(1, 2) for tensor in (self.cache.keys, self.cache.values))
+        return attend_ragged(query[:, :, 0], keys, values, self.lengths)[:, :, None]
 
 
 class CachedAttention:
@@ -98,7 +147,6 @@ class CachedAttention:
 
     def __init__(self, cache: KeyValueCache, positions: torch.Tensor, extents: Sequence[int]) -> None:
         self.cache = cache
-        self.slots = torch.arange(positions.shape[0], device=positions.device)
         self.positions = positions
         self.extents = extents
         unseen = torch.arange(max(extents), device=positions.device) > positions[:, None]
@@ -107,10 +155,9 @@ class CachedAttention:
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``Attend``; T is 1."""
+        self.cache.put(layer, self.positions, key, value)
         keys, values = self.cache.keys[layer], self.cache.values[layer]
-        keys[self.slots, :, self.positions] = key[:, :, 0].to(keys.dtype)
-        values[self.slots, :, self.positions] = value[:, :, 0].to(keys.dtype)
-        size, asked = len(self.slots) // len(self.extents), query.to(keys.dtype)
+        size, asked = len(self.positions) // len(self.extents), query.to(keys.dtype)
         seen = [
             self._seen(slice(first * size, (first + 1) * size), extent, asked, keys, values)
             for first, extent in enumerate(self.extents)

@@ -13,7 +13,7 @@ from itertools import chain
 import torch
 from torch.nn import functional as F
 
-from renderer.attention import CachedAttention, FullAttention, KeyValueCache, PrefixAttention
+from renderer.attention import FullAttention, KeyValueCache, PrefixAttention
 from renderer.captured_step import CapturedStep
 from renderer.device import cache_dtype, even_length, is_out_of_memory, release_memory
 from renderer.model import MidiValle
@@ -168,7 +168,7 @@ class Engine:
         state = self._state
         frame = (state.prompt_frames - 1 + state.step)[:, None].float()
         x = self.model.ar_audio(state.code[:, None], frame, state.told())
-        attend = CachedAttention(self.cache, state.prefix + state.step, extents)
+        attend = self.cache.attend(state.prefix + state.step, extents)
         hidden = self.model.ar_decoder(x, self._ar_affines, attend)
         logits = self.model.ar_logits(hidden[:, 0])[:, : self.model.config.end_code]
         state.record(draw(logits, sampling, state.key, state.step))

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
 from renderer import Renderer, RenderRequest
 from renderer.attention import PrefixAttention
 from renderer.captured_step import CapturedStep
 from renderer.checkpoint import find_model, load_model
 from renderer.notes import NoteReport, Notes, Performance
+from renderer.ragged_attention import attend_ragged, has_ragged_attention
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden" / "golden.npz"
 
@@ -54,6 +56,26 @@ def test_a_captured_step_counts_as_an_uncaptured_one_does_and_follows_what_it_wo
     for _ in range(4):
         captured((5,))
     assert place["counts"].tolist() == [20] * 6
+
+
+@pytest.mark.parametrize("width", [64, 128])
+@torch.inference_mode()
+def test_ragged_attention_is_right_and_does_not_depend_on_company(width: int) -> None:
+    device = torch.device("cuda")
+    if torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip("torch's flash attention needs compute capability 8.0")
+    assert has_ragged_attention(device, torch.bfloat16, width)
+    keys, values = torch.randn(2, 8, 1280, 16, width, dtype=torch.bfloat16, device=device)
+    query = torch.randn(8, 16, width, dtype=torch.bfloat16, device=device)
+    lengths = torch.tensor([1, 1250, 350, 800, 64, 65, 1280, 700], dtype=torch.int32, device=device)
+    together = attend_ragged(query, keys, values, lengths)
+    for slot, length in enumerate(lengths.tolist()):
+        others = torch.ones_like(lengths)
+        others[slot] = length
+        assert torch.equal(attend_ragged(query, keys, values, others)[slot], together[slot])
+        seen = (tensor[slot, :length].transpose(0, 1) for tensor in (keys, values))
+        masked = scaled_dot_product_attention(query[slot, :, None], *seen)[:, 0]
+        assert torch.allclose(together[slot], masked, atol=0.02)
 
 
 @torch.inference_mode()
