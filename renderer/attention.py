@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from renderer.device import reads_slots_apart
-from renderer.ragged_attention import attend_ragged, has_ragged_attention
+from renderer.ragged_attention import attend_ragged, has_ragged_attention, starts_of
 
 EXTENT_STEP = 64
 
@@ -129,12 +129,17 @@ class RaggedAttention:
         self.cache = cache
         self.positions = positions
         self.lengths = (positions + 1).to(torch.int32)
+        self.starts = starts_of(self._positions_first(cache.keys[0]))
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``Attend``; T is 1."""
         self.cache.put(layer, self.positions, key, value)
-        keys, values = (tensor[layer].transpose(1, 2) for tensor in (self.cache.keys, self.cache.values))
-        return attend_ragged(query[:, :, 0], keys, values, self.lengths)[:, :, None]
+        keys, values = (self._positions_first(tensor[layer]) for tensor in (self.cache.keys, self.cache.values))
+        return attend_ragged(query[:, :, 0], keys, values, self.lengths, self.starts)[:, :, None]
+
+    def _positions_first(self, cached: torch.Tensor) -> torch.Tensor:
+        """A layer's keys or values (slots, heads, capacity, width) -> (slots, capacity, heads, width), as they lie."""
+        return cached.transpose(1, 2)
 
 
 class CachedAttention:

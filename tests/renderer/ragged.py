@@ -1,16 +1,29 @@
-"""Ragged attention where there is no kernel for it."""
+"""What torch's variable-length attention says of itself, where its kernel does not run."""
 
 import torch
 from torch.nn import functional as F
 
 
-def ragged_reference(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, lengths: torch.Tensor
+def varlen_reference(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    cu_seq_q: torch.Tensor,
+    cu_seq_k: torch.Tensor,
+    max_q: int,
+    max_k: int,
+    *,
+    seqused_k: torch.Tensor,
+    num_splits: int,
 ) -> torch.Tensor:
-    """What the kernel is asked for, a sequence after the other."""
-    assert keys.is_contiguous() and values.is_contiguous() and lengths.dtype == torch.int32
-    sequences = [
-        F.scaled_dot_product_attention(q[:, None], k[:length].transpose(0, 1), v[:length].transpose(0, 1))[:, 0]
-        for q, k, v, length in zip(query, keys, values, lengths.tolist(), strict=True)
-    ]
-    return torch.stack(sequences)
+    """Queries, keys and values (positions of all sequences, heads, width): one sequence after the other."""
+    assert query.is_contiguous() and key.is_contiguous() and value.is_contiguous() and num_splits == 1
+    assert cu_seq_q.dtype == cu_seq_k.dtype == seqused_k.dtype == torch.int32
+    attended = torch.empty_like(query)
+    for sequence, used in enumerate(seqused_k.tolist()):
+        asked, end = cu_seq_q[sequence : sequence + 2].tolist()
+        first, behind = cu_seq_k[sequence : sequence + 2].tolist()
+        assert end - asked <= max_q and used <= behind - first <= max_k and behind <= len(key)
+        seen = [tensor[first : first + used].transpose(0, 1) for tensor in (key, value)]
+        attended[asked:end] = F.scaled_dot_product_attention(query[asked:end].transpose(0, 1), *seen).transpose(0, 1)
+    return attended

@@ -1,11 +1,11 @@
 import pytest
 import torch
+import torch.nn.attention.varlen
 
 import renderer.attention
-import renderer.ragged_attention
 from renderer.attention import KeyValueCache
 from renderer.ragged_attention import has_ragged_attention
-from tests.renderer.ragged import ragged_reference
+from tests.renderer.ragged import varlen_reference
 
 HEADS, WIDTH = 16, 64
 USED = [700, 0, 130, 65]
@@ -52,7 +52,7 @@ def test_ragged_attention_sees_what_a_mask_shows(monkeypatch: pytest.MonkeyPatch
     masked = filled_cache(torch.float32, len(USED))
     expected = attended(masked, (704,), USED)
     monkeypatch.setattr(renderer.attention, "has_ragged_attention", lambda *about: True)
-    monkeypatch.setattr(renderer.attention, "attend_ragged", ragged_reference)
+    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
     ragged = KeyValueCache(1, len(USED), HEADS, WIDTH, torch.float32, torch.device("cpu"))
     ragged.reserve(130)
     assert ragged.capacity == 192 and ragged.extents(USED) == (192,)
@@ -85,13 +85,13 @@ def test_where_the_kernel_fails_decoding_goes_on_without_and_says_so(monkeypatch
     class Cuda:
         type = "cuda"
 
-    made = torch.linspace
+    made, tensor = torch.linspace, torch.tensor
     monkeypatch.setattr(torch, "linspace", lambda *sizes, device: made(*sizes))
-    monkeypatch.setattr(torch, "tensor", lambda data, dtype, device: torch.as_tensor(data, dtype=dtype))
+    monkeypatch.setattr(torch, "tensor", lambda data, dtype, device: tensor(data, dtype=dtype))
     with pytest.warns(UserWarning, match="reads all segments as far as the longest.*CPU"):
         assert not has_ragged_attention(Cuda(), *about)  # type: ignore[arg-type]
-    monkeypatch.setattr(renderer.ragged_attention, "attend_ragged", ragged_reference)
+    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
     assert has_ragged_attention(Cuda(), *about)  # type: ignore[arg-type]
-    monkeypatch.setattr(renderer.ragged_attention, "attend_ragged", lambda *given: ragged_reference(*given) + 0.1)
+    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", lambda *a, **b: varlen_reference(*a, **b) + 0.1)
     with pytest.warns(UserWarning, match="not close"):
         assert not has_ragged_attention(Cuda(), *about)  # type: ignore[arg-type]

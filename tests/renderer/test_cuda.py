@@ -12,7 +12,7 @@ from renderer.attention import PrefixAttention
 from renderer.captured_step import CapturedStep
 from renderer.checkpoint import find_model, load_model
 from renderer.notes import NoteReport, Notes, Performance
-from renderer.ragged_attention import attend_ragged, has_ragged_attention
+from renderer.ragged_attention import attend_ragged, has_ragged_attention, starts_of
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden" / "golden.npz"
 
@@ -68,11 +68,11 @@ def test_ragged_attention_is_right_and_does_not_depend_on_company(width: int) ->
     keys, values = torch.randn(2, 8, 1280, 16, width, dtype=torch.bfloat16, device=device)
     query = torch.randn(8, 16, width, dtype=torch.bfloat16, device=device)
     lengths = torch.tensor([1, 1250, 350, 800, 64, 65, 1280, 700], dtype=torch.int32, device=device)
-    together = attend_ragged(query, keys, values, lengths)
+    together = attend_ragged(query, keys, values, lengths, starts_of(keys))
     for slot, length in enumerate(lengths.tolist()):
         others = torch.ones_like(lengths)
         others[slot] = length
-        assert torch.equal(attend_ragged(query, keys, values, others)[slot], together[slot])
+        assert torch.equal(attend_ragged(query, keys, values, others, starts_of(keys))[slot], together[slot])
         seen = (tensor[slot, :length].transpose(0, 1) for tensor in (keys, values))
         masked = scaled_dot_product_attention(query[slot, :, None], *seen)[:, 0]
         assert torch.allclose(together[slot], masked, atol=0.02)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.attention.varlen
 
 import renderer.attention
 from renderer.attention import FullAttention, PrefixAttention
@@ -12,7 +13,7 @@ from renderer.checkpoint import find_model, load_model
 from renderer.engine import Engine, SegmentInput
 from renderer.model import MidiValle
 from renderer.sampling import Sampling, noise_key
-from tests.renderer.ragged import ragged_reference
+from tests.renderer.ragged import varlen_reference
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden" / "golden.npz"
 GREEDY = Sampling(temperature=0)
@@ -129,7 +130,7 @@ def test_slots_of_ragged_attention_hold_and_see_what_others_do(
 ) -> None:
     masked = codes_of(mini, segments, 4, GREEDY)
     monkeypatch.setattr(renderer.attention, "has_ragged_attention", lambda *about: True)
-    monkeypatch.setattr(renderer.attention, "attend_ragged", ragged_reference)
+    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
     ragged = codes_of(mini, segments, 4, GREEDY)
     assert list(ragged) == list(masked)
     equal = [(ragged[segment] == masked[segment]).float().mean().item() for segment in segments]
