@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import ray
 import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from jobs.progress import ShardProgress
 from jobs.retries import Task
@@ -66,3 +68,20 @@ class ProgressBoard:
         latest = tuple(self._latest.values())
         self._latest.clear()
         return latest
+
+
+def start_actors(work: ShardWork, actors: int) -> list[Any]:
+    """Ask Ray for all actors at once, so that a cluster grows; on GPUs, each has one of its own."""
+    kind = ray.remote(RenderActor).options(
+        num_cpus=work.run.threads,
+        num_gpus=1 if work.run.settings.device == "cuda" else 0,
+        max_restarts=-1,
+        max_task_retries=0,
+    )
+    return [kind.remote() for _ in range(actors)]
+
+
+def start_board() -> Any:
+    """The progress board, on the driver's own node: no other is sure to stay."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(ProgressBoard).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()

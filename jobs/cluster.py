@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-# Ray prints on stdout that a worker died, which the driver tells by itself. It reads this when it is imported.
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed|will be retried")
-
 import ray
 
 from jobs.errors import JobError

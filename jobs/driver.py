@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from jobs.actors import ProgressBoard, RenderActor
+from jobs.actors import start_board
 from jobs.attempt import NO_ITEMS_FAULT
 from jobs.errors import JobError
 from jobs.events import EventLog
@@ -64,23 +63,6 @@ def _items_left(call: _Call) -> float:
     assert call.task is not None
     items = len(call.task.probe) or call.task.shard.row_count
     return max(0.0, items - (call.progress.items if call.progress else 0.0))
-
-
-def start_actors(work: ShardWork, actors: int) -> list[Any]:
-    """Ask Ray for all actors at once, so that a cluster grows; on GPUs, each has one of its own."""
-    kind = ray.remote(RenderActor).options(
-        num_cpus=work.run.threads,
-        num_gpus=1 if work.run.settings.device == "cuda" else 0,
-        max_restarts=-1,
-        max_task_retries=0,
-    )
-    return [kind.remote() for _ in range(actors)]
-
-
-def start_board() -> Any:
-    """The progress board, on the driver's own node: no other is sure to stay."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return ray.remote(ProgressBoard).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
 
 
 class Driver:
@@ -240,10 +222,18 @@ class Driver:
                 reason = f"no progress for {self._limits.item_timeout:g} s"
             fault = Fault("TimedOut" if call.hung else "WorkerCrashed", reason)
             verdict = self._retries.died(task, fault, call.following)
+            begun = None if call.following is None else call.following.shard.index
             part = f", {len(task.probe)} of its items alone" if task.probe else ""
+            part = part if begun is None else f", with shard {begun} begun"
             self._display.say(f"shard {task.shard.index}{part}: its worker died: {reason}; {verdict}")
             self._events.add(
-                "actor_died", actor=slot.number, shard=task.shard.index, reason=reason, probe=task.probe, then=verdict
+                "actor_died",
+                actor=slot.number,
+                shard=task.shard.index,
+                begun=begun,
+                reason=reason,
+                probe=task.probe,
+                then=verdict,
             )
         else:
             self._events.add("actor_died", actor=slot.number, reason=reason)

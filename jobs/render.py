@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from jobs.actors import start_actors
 from jobs.backend import Backend, ModelBackend
 from jobs.beginning import Beginning, find_beginning, overwrite
 from jobs.cluster import connected_ray
 from jobs.commit import RunDirectory
-from jobs.driver import Driver, Limits, start_actors
+from jobs.driver import Driver, Limits
 from jobs.dry_run import dry_run
 from jobs.errors import JobError
 from jobs.events import EventLog

@@ -24,6 +24,9 @@ def varlen_reference(
         asked, end = cu_seq_q[sequence : sequence + 2].tolist()
         first, behind = cu_seq_k[sequence : sequence + 2].tolist()
         assert end - asked <= max_q and used <= behind - first <= max_k and behind <= len(key)
-        seen = [tensor[first : first + used].transpose(0, 1) for tensor in (key, value)]
-        attended[asked:end] = F.scaled_dot_product_attention(query[asked:end].transpose(0, 1), *seen).transpose(0, 1)
+        q, k, v = (
+            tensor.transpose(0, 1)
+            for tensor in (query[asked:end], key[first : first + used], value[first : first + used])
+        )
+        attended[asked:end] = F.scaled_dot_product_attention(q, k, v).transpose(0, 1)
     return attended
