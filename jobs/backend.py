@@ -46,9 +46,9 @@ class CorpusRenderer(Protocol):
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[list[Rendering]]:
-        """Step by step, the renderings that finished; ``progress`` is told of seconds of audio.
+        """Step by step, the renderings that finished; ``progress`` is told of items' seconds of audio.
 
         It may ask for requests again after there were none, as long as something is under way.
         """

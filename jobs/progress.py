@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from renderer.rendering import RenderRequest
 
@@ -25,60 +25,72 @@ Report = Callable[[ShardProgress], None]
 
 @dataclass(eq=False)
 class _Count:
-    """A shard's items and seconds of audio."""
+    """What a shard has of results; ``told`` is the most items that were ever told of it."""
 
     items: int = 0
     audio_seconds: float = 0.0
     failed: int = 0
-    under_way: dict[str, float] = field(default_factory=dict)
     told: float = 0.0
 
 
+@dataclass(eq=False)
+class _UnderWay:
+    """An item of a shard, with the seconds of audio that it will have, and has so far."""
+
+    shard: int
+    seconds: float
+    generated: float = 0.0
+
+
 class Progress:
-    """Adds up what a renderer tells of the shards that it is at work on."""
+    """Adds up what a renderer tells of the items of the shards that it is at work on."""
 
     def __init__(self, tail: float, report: Report) -> None:
         self._tail, self._report = tail, report
         self._shards: defaultdict[int, _Count] = defaultdict(_Count)
-        self._generated = 0.0
+        self._items: dict[str, _UnderWay] = {}
         self._last_report = time.monotonic()
 
     def began(self, shard: int, request: RenderRequest) -> None:
         """An item is under way."""
-        self._shards[shard].under_way[request.item_id] = request.performance.notes.end + self._tail
+        self._items[request.item_id] = _UnderWay(shard, request.performance.notes.end + self._tail)
 
-    def generated(self, seconds: float) -> None:
-        """So much audio was generated, of whichever items are under way."""
-        self._generated += seconds
+    def generated(self, item_id: str, seconds: float) -> None:
+        """So much of an item's audio was generated."""
+        if item := self._items.get(item_id):
+            item.generated += seconds
         self._tell()
 
     def ended(self, shard: int, item_id: str, failed: bool) -> None:
         """An item has its result."""
-        count = self._shards[shard]
-        seconds = count.under_way.pop(item_id, 0.0)
+        item, count = self._items.pop(item_id, None), self._shards[shard]
         count.items += 1
         count.failed += failed
-        count.audio_seconds += 0.0 if failed else seconds
-        self._generated = max(0.0, self._generated - seconds)
+        count.audio_seconds += 0.0 if failed or item is None else item.seconds
         self._tell()
 
     def abandoned(self) -> None:
         """What is under way begins anew."""
-        self._generated = 0.0
+        for item in self._items.values():
+            item.generated = 0.0
 
     def forget(self, shard: int) -> None:
         """A shard is finished, or dropped."""
         self._shards.pop(shard, None)
+        self._items = {item_id: item for item_id, item in self._items.items() if item.shard != shard}
 
     def _tell(self) -> None:
         now = time.monotonic()
         if now - self._last_report < SECONDS_BETWEEN_REPORTS:
             return
         self._last_report = now
-        expected = sum(sum(count.under_way.values()) for count in self._shards.values())
-        # More is generated than asked for, as segments overlap.
-        share = min(1.0, self._generated / expected) if expected else 0.0
-        for shard, count in self._shards.items():
-            count.told = max(count.told, count.items + share * len(count.under_way))
-            seconds = count.audio_seconds + share * sum(count.under_way.values())
-            self._report(ShardProgress(shard, count.told, seconds, count.failed))
+        items: defaultdict[int, float] = defaultdict(float)
+        seconds: defaultdict[int, float] = defaultdict(float)
+        for item in self._items.values():
+            generated = min(item.generated, item.seconds)  # A segment may be generated more than once.
+            items[item.shard] += generated / item.seconds if item.seconds else 0.0
+            seconds[item.shard] += generated
+        for shard in {*self._shards, *items}:
+            count = self._shards[shard]
+            count.told = max(count.told, count.items + items[shard])
+            self._report(ShardProgress(shard, count.told, count.audio_seconds + seconds[shard], count.failed))

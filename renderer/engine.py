@@ -95,12 +95,12 @@ class Engine:
         self,
         segments: Iterable[SegmentInput],
         sampling: Sampling,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[list[SegmentInput]], None] | None = None,
     ) -> Iterator[list[tuple[SegmentInput, torch.Tensor]]]:
         """The same step by step: what finished with each, mostly nothing.
 
         Segments are pulled when a slot is free for them, and asked for again after there were none, until no slot holds
-        one. ``progress`` is told of frames as they are generated.
+        one. ``progress`` is told after each step of which segments it has generated a frame.
         """
         slots = Slots(self.batch_size, iter(segments))
         self._state.clear()
@@ -130,7 +130,7 @@ class Engine:
                 step = self._captured_step(sampling)
                 continue
             if progress is not None:
-                progress(slots.filled)
+                progress(slots.under_way)
             self.occupancy = self.occupancy.after(self.batch_size, slots.filled)
             slots.advance()
             yield finished

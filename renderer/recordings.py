@@ -54,7 +54,7 @@ class RecordingRenderer:
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[list[Rendering]]:
         """The part of its recording that each request's excerpt names; ``tail`` is not added to it.
 
@@ -72,7 +72,7 @@ class RecordingRenderer:
                 )
             samples = np.pad(samples, (0, wanted - len(samples)))
             if progress is not None:
-                progress(end - start)
+                progress(request.item_id, end - start)
             yield [
                 Rendering(
                     item_id=request.item_id,

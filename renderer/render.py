@@ -125,11 +125,11 @@ class Renderer:
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[Rendering]:
         """Render requests, pulled as the device has room for them, in the order in which they finish.
 
-        ``progress`` is told of seconds of audio as they are generated.
+        ``progress`` is told of items' seconds of audio as they are generated.
         """
         return chain.from_iterable(self.steps(requests, sampling=sampling, tail=tail, progress=progress))
 
@@ -140,19 +140,20 @@ class Renderer:
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[list[Rendering]]:
         """The same, step by step of the batch: what finished with each, mostly nothing.
 
         For callers who have other things to do in between. As long as anything is under way, requests are asked for
         again after there were none, so that the batch need not run empty before more come.
         """
-
-        def frames_done(frames: int) -> None:
-            if progress is not None:
-                progress(frames / self.codec.frame_rate)
-
         under_way = _UnderWay(requests, self, tail)
+
+        def frames_done(segments: list[SegmentInput]) -> None:
+            if progress is not None:
+                for segment in segments:
+                    progress(*under_way.progress_of(segment))
+
         while True:
             waiting: list[tuple[SegmentInput, torch.Tensor]] = []
             for finished in self.engine.steps(under_way, sampling or Sampling(), frames_done):
@@ -190,6 +191,12 @@ class _UnderWay:
         while (segment := next(self._segments, None)) is None:
             self._segments = self._cut(next(self._requests))
         return segment
+
+    def progress_of(self, work: SegmentInput) -> tuple[str, float]:
+        """Which item a frame of a segment is for, and for how many of its seconds: segments overlap."""
+        piece, trial = self._trials[work]
+        segment = trial.segment
+        return piece.request.item_id, (segment.end - segment.keep) / segment.frames / piece.frame_rate
 
     def finished(self, generated: Sequence[tuple[SegmentInput, torch.Tensor]]) -> list[Rendering]:
         """Decode segments' codes (frames, K): the renderings of which these were the last."""

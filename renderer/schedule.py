@@ -111,6 +111,11 @@ class Slots(Generic[Work]):
         return [0 if work is None else work.prefix + step + 1 for work, step in pairs]
 
     @property
+    def under_way(self) -> list[Work]:
+        """The segments that slots hold."""
+        return [work for work in self._work if work is not None]
+
+    @property
     def filled(self) -> int:
         """How many slots hold a segment."""
-        return sum(work is not None for work in self._work)
+        return len(self.under_way)

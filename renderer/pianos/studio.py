@@ -79,7 +79,7 @@ class Studio:
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[list[Rendering]]:
         """Play and record each request; the seed decides the background noise alone."""
         for request in requests:
@@ -88,7 +88,7 @@ class Studio:
             dry = self._piano(condition.piano).play(request.performance.notes, round(duration * SAMPLE_RATE))
             samples = self._room(condition.room).record(dry, request.seed)
             if progress is not None:
-                progress(duration)
+                progress(request.item_id, duration)
             yield [
                 Rendering(
                     item_id=request.item_id,

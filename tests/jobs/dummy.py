@@ -84,7 +84,7 @@ class DummyRenderer:
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[list[Rendering]]:
         waiting: list[Rendering] = []
         for request in requests:
@@ -97,7 +97,9 @@ class DummyRenderer:
                 yield []
         yield waiting
 
-    def _rendering(self, request: RenderRequest, tail: float, progress: Callable[[float], None] | None) -> Rendering:
+    def _rendering(
+        self, request: RenderRequest, tail: float, progress: Callable[[str, float], None] | None
+    ) -> Rendering:
         if "raises" in request.item_id:
             raise RuntimeError(f"cannot render {request.item_id}")
         if "kills" in request.item_id:
@@ -108,7 +110,7 @@ class DummyRenderer:
         for _ in range(SLICES):
             time.sleep(self._seconds_per_item / SLICES)
             if progress is not None:
-                progress(seconds / SLICES)
+                progress(request.item_id, seconds / SLICES)
         noise = np.random.default_rng(request.seed & (2**64 - 1)).uniform(-0.5, 0.5, round(seconds * SAMPLE_RATE))
         samples = noise.astype(np.float32)
         if "broken" in request.item_id:

@@ -49,13 +49,13 @@ class NoiseRenderer:
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[list[Rendering]]:
         for request in requests:
             seconds = request.performance.notes.end + tail
             start = request.seed % SAMPLE_RATE
             if progress is not None:
-                progress(seconds)
+                progress(request.item_id, seconds)
             yield [
                 Rendering(
                     item_id=request.item_id,

@@ -47,7 +47,7 @@ class PlayedRenderer:
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[list[Rendering]]:
         for request in requests:
             notes = request.performance.notes

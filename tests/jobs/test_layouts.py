@@ -61,7 +61,7 @@ class BackwardsRenderer(DummyRenderer):
         *,
         sampling: Sampling | None = None,
         tail: float = 1.0,
-        progress: Callable[[float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[list[Rendering]]:
         yield from reversed(list(super().steps(requests, sampling=sampling, tail=tail, progress=progress)))
 

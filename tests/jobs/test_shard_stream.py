@@ -43,7 +43,9 @@ class RecordingDummy(DummyRenderer):
         self.rendered: list[str] = []
         backend.rendered = self.rendered
 
-    def _rendering(self, request: RenderRequest, tail: float, progress: Callable[[float], None] | None) -> Rendering:
+    def _rendering(
+        self, request: RenderRequest, tail: float, progress: Callable[[str, float], None] | None
+    ) -> Rendering:
         self.rendered.append(request.item_id)
         return super()._rendering(request, tail, progress)
 

@@ -154,11 +154,16 @@ def test_requests_that_come_while_others_are_under_way_join_them(renderer: Rende
     assert rest["4"] == alone.samples.tobytes()
 
 
-def test_progress_tells_of_all_audio_that_is_generated(renderer: Renderer) -> None:
-    told: list[float] = []
-    request = RenderRequest("x", performance(2.0), renderer.prompt("salamander-close"))
-    (rendering,) = renderer.render([request], sampling=Sampling(temperature=0), progress=told.append)
-    assert len(told) > 50 and sum(told) == pytest.approx(len(rendering.samples) / RATE, abs=0.02)
+def test_progress_tells_of_all_audio_once_although_segments_overlap(renderer: Renderer) -> None:
+    told: dict[str, list[float]] = {"short": [], "long": []}
+    requests = [
+        RenderRequest(name, performance(seconds), renderer.prompt("salamander-close"))
+        for name, seconds in (("short", 2.0), ("long", 12.0))
+    ]
+    renderings = renderer.render(requests, progress=lambda item_id, seconds: told[item_id].append(seconds))
+    for rendering in renderings:
+        assert len(told[rendering.item_id]) > 50
+        assert sum(told[rendering.item_id]) == pytest.approx(len(rendering.samples) / RATE, abs=0.02)
 
 
 def test_an_unknown_prompt_is_refused_by_name(renderer: Renderer) -> None:
