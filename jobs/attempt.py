@@ -48,7 +48,7 @@ class ShardAttempt:
         writer: Writer,
         progress: Progress,
     ) -> None:
-        self.shard = shard
+        self._shard = shard
         self._rows = rows
         self._run = run
         self._items = items
@@ -78,7 +78,7 @@ class ShardAttempt:
             except Exception as error:
                 self.fail(row.item_id, self._items.seed(row), error)
             else:
-                self._progress.began(self.shard.index, request)
+                self._progress.began(self._shard.index, request)
                 yield request
 
     def add(self, rendering: Rendering) -> None:
@@ -138,7 +138,7 @@ class ShardAttempt:
         faults = self._thresholds.faults(quality)
         return ItemResult(
             item_id=rendering.item_id,
-            shard=self.shard.index,
+            shard=self._shard.index,
             status="ok",
             seed=rendering.seed,
             model_id=self._run.model_id,
@@ -174,7 +174,7 @@ class ShardAttempt:
         self._set(
             ItemResult(
                 item_id=item_id,
-                shard=self.shard.index,
+                shard=self._shard.index,
                 status="failed",
                 seed=seed,
                 model_id=self._run.model_id,
@@ -185,7 +185,7 @@ class ShardAttempt:
 
     def _set(self, result: ItemResult) -> None:
         self._results[result.item_id] = result
-        self._progress.ended(self.shard.index, result.item_id, result.status == "failed")
+        self._progress.ended(self._shard.index, result.item_id, result.status == "failed")
 
 
 def _defined(value: float) -> float | None:

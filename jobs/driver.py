@@ -223,8 +223,8 @@ class Driver:
             fault = Fault("TimedOut" if call.hung else "WorkerCrashed", reason)
             verdict = self._retries.died(task, fault, call.following)
             begun = None if call.following is None else call.following.shard.index
-            part = f", {len(task.probe)} of its items alone" if task.probe else ""
-            part = part if begun is None else f", with shard {begun} begun"
+            of_two = "" if begun is None else f", with shard {begun} begun"
+            part = f", {len(task.probe)} of its items alone" if task.probe else of_two
             self._display.say(f"shard {task.shard.index}{part}: its worker died: {reason}; {verdict}")
             self._events.add(
                 "actor_died",

@@ -5,7 +5,6 @@
 >>> rendering.write("piece.flac")
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -29,7 +28,7 @@ from renderer.piano_roll import notes_near
 from renderer.prompt import Prompt, prompt_from_files
 from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling, noise_key
-from renderer.schedule import Occupancy
+from renderer.schedule import Occupancy, Queue
 from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
 
 
@@ -156,7 +155,7 @@ class Renderer:
 
         while True:
             waiting: list[tuple[SegmentInput, torch.Tensor]] = []
-            for finished in self.engine.steps(under_way, sampling or Sampling(), frames_done):
+            for finished in self.engine.steps(under_way.queue, sampling or Sampling(), frames_done):
                 waiting += finished
                 whole = len(waiting) // self.codec.clips_at_once * self.codec.clips_at_once
                 yield under_way.finished(waiting[:whole])
@@ -170,13 +169,14 @@ class Renderer:
 class _UnderWay:
     """Segments out of requests, for the engine to pull, and renderings out of the codes that it gives for them.
 
-    Requests are pulled one by one, and asked for again after there were none.
+    Requests are pulled one by one, and asked for again after there were none; in the ``queue``, before new segments
+    come those that are rendered again.
     """
 
     def __init__(self, requests: Iterable[RenderRequest], renderer: Renderer, tail: float) -> None:
         self._requests, self._renderer, self._tail = iter(requests), renderer, tail
         self._segments: Iterator[SegmentInput] = iter(())
-        self._again: deque[SegmentInput] = deque()
+        self.queue: Queue[SegmentInput] = Queue(self)
         self._trials: dict[SegmentInput, tuple[_Piece, Trial]] = {}
 
     def __bool__(self) -> bool:
@@ -186,8 +186,6 @@ class _UnderWay:
         return self
 
     def __next__(self) -> SegmentInput:
-        if self._again:
-            return self._again.popleft()
         while (segment := next(self._segments, None)) is None:
             self._segments = self._cut(next(self._requests))
         return segment
@@ -235,7 +233,7 @@ class _UnderWay:
         else:
             again = replace(work, key=noise_key(piece.request.seed, trial.segment.index, trial.count))
             self._trials[again] = (piece, trial)
-            self._again.append(again)
+            self.queue.put_first(again)
         return piece
 
 

@@ -131,7 +131,9 @@ def test_the_first_items_of_what_follows_are_read_beforehand(
     monkeypatch.setattr(DummyRenderer, "steps", steps)
     work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
     first, second = tasks(work)
-    assert ShardRenderer(work).render(first, second).failed == 0
+    renderer = ShardRenderer(work)
+    assert renderer.render(first, second).failed == 0
+    assert renderer.render(second).failed == 0
 
 
 class Slow(LocalStorage):
