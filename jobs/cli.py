@@ -105,7 +105,7 @@ def render(
     ] = RenderOptions.cpus_per_actor,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=MACHINE)] = RenderOptions.device,
     precision: Annotated[
-        str, typer.Option(help="fp32, bf16, or auto: the faster.", rich_help_panel=MACHINE)
+        str, typer.Option(help="fp32, bf16, fp16, or auto: the fastest.", rich_help_panel=MACHINE)
     ] = RenderOptions.precision,
     batch_size: Annotated[
         int | None,
@@ -199,7 +199,7 @@ def list_prompts(
 def bench(
     size: Annotated[str, typer.Option(help="mini, or published: its size with random weights.")] = "mini",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16, or auto: the fastest.")] = "auto",
     batch: Annotated[
         str, typer.Option(help="Segments rendered side by side; with commas: one size after another, as 1,4,16,64.")
     ] = "16",

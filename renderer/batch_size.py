@@ -33,12 +33,15 @@ class BatchPlan:
         return text if self.size == self.wanted else f"{text} (not enough for {self.wanted})"
 
 
-def plan_batch(model: MidiValle, segment_frames: int, frame_rate: int, wanted: int) -> BatchPlan:
-    """The largest batch of at most ``wanted`` segments of up to ``segment_frames`` that the model's device holds."""
-    weight = model.ar_predict_layer.weight
-    per_segment = _cache_bytes(model.config, segment_frames, frame_rate, cache_dtype(weight.device, weight.dtype))
-    free = free_bytes(weight.device)
-    fitting = int(free * _SHARE[weight.device.type] / per_segment)
+def plan_batch(model: MidiValle, decoding: torch.dtype, segment_frames: int, frame_rate: int, wanted: int) -> BatchPlan:
+    """The largest batch of at most ``wanted`` segments of up to ``segment_frames`` that the model's device holds.
+
+    ``decoding`` is as the engine has it.
+    """
+    device = model.ar_predict_layer.weight.device
+    per_segment = _cache_bytes(model.config, segment_frames, frame_rate, cache_dtype(device, decoding))
+    free = free_bytes(device)
+    fitting = int(free * _SHARE[device.type] / per_segment)
     return BatchPlan(max(1, min(wanted, fitting)), wanted, per_segment, free)
 
 

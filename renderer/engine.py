@@ -13,10 +13,12 @@ from itertools import chain
 import torch
 from torch.nn import functional as F
 
-from renderer.attention import FullAttention, KeyValueCache, PrefixAttention
+from renderer.attention import FullAttention, PrefixAttention
 from renderer.captured_step import CapturedStep
 from renderer.device import cache_dtype, even_length, is_out_of_memory, release_memory
-from renderer.model import MidiValle
+from renderer.half_linear import HalfLinear
+from renderer.key_values.make_cache import make_cache
+from renderer.model import MidiValle, plain_product
 from renderer.piano_roll import PianoRoll
 from renderer.sampling import Sampling, draw
 from renderer.schedule import Occupancy, Slots
@@ -53,33 +55,40 @@ class Engine:
     """Generates codes with one model on one device, ``batch_size`` segments at a time.
 
     Where memory runs out, the batch is halved for good and what was under way begins anew; its codes stay the same.
+    ``decoding`` is the type of what every step of decoding reads: the model's own, or torch.float16 on a CPU.
     ``clock`` is entered around the stages ``prefill``, ``decode`` and ``complete`` (renderer/stopwatch.py).
     ``occupancy`` counts all steps so far.
     """
 
-    def __init__(self, model: MidiValle, batch_size: int, clock: Clock = untimed) -> None:
+    def __init__(
+        self, model: MidiValle, batch_size: int, clock: Clock = untimed, decoding: torch.dtype | None = None
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         self.model = model
         self.clock = clock
         self.device = model.ar_predict_layer.weight.device
         self.occupancy = Occupancy()
+        self._decoding = decoding or model.ar_predict_layer.weight.dtype
         with torch.inference_mode():
             self._ar_affines = model.ar_decoder.affines()
             self._nar_affines = model.nar_affines()
+            make = HalfLinear if self._decoding == torch.float16 else plain_product
+            self._ar_products = model.ar_decoder.products(make)
+            self._ar_head = make(model.ar_predict_layer.weight, None)
         self._resize(batch_size)
 
     def _resize(self, batch_size: int) -> None:
         """Begin with empty slots."""
         weight, config = self.model.ar_predict_layer.weight, self.model.config
         self.batch_size = batch_size
-        self.cache = KeyValueCache(
+        self.cache = make_cache(
             config.layers,
             batch_size,
             config.heads,
             config.d_model // config.heads,
-            cache_dtype(weight.device, weight.dtype),
-            weight.device,
+            cache_dtype(self.device, self._decoding),
+            self.device,
         )
         told = torch.zeros(batch_size, 1, config.d_model, dtype=weight.dtype, device=self.device)
         self._state = _SlotState(batch_size, self.device, told if self.model.ar_roll is not None else None)
@@ -154,7 +163,8 @@ class Engine:
         midi = self.model.ar_midi(segment.rows[None].to(self.device), segment.positions[None].to(self.device))
         of_prompt = None if told is None else told[:, : codes.shape[1]]
         x = torch.cat([midi, self.model.ar_audio(codes, frame, of_prompt)], dim=1)
-        self.model.ar_decoder(x, self._ar_affines, PrefixAttention(len(segment.rows), self.cache, slot))
+        attend = PrefixAttention(len(segment.rows), lambda layer, *kept: self.cache.fill(layer, slot, *kept))
+        self.model.ar_decoder(x, self._ar_affines, attend, self._ar_products)
         return None if told is None else told[:, codes.shape[1] :]
 
     def _told(self, piano_roll: PianoRoll | None, segment: SegmentInput) -> torch.Tensor | None:
@@ -169,8 +179,8 @@ class Engine:
         frame = (state.prompt_frames - 1 + state.step)[:, None].float()
         x = self.model.ar_audio(state.code[:, None], frame, state.told())
         attend = self.cache.attend(state.prefix + state.step, extents)
-        hidden = self.model.ar_decoder(x, self._ar_affines, attend)
-        logits = self.model.ar_logits(hidden[:, 0])[:, : self.model.config.end_code]
+        hidden = self.model.ar_decoder(x, self._ar_affines, attend, self._ar_products)
+        logits = self._ar_head(hidden[:, 0])[:, : self.model.config.end_code].float()
         state.record(draw(logits, sampling, state.key, state.step))
 
     def _complete(self, segment: SegmentInput, first: torch.Tensor) -> torch.Tensor:

@@ -8,9 +8,10 @@ What attends to what is not decided here: every pass takes an ``Attend`` (render
 prefill and cached decoding run the same layers.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -24,6 +25,18 @@ MIDI_WIDTHS = (32, 32, 256, 128, 64, 32)
 
 Affine = tuple[torch.Tensor, torch.Tensor]
 """Weight and bias of a layer norm, each (d_model,)."""
+
+Product = Callable[[torch.Tensor], torch.Tensor]
+"""X (..., inputs) -> (..., outputs)."""
+
+
+class Products(NamedTuple):
+    """The matrix products of a layer, made of its weights."""
+
+    in_proj: Product
+    out_proj: Product
+    linear1: Product
+    linear2: Product
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,15 @@ class ModelConfig:
     def end_code(self) -> int:
         """The AR decoder's end-of-audio code, one past the codebook."""
         return self.codebook_size
+
+
+MakeProduct = Callable[[torch.Tensor, torch.Tensor | None], Product]
+"""Makes one of a weight (outputs, inputs) and a bias (outputs,)."""
+
+
+def plain_product(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Product:
+    """Torch's own, in the type of the weight."""
+    return partial(F.linear, weight=weight, bias=bias)
 
 
 class TokenEmbedding(nn.Module):
@@ -120,11 +142,10 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
         nn.init.xavier_uniform_(self.in_proj_weight)
 
-    def forward(self, x: torch.Tensor, attend: partial[torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, attend: partial[torch.Tensor], products: Products) -> torch.Tensor:
         """X (B, T, d) -> (B, T, d); ``attend`` gets queries, keys and values (B, heads, T, d / heads)."""
-        packed = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        query, key, value = packed.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.out_proj(attend(query, key, value).transpose(1, 2).flatten(2))
+        query, key, value = products.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return products.out_proj(attend(query, key, value).transpose(1, 2).flatten(2))
 
 
 class Layer(nn.Module):
@@ -139,10 +160,22 @@ class Layer(nn.Module):
         self.norm1 = norm(config.d_model)
         self.norm2 = norm(config.d_model)
 
-    def forward(self, x: torch.Tensor, affine1: Affine, affine2: Affine, attend: partial[torch.Tensor]) -> torch.Tensor:
+    def products(self, make: MakeProduct) -> Products:
+        """The products of its weights."""
+        attention = self.self_attn
+        return Products(
+            make(attention.in_proj_weight, attention.in_proj_bias),
+            make(attention.out_proj.weight, attention.out_proj.bias),
+            make(self.linear1.weight, self.linear1.bias),
+            make(self.linear2.weight, self.linear2.bias),
+        )
+
+    def forward(
+        self, x: torch.Tensor, affine1: Affine, affine2: Affine, attend: partial[torch.Tensor], products: Products
+    ) -> torch.Tensor:
         """X (B, T, d) -> (B, T, d)."""
-        x = x + self.self_attn(layer_norm(x, affine1), attend)
-        return x + self.linear2(F.relu(self.linear1(layer_norm(x, affine2))))
+        x = x + self.self_attn(layer_norm(x, affine1), attend, products)
+        return x + products.linear2(F.relu(products.linear1(layer_norm(x, affine2))))
 
 
 class Decoder(nn.Module):
@@ -161,10 +194,16 @@ class Decoder(nn.Module):
         norms = (module for module in self.modules() if isinstance(module, PlainLayerNorm | AdaptiveLayerNorm))
         return [norm.affine(stage) for norm in norms]
 
-    def forward(self, x: torch.Tensor, affines: list[Affine], attend: Attend) -> torch.Tensor:
-        """X (B, T, d) -> (B, T, d), after the final norm."""
-        for index, layer in enumerate(self.layers):
-            x = layer(x, affines[2 * index], affines[2 * index + 1], partial(attend, index))
+    def products(self, make: MakeProduct = plain_product) -> list[Products]:
+        """Every layer's; others than the plain ones are made once, and kept."""
+        return [layer.products(make) for layer in self.layers if isinstance(layer, Layer)]
+
+    def forward(
+        self, x: torch.Tensor, affines: list[Affine], attend: Attend, products: Sequence[Products] | None = None
+    ) -> torch.Tensor:
+        """X (B, T, d) -> (B, T, d), after the final norm; ``products`` are by default the plain ones."""
+        for index, (layer, its_products) in enumerate(zip(self.layers, products or self.products(), strict=True)):
+            x = layer(x, affines[2 * index], affines[2 * index + 1], partial(attend, index), its_products)
         return layer_norm(x, affines[-1])
 
 

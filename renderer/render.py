@@ -18,7 +18,7 @@ from renderer.batch_size import plan_batch
 from renderer.checkpoint import ModelDescription, find_model, load_codec, load_model
 from renderer.codec import Codec, decode_clips
 from renderer.conditioning import segment_input
-from renderer.device import choose_batch_size, choose_device, choose_dtype, choose_precision
+from renderer.device import choose_batch_size, choose_device, choose_precision, precision_named
 from renderer.engine import Engine, SegmentInput
 from renderer.errors import PromptError
 from renderer.midi import read_midi
@@ -35,12 +35,14 @@ from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
 class Renderer:
     """A model on a device, ready to render."""
 
-    def __init__(self, description: ModelDescription, model: MidiValle, codec: Codec, batch_size: int) -> None:
+    def __init__(
+        self, description: ModelDescription, model: MidiValle, codec: Codec, batch_size: int, decoding: torch.dtype
+    ) -> None:
         self.description = description
         self.codec = codec
         self.limits = SegmentLimits(int(description.max_segment_seconds * description.frame_rate))
-        self.batch_plan = plan_batch(model, self.limits.longest, description.frame_rate, batch_size)
-        self.engine = Engine(model, self.batch_plan.size)
+        self.batch_plan = plan_batch(model, decoding, self.limits.longest, description.frame_rate, batch_size)
+        self.engine = Engine(model, self.batch_plan.size, decoding=decoding)
         self._prompts: dict[str, Prompt] = {}
 
     @classmethod
@@ -54,16 +56,17 @@ class Renderer:
     ) -> "Renderer":
         """Load a model by name (``mini``, ``midi-valle``), by directory, or as found by ``find_model``.
 
-        ``precision`` is fp32, bf16, or the faster of them on the device. ``batch_size`` segments are generated side by
-        side, by default as many as are worth it; fewer where memory does not hold them (``batch_plan``).
+        ``precision`` is fp32, bf16, fp16 (renderer/device.py), or the fastest of them on the device. ``batch_size``
+        segments are generated side by side, by default as many as are worth it; fewer where memory does not hold them
+        (``batch_plan``).
         CheckpointError if the model is absent or broken.
         """
         description = model if isinstance(model, ModelDescription) else find_model(model)
         place = choose_device(device)
-        dtype = choose_dtype(choose_precision(precision, place.type))
+        dtype, decoding = precision_named(choose_precision(precision, place.type))
         network = load_model(description).to(place, dtype)
         codec = load_codec(description).for_inference().to(place, dtype)
-        return cls(description, network, codec, choose_batch_size(batch_size, place.type))
+        return cls(description, network, codec, choose_batch_size(batch_size, place.type), decoding)
 
     @property
     def sample_rate(self) -> int:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -15,10 +15,8 @@ from jobs.bench.published_way import PublishedWay, measure_published_way
 from jobs.bench.settings import BenchSettings
 from jobs.bench.work import Span, Work, complete_work, decode_work, prefill_work
 from renderer.codec import decode_clips
-from renderer.device import cache_dtype, choose_device, choose_dtype, device_name
+from renderer.device import cache_dtype, choose_device, choose_precision, device_name, precision_named
 from renderer.engine import Engine, SegmentInput
-from renderer.model import MidiValle
-from renderer.neural_codec import NeuralCodec
 from renderer.sampling import Sampling
 from renderer.stopwatch import Stopwatch
 
@@ -78,8 +76,9 @@ class Bench:
     """
 
     def __init__(self, settings: BenchSettings) -> None:
-        self.settings = settings
         self._device = choose_device(settings.device)
+        self.settings = replace(settings, precision=choose_precision(settings.precision, self._device.type))
+        self._precision = precision_named(self.settings.precision)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.machine = Machine(device_name(self._device), os.cpu_count() or 1, torch.get_num_threads())
@@ -91,13 +90,13 @@ class Bench:
         if settings.published:
             segment = random_segment(0, self.segment_seconds, model, codec.frame_rate)
             self.published_way = measure_published_way(model, codec, segment, self._device)
-        dtype = choose_dtype(settings.precision)
+        dtype = self._precision.arithmetic
         self._model, self._codec = model.to(dtype), codec.for_inference().to(dtype)
 
     def batches(self) -> Iterator[BatchResult]:
         """Measure one batch size after another, each after a short warm-up."""
         for batch_size in self.settings.batch_sizes:
-            _run(self._model, self._codec, self._segments(batch_size, 0.2), Stopwatch(self._device))
+            self._render(self._segments(batch_size, 0.2), self._engine(batch_size, Stopwatch(self._device)))
             result = self._measure(self._segments(batch_size, self.segment_seconds))
             self.peaks = self.peaks.best_with(self._peaks())
             yield result
@@ -110,8 +109,9 @@ class Bench:
 
     def _measure(self, segments: list[SegmentInput]) -> BatchResult:
         watch = Stopwatch(self._device)
+        engine = self._engine(len(segments), watch)
         wall, cpu = time.perf_counter(), time.process_time()
-        occupancy = _run(self._model, self._codec, segments, watch)
+        self._render(segments, engine)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         works = self._works([Span(len(s.rows), len(s.prompt), s.frames) for s in segments])
         return BatchResult(
@@ -119,27 +119,30 @@ class Bench:
             audio_seconds=sum(segment.frames for segment in segments) / self._codec.frame_rate,
             wall_seconds=wall,
             cpu_seconds=cpu,
-            occupancy=occupancy,
+            occupancy=engine.occupancy.share,
             stages={name: Stage(watch.seconds[name], watch.cpu_seconds[name], works[name]) for name in STAGES},
         )
 
     def _works(self, batch: list[Span]) -> dict[str, Work]:
-        config, dtype = self._model.config, choose_dtype(self.settings.precision)
-        cache = cache_dtype(self._device, dtype)
+        config, weights, cache = (
+            self._model.config,
+            self._precision.decoding,
+            cache_dtype(self._device, self._precision.decoding),
+        )
         return {
-            "prefill": prefill_work(config, batch, dtype.itemsize, cache.itemsize),
-            "decode": decode_work(config, batch, dtype.itemsize, cache.itemsize),
-            "complete": complete_work(config, batch, dtype.itemsize),
+            "prefill": prefill_work(config, batch, weights.itemsize, cache.itemsize),
+            "decode": decode_work(config, batch, weights.itemsize, cache.itemsize),
+            "complete": complete_work(config, batch, self._precision.arithmetic.itemsize),
             "codec": codec_work(self._codec, batch[0].frames, len(batch)),
         }
 
+    def _engine(self, batch_size: int, watch: Stopwatch) -> Engine:
+        return Engine(self._model, batch_size, watch, self._precision.decoding)
 
-@torch.inference_mode()
-def _run(model: MidiValle, codec: NeuralCodec, segments: list[SegmentInput], watch: Stopwatch) -> float:
-    """One batch, from MIDI rows to audio; its occupancy."""
-    engine = Engine(model, len(segments), watch)
-    generated = engine.generate(segments, Sampling())
-    while some := list(islice(generated, codec.clips_at_once)):
-        with watch("codec"):
-            list(decode_clips(codec, [codes for _, codes in some]))
-    return engine.occupancy.share
+    @torch.inference_mode()
+    def _render(self, segments: list[SegmentInput], engine: Engine) -> None:
+        """One batch, from MIDI rows to audio."""
+        generated = engine.generate(segments, Sampling())
+        while some := list(islice(generated, self._codec.clips_at_once)):
+            with engine.clock("codec"):
+                list(decode_clips(self._codec, [codes for _, codes in some]))

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from jobs.bench.work import Work
-from renderer.device import choose_dtype
+from renderer.device import precision_named
 from renderer.stopwatch import Stopwatch
 
 # An attempt has to keep the device busy. On a CPU it has to be over, too, before other programs have their turn.
@@ -43,7 +43,8 @@ class Peaks:
 def measure_peaks(device: torch.device, precision: str) -> Peaks:
     """Of fp32 and the precision in use, with the threads that torch now has."""
     precisions = dict.fromkeys(("fp32", precision))
-    return Peaks({name: gemm_gflops(device, choose_dtype(name)) for name in precisions}, read_gigabytes(device))
+    products = {name: gemm_gflops(device, precision_named(name).arithmetic) for name in precisions}
+    return Peaks(products, read_gigabytes(device))
 
 
 def gemm_gflops(device: torch.device, dtype: torch.dtype) -> float:

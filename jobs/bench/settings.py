@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from renderer.device import choose_device, choose_dtype
+from renderer.device import choose_device, choose_precision
 from renderer.prompt import PROMPT_SECONDS
 from renderer.tokens import MAX_SECONDS
 
@@ -20,7 +20,7 @@ class BenchSettings:
 
     size: str
     device: str = "auto"
-    precision: str = "fp32"
+    precision: str = "auto"
     batch_sizes: tuple[int, ...] = (16,)
     threads: int = 0
     seconds: float | None = None
@@ -33,8 +33,7 @@ class BenchSettings:
             raise ValueError(f"--batch is {self.batch_sizes}; every batch holds at least 1 segment")
         if self.seconds is not None and not 0.1 <= self.seconds <= LONGEST_SECONDS:
             raise ValueError(f"--seconds is {self.seconds}; a segment lasts 0.1 to {LONGEST_SECONDS:g} s")
-        choose_device(self.device)
-        choose_dtype(self.precision)
+        choose_precision(self.precision, choose_device(self.device).type)
 
 
 def batch_sizes(text: str) -> tuple[int, ...]:

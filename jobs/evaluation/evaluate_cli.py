@@ -41,7 +41,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Decides the noise of renderings.")] = 0,
     actors: Annotated[int, typer.Option(help="Processes that evaluate side by side.")] = 1,
     gpus: Annotated[int, typer.Option(help="GPUs that the actors share; 0: the CPU.", min=0)] = 0,
-    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: the faster.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16, or auto: the fastest.")] = "auto",
     batch_size: Annotated[int, typer.Option(help="Clips that are rendered side by side.")] = 16,
     s3_endpoint_url: Annotated[str | None, typer.Option(help="S3 server, where it is not Amazon's.")] = None,
 ) -> None:

@@ -20,14 +20,14 @@ def mini() -> MidiValle:
 
 def test_as_many_segments_are_planned_as_memory_holds(mini: MidiValle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_size, "free_bytes", lambda device: 400 * MIB)
-    plan = plan_batch(mini, 250, 50, 64)
+    plan = plan_batch(mini, torch.float32, 250, 50, 64)
     # 400 frames and 200 rows of 4 layers of keys and values, 256 wide, in fp32.
     assert plan.per_segment == 2 * 4 * 256 * 600 * 4
     assert plan.size == 400 * MIB // 4 // plan.per_segment
     assert "not enough for 64" in str(plan)
-    assert plan_batch(mini, 250, 50, 4).size == 4
+    assert plan_batch(mini, torch.float32, 250, 50, 4).size == 4
     monkeypatch.setattr(batch_size, "free_bytes", lambda device: 0)
-    assert plan_batch(mini, 250, 50, 4).size == 1
+    assert plan_batch(mini, torch.float32, 250, 50, 4).size == 1
 
 
 @pytest.mark.parametrize("failing", ["_prefill", "_step", "_complete"])

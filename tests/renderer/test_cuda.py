@@ -11,8 +11,8 @@ from renderer import Renderer, RenderRequest
 from renderer.attention import PrefixAttention
 from renderer.captured_step import CapturedStep
 from renderer.checkpoint import find_model, load_model
+from renderer.key_values.ragged_attention import attend_ragged, has_ragged_attention, starts_of
 from renderer.notes import NoteReport, Notes, Performance
-from renderer.ragged_attention import attend_ragged, has_ragged_attention, starts_of
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden" / "golden.npz"
 

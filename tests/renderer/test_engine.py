@@ -8,9 +8,11 @@ import pytest
 import torch
 import torch.nn.attention.varlen
 
-import renderer.attention
+import renderer.engine
+import renderer.key_values.make_cache
 from renderer.attention import FullAttention, PrefixAttention
 from renderer.checkpoint import find_model, load_model
+from renderer.device import has_fbgemm, precision_named
 from renderer.engine import Engine, SegmentInput
 from renderer.model import MidiValle
 from renderer.sampling import Sampling, noise_key
@@ -18,6 +20,8 @@ from tests.renderer.ragged import varlen_reference
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden" / "golden.npz"
 GREEDY = Sampling(temperature=0)
+
+needs_fbgemm = pytest.mark.skipif(not has_fbgemm(), reason="needs FBGEMM: x86 with AVX2")
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +52,13 @@ def segments(golden: dict[str, torch.Tensor]) -> list[SegmentInput]:
 
 
 def codes_of(
-    model: MidiValle, segments: list[SegmentInput], batch_size: int, sampling: Sampling
+    model: MidiValle,
+    segments: list[SegmentInput],
+    batch_size: int,
+    sampling: Sampling,
+    decoding: torch.dtype | None = None,
 ) -> dict[SegmentInput, torch.Tensor]:
-    return dict(Engine(model, batch_size).generate(segments, sampling))
+    return dict(Engine(model, batch_size, decoding=decoding).generate(segments, sampling))
 
 
 def golden_segment(golden: dict[str, torch.Tensor]) -> SegmentInput:
@@ -106,6 +114,23 @@ def test_bf16_logits_are_within_three_percent_of_fp32s(golden: dict[str, torch.T
         assert (rounded - exact).norm() <= 3e-2 * exact.norm()
 
 
+@needs_fbgemm
+def test_logits_of_decoding_in_fp16_are_within_a_few_thousandths(
+    mini: MidiValle, golden: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of fp32's, the codes before being the same: far from bf16's three percent."""
+    codes, logits = golden["greedy_codes"][:, 0], []
+
+    def forced(found: torch.Tensor, sampling: Sampling, keys: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        logits.append(found[0])
+        return codes[steps.clamp(max=len(codes) - 1)]
+
+    monkeypatch.setattr(renderer.engine, "draw", forced)
+    codes_of(mini, [golden_segment(golden)], 4, GREEDY, torch.float16)
+    exact = golden["ar_logits"][:, : mini.config.end_code]
+    assert 1e-5 < (torch.stack(logits) - exact).norm() / exact.norm() <= 3e-3
+
+
 def test_every_segment_gets_exactly_the_frames_it_wants_and_never_the_end_code(
     mini: MidiValle, segments: list[SegmentInput]
 ) -> None:
@@ -114,23 +139,25 @@ def test_every_segment_gets_exactly_the_frames_it_wants_and_never_the_end_code(
         assert codes.min() >= 0 and codes.max() < mini.config.end_code
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", pytest.param("fp16", marks=needs_fbgemm)])
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.1, top_k=200, top_p=0.95)])
 def test_codes_do_not_depend_on_batch_size_order_or_company(
-    segments: list[SegmentInput], dtype: torch.dtype, sampling: Sampling
+    segments: list[SegmentInput], precision: str, sampling: Sampling
 ) -> None:
-    model = load_model(find_model("mini")).to(dtype)
-    together = codes_of(model, segments, 4, sampling)
-    for others, batch_size in ((segments, 1), (segments[::-1], 4), (segments[3:5], 4), (segments, 16)):
-        for segment, codes in codes_of(model, others, batch_size, sampling).items():
+    arithmetic, decoding = precision_named(precision)
+    model = load_model(find_model("mini")).to(arithmetic)
+    together = codes_of(model, segments, 4, sampling, decoding)
+    for others, batch_size in ((segments, 1), (segments[::-1], 4), (segments[3:5], 4), (segments, 7), (segments, 16)):
+        for segment, codes in codes_of(model, others, batch_size, sampling, decoding).items():
             assert torch.equal(codes, together[segment]), (batch_size, segment.frames)
 
 
 def test_slots_of_ragged_attention_hold_and_see_what_others_do(
     mini: MidiValle, segments: list[SegmentInput], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(renderer.key_values.make_cache, "adds_up_rows_fast", lambda *about: False)
     masked = codes_of(mini, segments, 4, GREEDY)
-    monkeypatch.setattr(renderer.attention, "has_ragged_attention", lambda *about: True)
+    monkeypatch.setattr(renderer.key_values.make_cache, "has_ragged_attention", lambda *about: True)
     monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
     ragged = codes_of(mini, segments, 4, GREEDY)
     assert list(ragged) == list(masked)
