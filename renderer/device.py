@@ -113,6 +113,15 @@ def has_fbgemm() -> bool:
     return "fbgemm" in torch.backends.quantized.supported_engines
 
 
+def codec_block(device: torch.device) -> int:
+    """How many frames of a clip go through an EnCodec's convolutions at once.
+
+    On CPUs activations that the caches hold are worth it: at full size 1.3 to 1.6 times as fast as 15 s at once.
+    Elsewhere it bounds the memory.
+    """
+    return 120 if device.type == "cpu" else 1500
+
+
 def free_bytes(device: torch.device) -> int:
     """Memory that is left on the device, or on this machine."""
     if device.type == "cuda":

@@ -12,6 +12,7 @@ import yaml
 from torch import nn
 from torch.nn.utils import remove_weight_norm
 
+from renderer.device import codec_block
 from renderer.encodec_import import ResidualVectorQuantizer, SEANetDecoder, SEANetEncoder
 from renderer.errors import CheckpointError
 from renderer.neural_codec import NeuralCodec
@@ -19,6 +20,9 @@ from renderer.notes import Notes
 from renderer.side_by_side import ROWS, run_side_by_side
 
 PadMode = Literal["constant", "reflect", "replicate"]
+
+REACH = 2
+"""No sample depends on more frames to either side, behind the LSTM: kernels are of two strides, or three samples."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +110,23 @@ class EncodecCodec(NeuralCodec):
 
     def _decoded(self, clips: Sequence[torch.Tensor], notes: Sequence[Notes | None]) -> Iterator[torch.Tensor]:
         """See ``NeuralCodec._decoded``: as :meth:`synthesize`, but with the clips side by side in the LSTM."""
-        first, recurrent, *rest = self.decoder.model
+        first, recurrent = self.decoder.model[0], self.decoder.model[1]
         dtype = next(self.decoder.parameters()).dtype
         inputs = [first(self.dequantize(clip).transpose(1, 2).to(dtype)) for clip in clips]
         assert isinstance(recurrent.lstm, nn.LSTM)
         outputs = run_side_by_side(recurrent.lstm, [clip[0].T for clip in inputs])
         for x, output in zip(inputs, outputs, strict=True):
-            x = x + output.T[None]  # The skip of encodec's SLSTM.
-            for layer in rest:
-                x = layer(x)
-            yield x[:, 0].float()
+            yield self._upsampled(x + output.T[None])  # The skip of encodec's SLSTM.
+
+    def _upsampled(self, x: torch.Tensor) -> torch.Tensor:
+        """What comes behind the LSTM, (1, D, T) -> audio (1, T * frame_samples): some frames after the others."""
+        frames, block = x.shape[-1], codec_block(x.device)
+        parts = []
+        for start in range(0, frames, block):
+            stop, first = min(start + block, frames), max(0, start - REACH)
+            audio = self.decoder.model[2:](x[..., first : stop + REACH])[:, 0]
+            parts.append(audio[:, (start - first) * self.frame_samples : (stop - first) * self.frame_samples])
+        return torch.cat(parts, dim=1).float()
 
     def codebook_tables(self) -> list[torch.Tensor]:  # noqa: D102
         return [self.quantizer.get_buffer(f"vq.layers.{book}._codebook.embed") for book in range(self.codebooks)]

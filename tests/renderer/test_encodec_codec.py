@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from renderer.encodec_codec import EncodecCodec, EncodecConfig, read_audiocraft_export
+import renderer.encodec_codec
+from renderer.encodec_codec import EncodecCodec, EncodecConfig, PadMode, read_audiocraft_export
 from renderer.errors import CheckpointError
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -47,6 +48,21 @@ def test_codec_equals_audiocraft_with_and_without_folded_weight_norm(
     assert torch.equal(codec.encode(golden["audio2_in"])[0], golden["codes2"])
     for codes, audio in (("codes", "audio_out"), ("random_codes", "random_codes_audio")):
         torch.testing.assert_close(codec.decode(golden[codes][None]), golden[audio], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect", "replicate"])
+@pytest.mark.parametrize("frames", [1, 7, 8, 40])
+@torch.inference_mode()
+def test_blocks_of_frames_join_to_what_the_whole_clip_gives(
+    pad_mode: PadMode, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(frames)
+    codec = EncodecCodec(EncodecConfig(n_filters=4, dimension=16, codebook_size=64, pad_mode=pad_mode)).for_inference()
+    codes = torch.randint(64, (1, 4, frames))
+    whole = codec.synthesize(codec.dequantize(codes))
+    for block in (1, 7, 100):
+        monkeypatch.setattr(renderer.encodec_codec, "codec_block", lambda device, block=block: block)
+        torch.testing.assert_close(codec.decode(codes), whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
 def test_full_size_has_the_published_keys_and_shapes() -> None:
