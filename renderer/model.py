@@ -175,7 +175,7 @@ class Layer(nn.Module):
     ) -> torch.Tensor:
         """X (B, T, d) -> (B, T, d)."""
         x = x + self.self_attn(layer_norm(x, affine1), attend, products)
-        return x + products.linear2(F.relu(products.linear1(layer_norm(x, affine2))))
+        return x + products.linear2(F.relu(products.linear1(layer_norm(x, affine2)), inplace=True))
 
 
 class Decoder(nn.Module):
