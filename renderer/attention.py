@@ -29,11 +29,7 @@ class FullAttention:
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``Attend``."""
-        positions = key.shape[2]
-        visible = None
-        if self.length is not None and self.length < positions:
-            visible = (torch.arange(positions, device=key.device) < self.length)[None, None, None]
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+        return F.scaled_dot_product_attention(query, key[:, :, : self.length], value[:, :, : self.length])
 
 
 class PrefixAttention:

@@ -10,6 +10,7 @@ import torch
 
 from renderer import PromptError, Renderer, RenderRequest, Sampling
 from renderer.conditioning import segment_input
+from renderer.device import has_fbgemm
 from renderer.midi import read_midi, write_midi
 from renderer.model import ModelConfig
 from renderer.notes import NoteReport, Notes, Performance
@@ -173,12 +174,15 @@ def test_an_unknown_prompt_is_refused_by_name(renderer: Renderer) -> None:
         renderer.prompt("steinway")
 
 
-def test_bf16_renders_the_same_length_at_about_the_same_level(renderer: Renderer) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_every_precision_renders_the_same_length_at_about_the_same_level(renderer: Renderer, precision: str) -> None:
+    if precision == "fp16" and not has_fbgemm():
+        pytest.skip("needs FBGEMM: x86 with AVX2")
     request = RenderRequest("x", performance(1.5), renderer.prompt("salamander-close"))
-    (fp32,) = renderer.render([request])
-    (bf16,) = Renderer.load("mini", device="cpu", precision="bf16", batch_size=4).render([request])
-    assert len(bf16.samples) == len(fp32.samples)
-    ratio = np.sqrt(np.mean(bf16.samples**2) / np.mean(fp32.samples**2))
+    (exact,) = Renderer.load("mini", device="cpu", precision="fp32", batch_size=4).render([request])
+    (rounded,) = Renderer.load("mini", device="cpu", precision=precision, batch_size=4).render([request])
+    assert len(rounded.samples) == len(exact.samples)
+    ratio = np.sqrt(np.mean(rounded.samples**2) / np.mean(exact.samples**2))
     assert 0.3 < ratio < 3
 
 
