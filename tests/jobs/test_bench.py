@@ -10,6 +10,7 @@ from jobs.bench.peaks import Peaks, gemm_gflops, read_gigabytes
 from jobs.bench.published_way import measure_published_way, over_all_steps
 from jobs.bench.settings import BenchSettings, batch_sizes
 from jobs.bench.work import Work
+from renderer.device import choose_precision
 from renderer.encodec_codec import EncodecCodec, EncodecConfig
 from renderer.model import MidiValle, ModelConfig
 from tests.jobs.test_cli import command
@@ -51,9 +52,10 @@ def test_a_sweep_measures_every_batch_size_in_turn_and_ends_with_one_line_of_jso
     assert "of the roofline" in lines[-4] and lines[-2].split()[:2] == ["batch", "3"]
 
 
-def test_the_published_way_can_be_left_out() -> None:
+def test_the_published_way_can_be_left_out_and_the_precision_to_the_device() -> None:
     ran = command("midi_valle", *QUICK, "--batch", 1, "--no-published")
     measured = json.loads(ran.stdout.splitlines()[-1])
+    assert measured["precision"] == choose_precision("auto", "cpu") in ran.stdout.splitlines()[0]
     assert measured["published_way"] is None and measured["batches"][0]["times_published"] is None
     assert "published way" not in ran.stdout
 
