@@ -29,6 +29,14 @@ Affine = tuple[torch.Tensor, torch.Tensor]
 Product = Callable[[torch.Tensor], torch.Tensor]
 """X (..., inputs) -> (..., outputs)."""
 
+MakeProduct = Callable[[torch.Tensor, torch.Tensor | None], Product]
+"""Makes one of a weight (outputs, inputs) and a bias (outputs,)."""
+
+
+def plain_product(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Product:
+    """Torch's own, in the type of the weight."""
+    return partial(F.linear, weight=weight, bias=bias)
+
 
 class Products(NamedTuple):
     """The matrix products of a layer, made of its weights."""
@@ -68,15 +76,6 @@ class ModelConfig:
     def end_code(self) -> int:
         """The AR decoder's end-of-audio code, one past the codebook."""
         return self.codebook_size
-
-
-MakeProduct = Callable[[torch.Tensor, torch.Tensor | None], Product]
-"""Makes one of a weight (outputs, inputs) and a bias (outputs,)."""
-
-
-def plain_product(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Product:
-    """Torch's own, in the type of the weight."""
-    return partial(F.linear, weight=weight, bias=bias)
 
 
 class TokenEmbedding(nn.Module):

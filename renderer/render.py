@@ -58,8 +58,7 @@ class Renderer:
 
         ``precision`` is fp32, bf16, fp16 (renderer/device.py), or the fastest of them on the device. ``batch_size``
         segments are generated side by side, by default as many as are worth it; fewer where memory does not hold them
-        (``batch_plan``).
-        CheckpointError if the model is absent or broken.
+        (``batch_plan``). CheckpointError if the model is absent or broken.
         """
         description = model if isinstance(model, ModelDescription) else find_model(model)
         place = choose_device(device)

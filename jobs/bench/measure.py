@@ -124,11 +124,8 @@ class Bench:
         )
 
     def _works(self, batch: list[Span]) -> dict[str, Work]:
-        config, weights, cache = (
-            self._model.config,
-            self._precision.decoding,
-            cache_dtype(self._device, self._precision.decoding),
-        )
+        config, weights = self._model.config, self._precision.decoding
+        cache = cache_dtype(self._device, weights)
         return {
             "prefill": prefill_work(config, batch, weights.itemsize, cache.itemsize),
             "decode": decode_work(config, batch, weights.itemsize, cache.itemsize),

@@ -13,12 +13,13 @@ EXTENT_STEP = 64
 class KeyValueCache(ABC):
     """Keys and values of the AR decoder: in every layer a sequence a slot, front to back.
 
-    How ``keys`` and ``values`` lie in memory is for those to say who read them. ``capacity`` is how many positions a
-    slot can hold, a multiple of EXTENT_STEP.
+    How ``keys`` and ``values`` lie in memory, behind (layers, slots, ...), is for those to say who read them.
+    ``capacity`` is how many positions a slot can hold, a multiple of EXTENT_STEP.
     """
 
-    keys: torch.Tensor
-    values: torch.Tensor
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        self.keys, self.values = keys, values
+        self.slots = torch.arange(keys.shape[1], device=keys.device)
 
     @property
     @abstractmethod

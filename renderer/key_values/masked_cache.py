@@ -16,9 +16,8 @@ class MaskedCache(KeyValueCache):
     def __init__(
         self, layers: int, slots: int, heads: int, width: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self.keys = torch.zeros(layers, slots, heads, 0, width, dtype=dtype, device=device)
-        self.values = torch.zeros_like(self.keys)
-        self.slots = torch.arange(slots, device=device)
+        empty = torch.zeros(layers, slots, heads, 0, width, dtype=dtype, device=device)
+        super().__init__(empty, empty.clone())
 
     @property
     def capacity(self) -> int:

@@ -15,9 +15,8 @@ class RaggedCache(KeyValueCache):
     def __init__(
         self, layers: int, slots: int, heads: int, width: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self.keys = torch.zeros(layers, slots, 0, heads, width, dtype=dtype, device=device)
-        self.values = torch.zeros_like(self.keys)
-        self.slots = torch.arange(slots, device=device)
+        empty = torch.zeros(layers, slots, 0, heads, width, dtype=dtype, device=device)
+        super().__init__(empty, empty.clone())
 
     @property
     def capacity(self) -> int:

@@ -24,9 +24,10 @@ class RowSumCache(KeyValueCache):
     """
 
     def __init__(self, layers: int, slots: int, heads: int, width: int, dtype: torch.dtype) -> None:
-        self.keys = torch.zeros(layers, slots, heads, 0, width, BLOCK, dtype=dtype)
-        self.values = torch.zeros(layers, slots, heads, 0, width, dtype=dtype)
-        self.slots = torch.arange(slots)
+        super().__init__(
+            torch.zeros(layers, slots, heads, 0, width, BLOCK, dtype=dtype),
+            torch.zeros(layers, slots, heads, 0, width, dtype=dtype),
+        )
         self._rows: _Rows | None = None
 
     @property
@@ -77,8 +78,7 @@ class _Rows:
     @classmethod
     def up_to(cls, extents: tuple[int, ...], heads: int, width: int, capacity: int) -> "_Rows":
         lengths = torch.tensor(extents).repeat_interleave(heads)
-        all_heads = torch.arange(len(lengths))
-        head = all_heads.repeat_interleave(lengths // BLOCK)
+        head = torch.arange(len(lengths)).repeat_interleave(lengths // BLOCK)
         first = lengths.cumsum(0) - lengths
         block = torch.arange(len(head)) - (first // BLOCK)[head] + head * (capacity // BLOCK)
         values = (block[:, None] * BLOCK + torch.arange(BLOCK)).flatten()
@@ -100,15 +100,16 @@ class RowSumAttention:
         self.cache = cache
         self.rows = rows
         self.positions = positions
+        self.blocks, self.places = positions // BLOCK, positions % BLOCK
         unseen = rows.position > positions[rows.slot]
         self.bias = torch.zeros(unseen.shape).masked_fill_(unseen, float("-inf"))
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``Attend``; T is 1."""
-        rows, slots, positions = self.rows, self.cache.slots, self.positions
+        rows, slots = self.rows, self.cache.slots
         keys, values = self.cache.keys[layer], self.cache.values[layer]
-        keys[slots, :, positions // BLOCK, :, positions % BLOCK] = key[:, :, 0].to(keys.dtype)
-        values[slots, :, positions] = value[:, :, 0].to(values.dtype)
+        keys[slots, :, self.blocks, :, self.places] = key[:, :, 0].to(keys.dtype)
+        values[slots, :, self.positions] = value[:, :, 0].to(values.dtype)
         heads, width = query.shape[1], query.shape[3]
         asked = (query * width**-0.5).to(keys.dtype).view(-1, width)
         scores = F.embedding_bag(rows.keys, keys.view(-1, BLOCK), mode="sum", per_sample_weights=asked[rows.head])
