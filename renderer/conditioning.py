@@ -2,11 +2,11 @@
 
 import torch
 
-from renderer.engine import SegmentInput
 from renderer.model import ModelConfig
 from renderer.notes import Notes
 from renderer.prompt import PROMPT_SECONDS, Prompt
 from renderer.sampling import noise_key
+from renderer.segment_input import SegmentInput
 from renderer.segments import Segment
 from renderer.tokens import TimeGrid, rows_of, with_markers
 

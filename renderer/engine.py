@@ -1,14 +1,15 @@
 """Segments in, codes out: the runner that turns the schedule into tensors.
 
-Only the autoregressive step is batched, always at the full number of slots, whether filled or not. Prefill, the
-non-autoregressive stages and the codec take one segment at a time. So what shares the batch cannot change a segment's
-codes.
+Only the autoregressive step is batched, always at the full number of slots, whether filled or not: how many rows a
+product has may decide how each is added up. Where it does not (renderer/half_linear.py), only filled slots are
+computed. Prefill, the non-autoregressive stages and the codec take one segment at a time. So what shares the batch
+cannot change a segment's codes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -22,6 +23,8 @@ from renderer.model import MidiValle, plain_product
 from renderer.piano_roll import PianoRoll
 from renderer.sampling import Sampling, draw
 from renderer.schedule import Occupancy, Slots
+from renderer.segment_input import SegmentInput
+from renderer.slot_state import SlotState
 
 Clock = Callable[[str], AbstractContextManager[None]]
 
@@ -31,24 +34,11 @@ def untimed(stage: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-@dataclass(frozen=True, eq=False)
-class SegmentInput:
-    """What the model needs for one segment.
+class _StepSizes(NamedTuple):
+    """How many slots a step computes, and how far it reads their caches."""
 
-    ``rows`` (S, 6) int64 with BOS and EOS rows, ``positions`` (S,) float32, ``prompt`` codes (P, K) int64, the
-    number of ``frames`` to generate, and the ``key`` of its noise (renderer/sampling.py).
-    """
-
-    rows: torch.Tensor
-    positions: torch.Tensor
-    prompt: torch.Tensor
-    frames: int
-    key: int
-
-    @property
-    def prefix(self) -> int:
-        """Cache positions filled by prefill: all but the last prompt frame, which the first step reads."""
-        return len(self.rows) + len(self.prompt) - 1
+    slots: int
+    extents: tuple[int, ...]
 
 
 class Engine:
@@ -73,7 +63,8 @@ class Engine:
         with torch.inference_mode():
             self._ar_affines = model.ar_decoder.affines()
             self._nar_affines = model.nar_affines()
-            make = HalfLinear if self._decoding == torch.float16 else plain_product
+            self._computes_all = self._decoding != torch.float16
+            make = plain_product if self._computes_all else HalfLinear
             self._ar_products = model.ar_decoder.products(make)
             self._ar_head = make(model.ar_predict_layer.weight, None)
         self._resize(batch_size)
@@ -91,7 +82,7 @@ class Engine:
             self.device,
         )
         told = torch.zeros(batch_size, 1, config.d_model, dtype=weight.dtype, device=self.device)
-        self._state = _SlotState(batch_size, self.device, told if self.model.ar_roll is not None else None)
+        self._state = SlotState(batch_size, self.device, told if self.model.ar_roll is not None else None)
 
     def generate(
         self, segments: Iterable[SegmentInput], sampling: Sampling
@@ -124,7 +115,7 @@ class Engine:
                         told = self._prefill(slot, segment)
                     self._state.admit(slot, segment, told)
                 with self.clock("decode"):
-                    step(self.cache.extents(slots.used))
+                    step(self._sizes(slots))
                 finished = []
                 for slot, segment in slots.finishing():
                     with self.clock("complete"):
@@ -144,9 +135,18 @@ class Engine:
             slots.advance()
             yield finished
 
-    def _captured_step(self, sampling: Sampling) -> CapturedStep:
+    def _sizes(self, slots: Slots[SegmentInput]) -> _StepSizes:
+        """The next step's; slots that need not be computed come to lie behind the others."""
+        computed = self.batch_size if self._computes_all else slots.filled
+        if computed < self.batch_size:
+            for source, target in slots.close_gaps():
+                self.cache.move(source, target)
+                self._state.move(source, target)
+        return _StepSizes(computed, self.cache.extents(slots.used[:computed]))
+
+    def _captured_step(self, sampling: Sampling) -> CapturedStep[_StepSizes]:
         return CapturedStep(
-            lambda extents: self._step(extents, sampling),
+            lambda sizes: self._step(sizes, sampling),
             lambda: (self.cache.keys, self.cache.values, *self._state.tensors),
             self.device,
         )
@@ -173,12 +173,12 @@ class Engine:
             return None
         return piano_roll(segment.rows.to(self.device), len(segment.prompt) + segment.frames)[None]
 
-    def _step(self, extents: tuple[int, ...], sampling: Sampling) -> None:
-        """Draw the next code of codebook 0 in every slot; the end code is never drawn."""
-        state = self._state
+    def _step(self, sizes: _StepSizes, sampling: Sampling) -> None:
+        """Draw the next code of codebook 0 in the first slots; the end code is never drawn."""
+        state = self._state.of_first(sizes.slots)
         frame = (state.prompt_frames - 1 + state.step)[:, None].float()
         x = self.model.ar_audio(state.code[:, None], frame, state.told())
-        attend = self.cache.attend(state.prefix + state.step, extents)
+        attend = self.cache.attend(state.prefix + state.step, sizes.extents)
         hidden = self.model.ar_decoder(x, self._ar_affines, attend, self._ar_products)
         logits = self._ar_head(hidden[:, 0])[:, : self.model.config.end_code].float()
         state.record(draw(logits, sampling, state.key, state.step))
@@ -202,67 +202,3 @@ class Engine:
             logits = self.model.nar_logits(hidden[:, rows + prompt_frames : length], stage)
             codes[:, prompt_frames:, stage + 1] = logits.argmax(-1)
         return codes[0, prompt_frames:]
-
-
-class _SlotState:
-    """What the slots hold besides the cache, as tensors (slots,) int64, so that a step never asks the device.
-
-    All stay where they are but ``codes`` (slots, steps), and ``roll`` (slots, steps, d), what the piano roll of a model
-    that has one tells of the frames: these grow with the longest segment.
-    """
-
-    def __init__(self, slots: int, device: torch.device, roll: torch.Tensor | None) -> None:
-        zeros = torch.zeros(slots, dtype=torch.int64, device=device)
-        self.code, self.step, self.key, self.prefix = (zeros.clone() for _ in range(4))
-        self.prompt_frames = zeros + 1
-        self.active = zeros.clone()
-        self.codes = torch.zeros(slots, 1, dtype=torch.int64, device=device)
-        self.roll = roll
-        self._slots = torch.arange(slots, device=device)
-
-    def clear(self) -> None:
-        """Free all slots, whatever was under way in them."""
-        for tensor in (self.step, self.prefix, self.active):
-            tensor.zero_()
-
-    @property
-    def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All that a step reads and writes."""
-        state = (self.code, self.step, self.key, self.prefix, self.prompt_frames, self.active, self.codes, self._slots)
-        return state if self.roll is None else (*state, self.roll)
-
-    def admit(self, slot: int, segment: SegmentInput, told: torch.Tensor | None) -> None:
-        """Set a slot to a segment's first step; ``told`` (1, at least frames, d) is what becomes its ``roll``."""
-        if (more := segment.frames - self.codes.shape[1]) > 0:
-            self.codes = F.pad(self.codes, (0, more))
-            self.roll = self.roll if self.roll is None else F.pad(self.roll, (0, 0, 0, more))
-        if self.roll is not None and told is not None:
-            self.roll[slot, : segment.frames] = told[0, : segment.frames]
-        self.code[slot] = segment.prompt[-1, 0]
-        self.step[slot] = 0
-        self.active[slot] = 1
-        self.key[slot] = segment.key
-        self.prefix[slot] = segment.prefix
-        self.prompt_frames[slot] = len(segment.prompt)
-
-    def codes_of(self, slot: int, segment: SegmentInput) -> torch.Tensor:
-        """The codes that a slot drew for its segment, (frames,)."""
-        return self.codes[slot, : segment.frames].clone()
-
-    def told(self) -> torch.Tensor | None:
-        """What each slot's frame is told at this step, (slots, 1, d)."""
-        return None if self.roll is None else self.roll[self._slots, self._place()][:, None]
-
-    def release(self, slot: int) -> None:
-        """Free a slot; it stays at its place until the next segment comes."""
-        self.active[slot] = 0
-
-    def record(self, code: torch.Tensor) -> None:
-        """Keep the codes drawn at this step and move on; free slots stay where they are."""
-        self.code.copy_(code)
-        self.codes[self._slots, self._place()] = code
-        self.step += self.active
-
-    def _place(self) -> torch.Tensor:
-        """Where a slot's step lies in ``codes`` and ``roll``; a free slot's may lie behind, where it does no harm."""
-        return self.step.clamp(max=self.codes.shape[1] - 1)

@@ -19,7 +19,7 @@ from renderer.checkpoint import ModelDescription, find_model, load_codec, load_m
 from renderer.codec import Codec, decode_clips
 from renderer.conditioning import segment_input
 from renderer.device import choose_batch_size, choose_device, choose_precision, precision_named
-from renderer.engine import Engine, SegmentInput
+from renderer.engine import Engine
 from renderer.errors import PromptError
 from renderer.midi import read_midi
 from renderer.model import MidiValle
@@ -29,6 +29,7 @@ from renderer.prompt import Prompt, prompt_from_files
 from renderer.rendering import Rendering, RenderRequest
 from renderer.sampling import Sampling, noise_key
 from renderer.schedule import Occupancy, Queue
+from renderer.segment_input import SegmentInput
 from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
 
 

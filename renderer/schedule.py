@@ -83,6 +83,15 @@ class Slots(Generic[Work]):
                 self._step[slot] = 0
                 yield slot, following
 
+    def close_gaps(self) -> Iterator[tuple[int, int]]:
+        """Let the last filled slots hand what they hold to free ones before them: (from, to), one by one."""
+        for slot in range(self.filled):
+            if self._work[slot] is None:
+                last = max(other for other, work in enumerate(self._work) if work is not None)
+                self._work[slot], self._work[last] = self._work[last], None
+                self._step[slot] = self._step[last]
+                yield last, slot
+
     def finishing(self) -> list[tuple[int, Work]]:
         """The segments whose last step is the present one, with their slots."""
         pairs = enumerate(zip(self._work, self._step, strict=True))

@@ -16,8 +16,9 @@ from jobs.bench.settings import BenchSettings
 from jobs.bench.work import Span, Work, complete_work, decode_work, prefill_work
 from renderer.codec import decode_clips
 from renderer.device import cache_dtype, choose_device, choose_precision, device_name, precision_named
-from renderer.engine import Engine, SegmentInput
+from renderer.engine import Engine
 from renderer.sampling import Sampling
+from renderer.segment_input import SegmentInput
 from renderer.stopwatch import Stopwatch
 
 STAGES = ("prefill", "decode", "complete", "codec")

@@ -6,11 +6,11 @@ import torch
 from renderer.checkpoint import find_model, load_codec, load_model
 from renderer.conditioning import segment_input
 from renderer.encodec_codec import EncodecCodec, EncodecConfig
-from renderer.engine import SegmentInput
 from renderer.model import MidiValle, ModelConfig
 from renderer.neural_codec import NeuralCodec
 from renderer.notes import Notes
 from renderer.prompt import PROMPT_SECONDS, Prompt
+from renderer.segment_input import SegmentInput
 from renderer.segments import Segment
 
 NOTES_PER_SECOND = 10

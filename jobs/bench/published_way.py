@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from renderer.attention import FullAttention, PrefixAttention
-from renderer.engine import SegmentInput
 from renderer.model import MidiValle
 from renderer.neural_codec import NeuralCodec
+from renderer.segment_input import SegmentInput
 from renderer.stopwatch import Stopwatch
 
 MEASURED_STEPS = 5

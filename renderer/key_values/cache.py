@@ -40,10 +40,15 @@ class KeyValueCache(ABC):
 
     @abstractmethod
     def attend(self, positions: torch.Tensor, extents: tuple[int, ...]) -> Attend:
-        """The attention of one step of decoding, whose keys and values go to ``positions`` (slots,) int64.
+        """The attention of one step of the first slots, whose keys and values go to their ``positions`` (n,) int64.
 
         A slot sees all that it holds up to its own position; what others hold does not change its result.
         """
+
+    def move(self, source: int, target: int) -> None:
+        """Keep in one slot what another holds."""
+        for kept in (self.keys, self.values):
+            kept[:, target] = kept[:, source]
 
     def reserve(self, positions: int) -> None:
         """Grow, if need be, until every slot can hold this many positions."""

@@ -58,8 +58,9 @@ class MaskedAttention:
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``Attend``; T is 1."""
         keys, values = self.cache.keys[layer], self.cache.values[layer]
-        keys[self.cache.slots, :, self.positions] = key[:, :, 0].to(keys.dtype)
-        values[self.cache.slots, :, self.positions] = value[:, :, 0].to(values.dtype)
+        slots = self.cache.slots[: len(self.positions)]
+        keys[slots, :, self.positions] = key[:, :, 0].to(keys.dtype)
+        values[slots, :, self.positions] = value[:, :, 0].to(values.dtype)
         size, asked = len(self.positions) // len(self.extents), query.to(keys.dtype)
         seen = [
             self._seen(slice(first * size, (first + 1) * size), extent, asked, keys, values)

@@ -48,11 +48,12 @@ class RaggedAttention:
         self.cache = cache
         self.positions = positions
         self.lengths = (positions + 1).to(torch.int32)
-        self.starts = starts_of(cache.keys[0])
+        self.starts = starts_of(cache.keys[0, : len(positions)])
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``Attend``; T is 1."""
-        keys, values = self.cache.keys[layer], self.cache.values[layer]
-        keys[self.cache.slots, self.positions] = key[:, :, 0].to(keys.dtype)
-        values[self.cache.slots, self.positions] = value[:, :, 0].to(values.dtype)
+        slots = self.cache.slots[: len(self.positions)]
+        keys, values = self.cache.keys[layer, : len(slots)], self.cache.values[layer, : len(slots)]
+        keys[slots, self.positions] = key[:, :, 0].to(keys.dtype)
+        values[slots, self.positions] = value[:, :, 0].to(values.dtype)
         return attend_ragged(query[:, :, 0], keys, values, self.lengths, self.starts)[:, :, None]

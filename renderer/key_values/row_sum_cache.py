@@ -106,7 +106,7 @@ class RowSumAttention:
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``Attend``; T is 1."""
-        rows, slots = self.rows, self.cache.slots
+        rows, slots = self.rows, self.cache.slots[: len(self.positions)]
         keys, values = self.cache.keys[layer], self.cache.values[layer]
         keys[slots, :, self.blocks, :, self.places] = key[:, :, 0].to(keys.dtype)
         values[slots, :, self.positions] = value[:, :, 0].to(values.dtype)

@@ -10,11 +10,12 @@ import torch
 from renderer.audio import FloatSamples, write_audio
 from renderer.codec import Codec
 from renderer.device import choose_dtype
-from renderer.engine import Engine, SegmentInput
+from renderer.engine import Engine
 from renderer.midi import write_midi
 from renderer.model import MidiValle
 from renderer.notes import Notes
 from renderer.sampling import Sampling, noise_key
+from renderer.segment_input import SegmentInput
 from renderer.training.model_loss import CodeLoss, ar_loss, nar_loss
 from renderer.training.model_training import Stages
 from renderer.training.packing import Pack

@@ -6,9 +6,10 @@ import torch
 from renderer import batch_size
 from renderer.batch_size import plan_batch
 from renderer.checkpoint import find_model, load_model
-from renderer.engine import Engine, SegmentInput
+from renderer.engine import Engine
 from renderer.model import MidiValle, ModelConfig
 from renderer.sampling import Sampling, noise_key
+from renderer.segment_input import SegmentInput
 
 MIB = 2**20
 

@@ -13,9 +13,10 @@ import renderer.key_values.make_cache
 from renderer.attention import FullAttention, PrefixAttention
 from renderer.checkpoint import find_model, load_model
 from renderer.device import has_fbgemm, precision_named
-from renderer.engine import Engine, SegmentInput
+from renderer.engine import Engine
 from renderer.model import MidiValle
 from renderer.sampling import Sampling, noise_key
+from renderer.segment_input import SegmentInput
 from tests.renderer.ragged import varlen_reference
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden" / "golden.npz"
@@ -150,6 +151,24 @@ def test_codes_do_not_depend_on_batch_size_order_or_company(
     for others, batch_size in ((segments, 1), (segments[::-1], 4), (segments[3:5], 4), (segments, 7), (segments, 16)):
         for segment, codes in codes_of(model, others, batch_size, sampling, decoding).items():
             assert torch.equal(codes, together[segment]), (batch_size, segment.frames)
+
+
+@pytest.mark.parametrize("decoding", [torch.float32, pytest.param(torch.float16, marks=needs_fbgemm)])
+def test_free_slots_are_computed_where_the_number_of_rows_might_change_a_sum(
+    mini: MidiValle, segments: list[SegmentInput], decoding: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+
+    def counted(logits: torch.Tensor, *about: object) -> torch.Tensor:
+        computed.append(len(logits))
+        return logits.argmax(-1)
+
+    monkeypatch.setattr(renderer.engine, "draw", counted)
+    engine = Engine(mini, 4, decoding=decoding)
+    under_way: list[int] = []
+    list(engine.steps(segments, GREEDY, lambda filled: under_way.append(len(filled))))
+    assert set(under_way) == {1, 2, 3, 4}
+    assert computed == (under_way if decoding == torch.float16 else [4] * len(under_way))
 
 
 def test_slots_of_ragged_attention_hold_and_see_what_others_do(

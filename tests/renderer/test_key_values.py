@@ -106,6 +106,30 @@ def test_company_does_not_change_a_slot_by_a_bit(name: str) -> None:
 
 @pytest.mark.parametrize("name", MAKERS)
 @torch.inference_mode()
+def test_slots_behind_the_first_are_neither_read_nor_written(name: str) -> None:
+    cache, alone = MAKERS[name](len(USED)), MAKERS[name](2)
+    attended(cache, [0, 1, 2, 3])
+    keys, values = cache.keys[:, 2:].clone(), cache.values[:, 2:].clone()
+    assert torch.equal(attended(cache, [0, 3]), attended(alone, [0, 3]))
+    assert torch.equal(cache.keys[:, 2:], keys) and torch.equal(cache.values[:, 2:], values)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@torch.inference_mode()
+def test_a_slot_can_be_moved(name: str) -> None:
+    cache, alone = MAKERS[name](2), MAKERS[name](1)
+    attended(cache, [0, 2])
+    attended(alone, [2])
+    cache.move(1, 0)
+    positions = torch.tensor([USED[2]])
+    query, key, value = torch.randn(3, 1, HEADS, 1, WIDTH)
+    moved, unmoved = (each.attend(positions, each.extents([USED[2] + 1])) for each in (cache, alone))
+    for layer in range(LAYERS):
+        assert torch.equal(moved(layer, query, key, value), unmoved(layer, query, key, value))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@torch.inference_mode()
 def test_a_slot_forgets_the_segment_before(name: str) -> None:
     fresh, used = MAKERS[name](1), MAKERS[name](1)
     attended(used, [0])

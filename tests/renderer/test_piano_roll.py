@@ -6,12 +6,13 @@ import torch
 
 from renderer.attention import FullAttention, PrefixAttention
 from renderer.conditioning import segment_input
-from renderer.engine import Engine, SegmentInput
+from renderer.engine import Engine
 from renderer.model import MidiValle, ModelConfig
 from renderer.notes import KEYS, Notes
 from renderer.piano_roll import FEATURES, notes_near, piano_roll, roll_of_notes
 from renderer.prompt import Prompt
 from renderer.sampling import Sampling
+from renderer.segment_input import SegmentInput
 from renderer.segments import Segment
 from renderer.tokens import rows_of, with_markers
 from renderer.training.initial_weights import initialise

@@ -65,6 +65,19 @@ def test_used_counts_prefix_and_steps_of_each_slot() -> None:
     assert slots.used == [0, 26]
 
 
+def test_filled_slots_close_the_gaps_and_go_on_where_they_were() -> None:
+    slots = Slots(
+        5, iter([Work(0, 1), Work(1, 7, prefix=20), Work(2, 1), Work(3, 9, prefix=30), Work(4, 5, prefix=40)])
+    )
+    list(slots.admit())
+    assert list(slots.close_gaps()) == []
+    assert [work.name for _, work in slots.advance()] == [0, 2]
+    assert slots.used == [0, 22, 0, 32, 42]
+    assert list(slots.close_gaps()) == [(4, 0), (3, 2)]
+    assert slots.used == [42, 22, 32, 0, 0]
+    assert [work.name for _, work in (pair for _ in range(8) for pair in slots.advance())] == [4, 1, 3]
+
+
 def test_occupancy_is_the_share_of_steps_that_served_a_segment() -> None:
     earlier = Occupancy().after(4, 4)
     now = earlier.after(4, 2).after(4, 1)
