@@ -94,7 +94,7 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
             display.close()
             events.add("driver_ended", items_done=totals.items, failed=totals.failed)
             events.write()
-    say(display.session(totals))
+        display.say(display.session(totals))
     if signals.count < 2:
         _report(directory, run, totals)
     unfinished = sum(totals.shards.get(task.shard.index, -1) < task.generation for task in tasks)

@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 
 from jobs.bench.codec_work import codec_work
-from jobs.bench.network import open_network, random_segment
+from jobs.bench.network import RandomSegment, open_network, random_segment
 from jobs.bench.peaks import Peaks, measure_peaks
 from jobs.bench.published_way import PublishedWay, measure_published_way
 from jobs.bench.settings import BenchSettings
@@ -18,7 +18,6 @@ from renderer.codec import decode_clips
 from renderer.device import cache_dtype, choose_device, choose_precision, device_name, precision_named
 from renderer.engine import Engine
 from renderer.sampling import Sampling
-from renderer.segment_input import SegmentInput
 from renderer.stopwatch import Stopwatch
 
 STAGES = ("prefill", "decode", "complete", "codec")
@@ -105,42 +104,44 @@ class Bench:
     def _peaks(self) -> Peaks:
         return measure_peaks(self._device, self.settings.precision)
 
-    def _segments(self, count: int, seconds: float) -> list[SegmentInput]:
+    def _segments(self, count: int, seconds: float) -> list[RandomSegment]:
         return [random_segment(index, seconds, self._model, self._codec.frame_rate) for index in range(count)]
 
-    def _measure(self, segments: list[SegmentInput]) -> BatchResult:
+    def _measure(self, segments: list[RandomSegment]) -> BatchResult:
         watch = Stopwatch(self._device)
         engine = self._engine(len(segments), watch)
         wall, cpu = time.perf_counter(), time.process_time()
         self._render(segments, engine)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        works = self._works([Span(len(s.rows), len(s.prompt), s.frames) for s in segments])
+        works = self._works(segments)
         return BatchResult(
             batch_size=len(segments),
-            audio_seconds=sum(segment.frames for segment in segments) / self._codec.frame_rate,
+            audio_seconds=sum(segment.input.frames for segment in segments) / self._codec.frame_rate,
             wall_seconds=wall,
             cpu_seconds=cpu,
             occupancy=engine.occupancy.share,
             stages={name: Stage(watch.seconds[name], watch.cpu_seconds[name], works[name]) for name in STAGES},
         )
 
-    def _works(self, batch: list[Span]) -> dict[str, Work]:
+    def _works(self, segments: list[RandomSegment]) -> dict[str, Work]:
+        batch = [Span(len(each.rows), len(each.prompt), each.frames) for each, _ in segments]
         config, weights = self._model.config, self._precision.decoding
         cache = cache_dtype(self._device, weights)
         return {
             "prefill": prefill_work(config, batch, weights.itemsize, cache.itemsize),
             "decode": decode_work(config, batch, weights.itemsize, cache.itemsize),
             "complete": complete_work(config, batch, self._precision.arithmetic.itemsize),
-            "codec": codec_work(self._codec, batch[0].frames, len(batch)),
+            "codec": codec_work(self._codec, batch[0].frames, len(batch), segments[0].notes),
         }
 
     def _engine(self, batch_size: int, watch: Stopwatch) -> Engine:
         return Engine(self._model, batch_size, watch, self._precision.decoding)
 
     @torch.inference_mode()
-    def _render(self, segments: list[SegmentInput], engine: Engine) -> None:
+    def _render(self, segments: list[RandomSegment], engine: Engine) -> None:
         """One batch, from MIDI rows to audio."""
-        generated = engine.generate(segments, Sampling())
+        notes = dict(segments)
+        generated = engine.generate(notes, Sampling())
         while some := list(islice(generated, self._codec.clips_at_once)):
             with engine.clock("codec"):
-                list(decode_clips(self._codec, [codes for _, codes in some]))
+                list(decode_clips(self._codec, [codes for _, codes in some], [notes[segment] for segment, _ in some]))

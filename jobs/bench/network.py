@@ -1,5 +1,7 @@
 """What is put to the test: a model, a codec, and random segments."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
@@ -17,6 +19,13 @@ NOTES_PER_SECOND = 10
 PUBLISHED_SEGMENT_SECONDS = 15.0
 
 
+class RandomSegment(NamedTuple):
+    """What the model is given, and the notes that the codec's decoder may be told."""
+
+    input: SegmentInput
+    notes: Notes
+
+
 def open_network(size: str) -> tuple[MidiValle, NeuralCodec, float]:
     """Model and codec in fp32 on the CPU, and the longest segment in seconds."""
     if size == "mini":
@@ -27,7 +36,7 @@ def open_network(size: str) -> tuple[MidiValle, NeuralCodec, float]:
     return model, EncodecCodec(EncodecConfig()), PUBLISHED_SEGMENT_SECONDS
 
 
-def random_segment(index: int, seconds: float, model: MidiValle, frame_rate: int) -> SegmentInput:
+def random_segment(index: int, seconds: float, model: MidiValle, frame_rate: int) -> RandomSegment:
     """A segment of random notes after a prompt of random codes and notes, ten notes a second."""
     random = np.random.default_rng(index)
     frames = round(seconds * frame_rate)
@@ -35,7 +44,7 @@ def random_segment(index: int, seconds: float, model: MidiValle, frame_rate: int
     codes = random.integers(0, model.config.codebook_size, shape)
     prompt = Prompt("random", torch.from_numpy(codes), _random_notes(random, PROMPT_SECONDS))
     segment = Segment(index, 0, 0, frames, frames, _random_notes(random, seconds))
-    return segment_input(segment, prompt, index, model.config, frame_rate, "direct")
+    return RandomSegment(segment_input(segment, prompt, index, model.config, frame_rate, "direct"), segment.notes)
 
 
 def _random_notes(random: np.random.Generator, seconds: float) -> Notes:

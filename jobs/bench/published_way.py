@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from jobs.bench.network import RandomSegment
 from renderer.attention import FullAttention, PrefixAttention
 from renderer.model import MidiValle
 from renderer.neural_codec import NeuralCodec
@@ -41,9 +42,10 @@ class PublishedWay:
 
 @torch.inference_mode()
 def measure_published_way(
-    model: MidiValle, codec: NeuralCodec, segment: SegmentInput, device: torch.device
+    model: MidiValle, codec: NeuralCodec, random: RandomSegment, device: torch.device
 ) -> PublishedWay:
     """Measure with a model and a codec in fp32, whose weight norms are not folded yet."""
+    segment = random.input
     steps = sorted({round(step) for step in np.linspace(0, segment.frames - 1, MEASURED_STEPS)})
     prompt, first = segment.prompt[:, 0], torch.zeros(segment.frames, dtype=torch.int64)
     midi = model.ar_midi(segment.rows[None].to(device), segment.positions[None].to(device))
@@ -57,7 +59,7 @@ def measure_published_way(
             codes = _complete(model, segment, first, device)
         with watch("codec"):
             # Not decode(), which fills a recurrent network's rows up for clips that are not there.
-            codec.synthesize(codec.dequantize(codes.T[None]))
+            codec.synthesize(codec.dequantize(codes.T[None]), notes=[random.notes])
     fastest = {stage: min(watch.seconds[stage] for watch in watches) for stage in watches[0].seconds}
     measured = {step: fastest[f"step {step}"] for step in steps}
     return PublishedWay(
