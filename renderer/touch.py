@@ -55,10 +55,20 @@ class Touch(nn.Module):
 
     def forward(self, roll: torch.Tensor) -> torch.Tensor:
         """See the class; float32."""
-        told = torch.cat([roll[..., :-1], _above_silence(roll[..., :DECAYS])], dim=-1).to(self.of_key.dtype)
-        hidden = functional.gelu(self.input(told) + told[..., FEATURES, None] * self.of_key)
-        added: torch.Tensor = self.straight(told) + self.output(hidden)
-        return added.float() + self.velocity_response * roll[..., -1:]
+        features, is_told, strike = roll.split([FEATURES, 1, 1], dim=-1)
+        # Most keys are not struck: what is added to such a key is always the same, and computed once.
+        added = is_told * self._added(roll.new_zeros(KEYS, FEATURES), self.of_key)
+        struck = (features != 0).any(-1).nonzero(as_tuple=True)
+        # Looked up, not indexed: the gradient of that adds up in any order.
+        added[struck] = self._added(features[struck], functional.embedding(struck[-1], self.of_key))
+        return added + self.velocity_response * strike
+
+    def _added(self, features: torch.Tensor, of_key: torch.Tensor) -> torch.Tensor:
+        """To keys that are told, (n, FEATURES), each with its row of ``of_key``: (n, count) float32."""
+        told = torch.cat([functional.pad(features, (0, 1), value=1.0), _above_silence(features[:, :DECAYS])], dim=-1)
+        told = told.to(of_key.dtype)
+        added: torch.Tensor = self.straight(told) + self.output(functional.gelu(self.input(told) + of_key))
+        return added.float()
 
 
 def _above_silence(decay: torch.Tensor) -> torch.Tensor:
