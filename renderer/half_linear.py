@@ -28,12 +28,11 @@ class HalfLinear:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The product."""
-        rows = x.flatten(0, -2)
-        filling = alike_rows(len(rows)) - len(rows)
-        product = torch.ops.quantized.linear_dynamic_fp16(
-            F.pad(rows, (0, 0, 0, filling)) if filling else rows, self._packed
-        )
-        return product[: len(rows)].unflatten(0, x.shape[:-1])
+        rows = x.shape[:-1].numel()
+        filling = alike_rows(rows) - rows
+        if not filling:
+            return _product(x, self._packed)
+        return _product(F.pad(x.flatten(0, -2), (0, 0, 0, filling)), self._packed)[:rows].unflatten(0, x.shape[:-1])
 
 
 @cache
@@ -45,8 +44,13 @@ def alike_rows(rows: int) -> int:
     random = torch.Generator().manual_seed(0)
     packed = torch.ops.quantized.linear_prepack_fp16(torch.randn(64, 256, generator=random), None)
     row = torch.randn(1, 256, generator=random)
-    usual = torch.ops.quantized.linear_dynamic_fp16(row.expand(_USUAL_ROWS, -1).contiguous(), packed)[0]
+    usual = _product(row.expand(_USUAL_ROWS, -1).contiguous(), packed)[0]
     for more in range(rows, rows + _USUAL_ROWS):
-        if (torch.ops.quantized.linear_dynamic_fp16(row.expand(more, -1).contiguous(), packed) == usual).all():
+        if (_product(row.expand(more, -1).contiguous(), packed) == usual).all():
             return more
     return rows
+
+
+def _product(rows: torch.Tensor, packed: object) -> torch.Tensor:
+    product: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16.default(rows, packed)
+    return product

@@ -12,7 +12,7 @@ import torch
 # SplitMix64's increment and multipliers (Steele, Lea and Flood, OOPSLA 2014), as signed 64-bit integers.
 _INCREMENT = 0x9E3779B97F4A7C15 - (1 << 64)
 _MULTIPLIERS = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64))
-_SHIFTS = (30, 27, 31)
+_SHIFTS, _LAST_SHIFT = (30, 27), 31
 _NOISE_BITS = 23
 
 
@@ -45,10 +45,11 @@ def gumbel_noise(keys: torch.Tensor, steps: torch.Tensor, codes: int) -> torch.T
 
     SplitMix64 of the counter ``step * codes + code``; 23 bits become a uniform number strictly between 0 and 1.
     """
-    counter = steps[:, None] * codes + torch.arange(codes, device=keys.device)
-    bits = keys[:, None] + counter * _INCREMENT
-    for shift, multiplier in zip(_SHIFTS, (*_MULTIPLIERS, 1), strict=True):
+    first = keys + steps * codes * _INCREMENT
+    bits = first[:, None] + torch.arange(codes, device=keys.device) * _INCREMENT
+    for shift, multiplier in zip(_SHIFTS, _MULTIPLIERS, strict=True):
         bits = (bits ^ _shift_right(bits, shift)) * multiplier
+    bits = bits ^ _shift_right(bits, _LAST_SHIFT)
     uniform = (_shift_right(bits, 64 - _NOISE_BITS).float() + 0.5) * 2.0**-_NOISE_BITS
     return -torch.log(-torch.log(uniform))
 
