@@ -8,20 +8,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from jobs.bench.work import Work
 from renderer.neural_codec import NeuralCodec
-from renderer.notes import Notes
 
 
-def codec_work(codec: NeuralCodec, frames: int, clips: int, notes: Notes) -> Work:
-    """Codes of ``clips`` clips of as many ``frames`` each to audio; ``notes`` are what the decoder may be told.
+def codec_work(codec: NeuralCodec, frames: int, clips: int) -> Work:
+    """Codes of ``clips`` clips of as many ``frames`` each to audio.
 
     Operations are those of products and convolutions; Fourier transforms, activations and oscillators' phases are not
-    counted. Traffic is the decoder's weights, but a recurrent network's inner ones once for every frame.
+    counted, nor what a decoder does with the notes that it is told: how much that is depends on them. Traffic is the
+    decoder's weights, but a recurrent network's inner ones once for every frame.
     """
     shapes = copy.deepcopy(codec).to("meta")  # Where a recurrent network is the products that it is made of.
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         # Not decode(), which also computes what fills a recurrent network's rows up.
-        codes = torch.zeros(1, codec.codebooks, frames, dtype=torch.int64, device="meta")
-        shapes.synthesize(shapes.dequantize(codes), notes=[notes])
+        shapes.synthesize(shapes.dequantize(torch.zeros(1, codec.codebooks, frames, dtype=torch.int64, device="meta")))
     decoder = codec.get_submodule("decoder")
     return Work(clips * counter.get_total_flops(), _bytes(decoder) + (frames - 1) * _inner_bytes(decoder))
 

@@ -131,7 +131,7 @@ class Bench:
             "prefill": prefill_work(config, batch, weights.itemsize, cache.itemsize),
             "decode": decode_work(config, batch, weights.itemsize, cache.itemsize),
             "complete": complete_work(config, batch, self._precision.arithmetic.itemsize),
-            "codec": codec_work(self._codec, batch[0].frames, len(batch), segments[0].notes),
+            "codec": codec_work(self._codec, batch[0].frames, len(batch)),
         }
 
     def _engine(self, batch_size: int, watch: Stopwatch) -> Engine:

@@ -9,7 +9,6 @@ from jobs.bench.work import Span, Work, complete_work, decode_work, prefill_work
 from renderer.checkpoint import find_model, load_codec
 from renderer.encodec_codec import EncodecCodec, EncodecConfig
 from renderer.model import AdaptiveLayerNorm, MidiValle, ModelConfig
-from renderer.notes import Notes
 
 TINY = ModelConfig(d_model=32, heads=2, layers=2, codebooks=3, codebook_size=16)
 MINI = ModelConfig(d_model=256, heads=4, layers=6, codebook_size=1024)
@@ -104,7 +103,7 @@ def test_the_published_size_comes_to_the_known_figures() -> None:
     assert step.bytes == pytest.approx(306.5e6 + 800 * 49_152, rel=2e-3)
     assert complete_work(PUBLISHED, [Span(200, 150, 900)], 2).flops / 18 == pytest.approx(76.3e9, rel=1e-2)
     codec = EncodecCodec(EncodecConfig()).for_inference()
-    assert codec_work(codec, 50, 1, Notes.none()).flops == pytest.approx(7.8e9, rel=5e-3)
+    assert codec_work(codec, 50, 1).flops == pytest.approx(7.8e9, rel=5e-3)
 
 
 def test_a_recurrent_codec_reads_its_inner_weights_at_every_frame() -> None:
@@ -112,24 +111,23 @@ def test_a_recurrent_codec_reads_its_inner_weights_at_every_frame() -> None:
     codec = EncodecCodec(EncodecConfig(n_filters=4, dimension=16)).for_inference()
     width, layers = 4 * 2**4, 2
     inner = layers * 4 * width**2
-    one, two = codec_work(codec, 10, 1, Notes.none()), codec_work(codec, 11, 1, Notes.none())
+    one, two = codec_work(codec, 10, 1), codec_work(codec, 11, 1)
     assert two.bytes - one.bytes == 4 * inner
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         codec.decode(torch.zeros(1, 4, 10, dtype=torch.int64))
     recurrent = sum(flops for kind, flops in counter.get_flop_counts()["Global"].items() if "conv" not in str(kind))
     convolutions = counter.get_total_flops() - recurrent
     assert one.flops == convolutions + 10 * layers * 2 * 4 * width * 2 * width
-    assert codec_work(codec, 10, 3, Notes.none()) == Work(3 * one.flops, one.bytes)
+    assert codec_work(codec, 10, 3) == Work(3 * one.flops, one.bytes)
 
 
 def test_a_light_codec_is_counted_in_its_own_precision() -> None:
     codec = load_codec(find_model("mini")).for_inference()
-    notes = Notes.of([0.1], [0.4], [60], [80])
-    single = codec_work(codec, 25, 2, notes)
+    single = codec_work(codec, 25, 2)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        codec.decode(torch.zeros(2, codec.codebooks, 25, dtype=torch.int64), notes=[notes, notes])
+        codec.decode(torch.zeros(2, codec.codebooks, 25, dtype=torch.int64))
     assert single.flops == counter.get_total_flops()
-    half = codec_work(codec.to(torch.bfloat16), 25, 2, notes)
+    half = codec_work(codec.to(torch.bfloat16), 25, 2)
     assert half == Work(single.flops, single.bytes // 2)
 
 
