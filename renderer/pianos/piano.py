@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-from renderer.audio import FloatSamples
-from renderer.notes import Notes
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import Notes
 
 SAMPLE_RATE = 32_000
 """Samples per second of all that a sampled piano plays: the rate of the codecs."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from renderer.audio import FloatSamples
-from renderer.notes import HIGHEST_KEY, LOWEST_KEY, FloatArray, IntArray, Notes
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY, FloatArray, IntArray, Notes
 from renderer.pianos.bank import Bank
 from renderer.pianos.piano import SAMPLE_RATE, reference_gain
 
