@@ -4,11 +4,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from renderer.audio.loudness import Level
+    from renderer.decoding.sampling import Sampling
     from renderer.errors import AudioError, CheckpointError, MidiError, PromptError, RendererError
-    from renderer.loudness import Level
-    from renderer.render import Renderer
+    from renderer.renderer import Renderer
     from renderer.rendering import Rendering, RenderRequest
-    from renderer.sampling import Sampling
 
 __all__ = [
     "AudioError",
@@ -24,11 +24,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Level": "loudness",
-    "Renderer": "render",
+    "Level": "audio.loudness",
+    "Renderer": "renderer",
     "RenderRequest": "rendering",
     "Rendering": "rendering",
-    "Sampling": "sampling",
+    "Sampling": "decoding.sampling",
 }
 
 

@@ -95,7 +95,7 @@ def even_length(length: int, device: torch.device) -> int:
 
 
 def adds_up_rows_fast(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether a cache of this type is read fastest as sums of rows (renderer/key_values/row_sum_cache.py)."""
+    """Whether a cache of this type is read fastest as sums of rows (renderer/decoding/key_values/row_sum_cache.py)."""
     return device.type == "cpu" and dtype != torch.bfloat16 and has_fbgemm()
 
 

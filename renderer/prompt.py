@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from renderer.audio import FloatSamples, read_audio
-from renderer.codec import Codec
+from renderer.audio.audio_file import FloatSamples, read_audio
+from renderer.codecs.codec import Codec
 from renderer.errors import PromptError
-from renderer.midi import read_midi
-from renderer.notes import Notes, PedalPolicy
+from renderer.midi.midi_file import read_midi
+from renderer.midi.notes import Notes, PedalPolicy
 
 PROMPT_SECONDS = 3.0
 SILENCE_DBFS = -50.0

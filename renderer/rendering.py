@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.attempts import Attempts
-from renderer.audio import AudioFormat, FloatSamples, resample, write_audio
-from renderer.loudness import Gain, Level
-from renderer.notes import Excerpt, FloatArray, NoteReport, Notes, Performance
+from renderer.audio.audio_file import AudioFormat, FloatSamples, resample, write_audio
+from renderer.audio.loudness import Gain, Level
+from renderer.midi.notes import Excerpt, FloatArray, NoteReport, Notes, Performance
 from renderer.prompt import Prompt
-from renderer.quality import Quality, measure_quality
+from renderer.quality.attempts import Attempts
+from renderer.quality.quality import Quality, measure_quality
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Rendering:
     segments_retried: int = 0
 
     def quality(self) -> Quality:
-        """Measures of the audio as it is (renderer/quality.py); ValueError if it is empty or no numbers."""
+        """Measures of the audio as it is (renderer/quality/quality.py); ValueError if it is empty or no numbers."""
         return measure_quality(self.samples, self.sample_rate, self.notes, self.duration, self.joints, self.crossfade)
 
     def resampled(self, sample_rate: int) -> "Rendering":

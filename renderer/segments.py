@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renderer.audio import FloatSamples
-from renderer.notes import FloatArray, Notes
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import FloatArray, Notes
 
 _DECAY_SECONDS = 1.0
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from renderer.midi import read_midi
+from renderer.midi.midi_file import read_midi
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 COMMAND = "from jobs.cli import render_corpus; render_corpus()"
@@ -34,7 +34,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seconds each of three examples: a built-in prompt, a user's own; no MIDI; a prompt that is no audio."""
     folder = tmp_path_factory.mktemp("corpus")
     shutil.copytree(EXAMPLES / "midi", folder / "midi")
-    prompts = EXAMPLES.parent / "renderer" / "models" / "mini" / "prompts"
+    prompts = EXAMPLES.parent / "renderer" / "weights" / "bundled" / "mini" / "prompts"
     shutil.copy(prompts / "splendid-chamber.wav", folder / "mine.wav")
     shutil.copy(prompts / "splendid-chamber.mid", folder / "mine.mid")
     (folder / "midi" / "broken.mid").write_bytes(b"MThd no more")

@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from jobs.bench.work import Work
-from renderer.neural_codec import NeuralCodec
+from renderer.codecs.neural_codec import NeuralCodec
 
 
 def codec_work(codec: NeuralCodec, frames: int, clips: int) -> Work:

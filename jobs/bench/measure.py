@@ -14,10 +14,10 @@ from jobs.bench.peaks import Peaks, measure_peaks
 from jobs.bench.published_way import PublishedWay, measure_published_way
 from jobs.bench.settings import BenchSettings
 from jobs.bench.work import Span, Work, complete_work, decode_work, prefill_work
-from renderer.codec import decode_clips
+from renderer.codecs.codec import decode_clips
+from renderer.decoding.engine import Engine
+from renderer.decoding.sampling import Sampling
 from renderer.device import cache_dtype, choose_device, choose_precision, device_name, precision_named
-from renderer.engine import Engine
-from renderer.sampling import Sampling
 from renderer.stopwatch import Stopwatch
 
 STAGES = ("prefill", "decode", "complete", "codec")

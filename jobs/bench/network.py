@@ -5,15 +5,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from renderer.checkpoint import find_model, load_codec, load_model
-from renderer.conditioning import segment_input
-from renderer.encodec_codec import EncodecCodec, EncodecConfig
-from renderer.model import MidiValle, ModelConfig
-from renderer.neural_codec import NeuralCodec
-from renderer.notes import Notes
+from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig
+from renderer.codecs.neural_codec import NeuralCodec
+from renderer.decoding.conditioning import segment_input
+from renderer.decoding.segment_input import SegmentInput
+from renderer.midi.notes import Notes
+from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.prompt import PROMPT_SECONDS, Prompt
-from renderer.segment_input import SegmentInput
 from renderer.segments import Segment
+from renderer.weights.checkpoint import find_model, load_codec, load_model
 
 NOTES_PER_SECOND = 10
 PUBLISHED_SEGMENT_SECONDS = 15.0

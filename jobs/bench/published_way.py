@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from jobs.bench.network import RandomSegment
-from renderer.attention import FullAttention, PrefixAttention
-from renderer.model import MidiValle
-from renderer.neural_codec import NeuralCodec
-from renderer.segment_input import SegmentInput
+from renderer.codecs.neural_codec import NeuralCodec
+from renderer.decoding.segment_input import SegmentInput
+from renderer.model.attention import FullAttention, PrefixAttention
+from renderer.model.midi_valle import MidiValle
 from renderer.stopwatch import Stopwatch
 
 MEASURED_STEPS = 5

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from renderer.device import choose_device, choose_precision
+from renderer.model.tokens import MAX_SECONDS
 from renderer.prompt import PROMPT_SECONDS
-from renderer.tokens import MAX_SECONDS
 
 SIZES = ("mini", "published")
 LONGEST_SECONDS = MAX_SECONDS - PROMPT_SECONDS

@@ -9,7 +9,7 @@ Only what is visible counts, not what a padded or masked product computes beside
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from renderer.model import MIDI_WIDTHS, ModelConfig
+from renderer.model.midi_valle import MIDI_WIDTHS, ModelConfig
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobs.backend import CorpusRenderer, ModelFacts
-from renderer.checkpoint import find_codec, load_codec
-from renderer.codec import Codec
+from jobs.shard.backend import CorpusRenderer, ModelFacts
+from renderer.codecs.codec import Codec
 from renderer.device import choose_device
 from renderer.errors import CheckpointError
 from renderer.file_hash import file_hash
-from renderer.notes import PedalPolicy
+from renderer.midi.notes import PedalPolicy
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import SAMPLE_RATE
+from renderer.pianos.recordings import RecordingRenderer
 from renderer.pianos.studio import Studio
-from renderer.recordings import RecordingRenderer
+from renderer.weights.checkpoint import find_codec, load_codec
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from jobs.commit import RunDirectory
 from jobs.errors import JobError
-from jobs.inputs import CACHE_BYTES, Inputs, absolute
-from jobs.open_storage import open_storage
-from jobs.parquet_archive import AUDIO, CODES
-from jobs.storage import Storage
-from renderer.audio import FloatSamples
-from renderer.notes import IntArray, Notes
+from jobs.inputs.inputs import CACHE_BYTES, Inputs, absolute
+from jobs.output.parquet_archive import AUDIO, CODES
+from jobs.run_directory.run_directory import RunDirectory
+from jobs.storage.open_storage import open_storage
+from jobs.storage.storage import Storage
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import IntArray, Notes
 from schemas.marker import Marker
 
 OPEN_SHARDS = 256

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from jobs.corpora.corpus import Corpus
-from renderer.codec import Codec
-from renderer.notes import IntArray, Notes
+from renderer.codecs.codec import Codec
+from renderer.midi.notes import IntArray, Notes
 from renderer.training.checkpoints import replace_file
 
 

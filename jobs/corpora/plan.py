@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from jobs.corpora.sources import SourcePiece
 from jobs.errors import JobError
-from jobs.inputs import Inputs
-from renderer.clips import ClipLengths, cut_clips
+from jobs.inputs.inputs import Inputs
 from renderer.errors import MidiError
-from renderer.midi import read_midi
-from renderer.notes import PedalPolicy
+from renderer.midi.midi_file import read_midi
+from renderer.midi.notes import PedalPolicy
+from renderer.pianos.clips import ClipLengths, cut_clips
 from schemas.splits import Split
 
 SECONDS_PER_HOUR = 3600.0

@@ -11,20 +11,20 @@ from typing import cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.backend import Backend
 from jobs.corpora.backend import CodecFiles, RecordingsBackend, StudioBackend
 from jobs.corpora.plan import Augmentation, PlanSettings, plan_clips
 from jobs.corpora.prepare_options import PrepareOptions
 from jobs.corpora.sources import SourcePiece, names_held_out, read_source, without
 from jobs.errors import JobError
-from jobs.inputs import Inputs, folder_of, is_s3
-from jobs.open_storage import open_storage
-from jobs.options import RenderOptions
-from jobs.render import render_corpus
+from jobs.inputs.inputs import Inputs, folder_of, is_s3
 from jobs.report import say
-from jobs.storage import Storage
-from renderer.clips import ClipLengths
-from renderer.notes import PedalPolicy
+from jobs.run.options import RenderOptions
+from jobs.run.render import render_corpus
+from jobs.shard.backend import Backend
+from jobs.storage.open_storage import open_storage
+from jobs.storage.storage import Storage
+from renderer.midi.notes import PedalPolicy
+from renderer.pianos.clips import ClipLengths
 from renderer.pianos.studio import Condition
 
 PLAN_KEY = "_state/manifest.parquet"

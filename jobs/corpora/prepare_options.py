@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jobs.corpora.piano_options import read_pianos
 from jobs.errors import JobError
-from jobs.options import RenderOptions
-from renderer.clips import ClipLengths
+from jobs.run.options import RenderOptions
+from renderer.pianos.clips import ClipLengths
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.room import Room
 

@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from jobs.build_manifest import SUFFIXES
 from jobs.errors import JobError
-from jobs.inputs import Inputs, absolute, folder_of, is_s3
-from jobs.open_storage import open_storage
+from jobs.inputs.inputs import Inputs, absolute, folder_of, is_s3
+from jobs.manifests.build_manifest import SUFFIXES
+from jobs.storage.open_storage import open_storage
 from schemas.recordings import read_recordings
 
 

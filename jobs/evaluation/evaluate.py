@@ -20,15 +20,15 @@ from jobs.evaluation.plots import draw_plots
 from jobs.evaluation.subjects import CorpusSubjects, RunSubjects, Subjects
 from jobs.evaluation.summary import SystemSummary, summarize
 from jobs.evaluation.table import markdown_table
-from jobs.open_storage import open_storage
 from jobs.report import say
-from jobs.storage import Storage
-from renderer.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
+from jobs.storage.open_storage import open_storage
+from jobs.storage.storage import Storage
 from renderer.device import choose_precision
 from renderer.evaluation.frechet import Gaussian
 from renderer.evaluation.musicnn import INSTALL, musicnn_is_installed
 from renderer.evaluation.optional import MissingExtraError
 from renderer.evaluation.transcriber import TRANSCRIBERS
+from renderer.weights.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
 from schemas.evaluation import EVALUATION_SCHEMA
 
 SETTINGS_KEY, ROWS_KEY, TABLE_KEY = "evaluation.json", "clips.parquet", "table.md"

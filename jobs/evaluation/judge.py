@@ -22,8 +22,8 @@ from jobs.evaluation.systems import (
     RunSystem,
     System,
 )
-from renderer.audio import FloatSamples, resample
-from renderer.checkpoint import CodecDescription, ModelDescription, load_codec
+from renderer.audio.audio_file import FloatSamples, resample
+from renderer.codecs.neural_codec import NeuralCodec
 from renderer.device import choose_device
 from renderer.evaluation.chroma import chroma, chroma_distortion
 from renderer.evaluation.embedding import CodecEmbedding, Embedding
@@ -33,11 +33,11 @@ from renderer.evaluation.note_score import NoteScore
 from renderer.evaluation.spectrogram import SAMPLE_RATE, midi_spectrogram, spectrogram_distortion
 from renderer.evaluation.timbre import Recogniser, timbre
 from renderer.evaluation.transcriber import TRANSCRIBERS
-from renderer.joints import joint_prominence
-from renderer.neural_codec import NeuralCodec
 from renderer.pianos.open_piano import PianoFiles
-from renderer.render import Renderer
+from renderer.quality.joints import joint_prominence
+from renderer.renderer import Renderer
 from renderer.segments import SegmentLimits
+from renderer.weights.checkpoint import CodecDescription, ModelDescription, load_codec
 
 _COUNT, _MEAN, _SCATTER, _ROWS = "count", "mean", "scatter", "rows"
 RUN_FRAME_RATE = 50

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
-from jobs.commit import RunDirectory
 from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
-from jobs.layouts import key_of, stored_audio
-from jobs.open_storage import open_storage
-from renderer.audio import FloatSamples, read_audio
-from renderer.notes import Notes
+from jobs.output.layouts import key_of, stored_audio
+from jobs.run_directory.run_directory import RunDirectory
+from jobs.storage.open_storage import open_storage
+from renderer.audio.audio_file import FloatSamples, read_audio
+from renderer.midi.notes import Notes
 from renderer.prompt import PROMPT_SECONDS
 
 SHORTEST_SECONDS = 1.0

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from jobs.evaluation.subjects import Subject, Subjects
-from renderer.audio import FloatSamples, resample
-from renderer.codec import Codec
+from renderer.audio.audio_file import FloatSamples, resample
+from renderer.codecs.codec import Codec
 from renderer.errors import PromptError
-from renderer.joints import joints_of
-from renderer.notes import FloatArray, NoteReport, Performance
+from renderer.midi.notes import FloatArray, NoteReport, Performance
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import SAMPLE_RATE
 from renderer.prompt import PROMPT_SECONDS, Prompt, prompt_from_audio
-from renderer.render import Renderer
+from renderer.quality.joints import joints_of
+from renderer.renderer import Renderer
 from renderer.rendering import RenderRequest
 from renderer.segments import SegmentLimits
 

@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 
 from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
-from renderer.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
+from renderer.codecs.sinusoidal_codec import SinusoidalCodecConfig
 from renderer.prompt import PROMPT_SECONDS, prompt_notes
-from renderer.sinusoidal_codec import SinusoidalCodecConfig
 from renderer.training.model_writing import ModelFacts, RecordedPrompt, write_model
+from renderer.weights.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
 
 _ENCODING = ("encoder.", "quantizer.")
 
@@ -31,8 +31,8 @@ def assemble_model(
     """Write a model directory.
 
     ``prompts`` are texts ``ID=ITEM``: the first 3 s of a corpus' item under a name. ``velocity_response`` is that of a
-    decoder which is told the notes (renderer/touch.py). JobError if there is none, if the codec's codes are not the
-    model's, or a prompt cannot be had.
+    decoder which is told the notes (renderer/codecs/touch.py). JobError if there is none, if the codec's codes are not
+    the model's, or a prompt cannot be had.
     """
     trained, decoder = find_model(model), find_codec(codec)
     _check_same_codes(trained, decoder)

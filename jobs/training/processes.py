@@ -13,8 +13,8 @@ from jobs.report import say
 from jobs.signals import StopSignals
 from jobs.training.train_codec_options import TrainCodecOptions
 from jobs.training.train_options import TrainOptions
-from renderer.checkpoint import BUNDLED
 from renderer.training.team import Team
+from renderer.weights.checkpoint import BUNDLED
 
 FINISHED, INTERRUPTED = 0, 130
 RETRIES = 3

@@ -12,12 +12,11 @@ from jobs.report import say
 from jobs.training.loop import Figures, LoopSettings, TrainingLoop
 from jobs.training.processes import train_in_processes
 from jobs.training.train_codec_options import TrainCodecOptions
-from renderer.checkpoint import CODEC_TYPES, CodecConfig, find_codec, load_codec, make_codec
+from renderer.codecs.encodec_codec import EncodecCodec, read_audiocraft_export
+from renderer.codecs.frame_codec import Block
+from renderer.codecs.neural_codec import NeuralCodec
+from renderer.codecs.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
 from renderer.device import choose_device
-from renderer.encodec_codec import EncodecCodec, read_audiocraft_export
-from renderer.frame_codec import Block
-from renderer.neural_codec import NeuralCodec
-from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
 from renderer.training.adversary import AdversarySettings
 from renderer.training.checkpoints import Checkpoints
 from renderer.training.codec_training import CodecTraining, CodecTrainingSettings
@@ -28,7 +27,8 @@ from renderer.training.history import History
 from renderer.training.learning_rate import LearningRate
 from renderer.training.randomness import seed_torch
 from renderer.training.team import Team
-from renderer.weight_files import read_weights
+from renderer.weights.checkpoint import CODEC_TYPES, CodecConfig, find_codec, load_codec, make_codec
+from renderer.weights.weight_files import read_weights
 
 PANELS = {
     "Training": ("spectral", "features", "adversarial"),

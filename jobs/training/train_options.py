@@ -22,8 +22,8 @@ _COURSE_FREE = {
 class TrainOptions:
     """The options of ``midi-valle train``, under the same names and with the same defaults.
 
-    ``init`` None begins with random weights, of ``size`` or of ``d_model``, ``heads`` and ``layers``, with or without
-    a ``piano_roll`` (renderer/piano_roll.py). ``codec`` None stands for that of ``init``. JobError for a value that
+    ``init`` None begins with random weights, of ``size`` or of ``d_model``, ``heads`` and ``layers``, with or without a
+    ``piano_roll`` (renderer/model/piano_roll.py). ``codec`` None stands for that of ``init``. JobError for a value that
     makes no sense.
     """
 

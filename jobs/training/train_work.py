@@ -10,12 +10,11 @@ from jobs.errors import JobError
 from jobs.report import say
 from jobs.training.loop import Figures, LoopSettings, TrainingLoop
 from jobs.training.train_options import TrainOptions
-from renderer.audio import FloatSamples
-from renderer.checkpoint import CodecDescription, ModelDescription, find_codec, find_model, load_codec, load_model
+from renderer.audio.audio_file import FloatSamples
 from renderer.device import choose_device, choose_dtype
 from renderer.file_hash import file_hash
-from renderer.model import MidiValle, ModelConfig
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
+from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.segments import SegmentLimits
 from renderer.training.checkpoints import Checkpoints
 from renderer.training.history import History
@@ -27,6 +26,14 @@ from renderer.training.model_writing import ModelFacts, write_model
 from renderer.training.randomness import seed_torch
 from renderer.training.team import Team
 from renderer.training.windows import ClipSource, Windows, WindowSettings
+from renderer.weights.checkpoint import (
+    CodecDescription,
+    ModelDescription,
+    find_codec,
+    find_model,
+    load_codec,
+    load_model,
+)
 
 PANELS = {
     "Training, nats a code": ("ar", "nar"),

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from renderer.audio import FloatSamples, write_audio
+from renderer.audio.audio_file import FloatSamples, write_audio
 from renderer.evaluation.optional import optional_import
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
 
 INSTALL = "pip install --no-deps basic-pitch 'resampy<0.4.3' pretty_midi onnxruntime flatbuffers"
 """Without its dependencies, which are TensorFlow and a numpy that is too old: the package holds an ONNX file, too."""

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.audio import FloatSamples
+from renderer.audio.audio_file import FloatSamples
 from renderer.evaluation.optional import optional_import
 from renderer.evaluation.pairs import shortened
 from renderer.evaluation.spectrogram import SAMPLE_RATE

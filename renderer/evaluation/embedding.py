@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from renderer.audio import FloatSamples
-from renderer.neural_codec import NeuralCodec
-from renderer.notes import FloatArray
+from renderer.audio.audio_file import FloatSamples
+from renderer.codecs.neural_codec import NeuralCodec
+from renderer.midi.notes import FloatArray
 
 
 class Embedding(Protocol):

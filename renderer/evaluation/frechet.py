@@ -6,7 +6,7 @@ from operator import add
 
 import numpy as np
 
-from renderer.notes import FloatArray
+from renderer.midi.notes import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

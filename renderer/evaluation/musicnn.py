@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from renderer.audio import FloatSamples
+from renderer.audio.audio_file import FloatSamples
 from renderer.evaluation.optional import MissingExtraError, optional_import
 from renderer.evaluation.tensorflow_checkpoint import read_tensorflow_checkpoint
-from renderer.notes import FloatArray
+from renderer.midi.notes import FloatArray
 
 INSTALL = "pip install --no-deps musicnn"
 """Without its dependencies, of which TensorFlow is one: only its weights are used."""

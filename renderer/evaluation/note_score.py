@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from renderer.evaluation.optional import optional_import
-from renderer.notes import FloatArray, IntArray, Notes
+from renderer.midi.notes import FloatArray, IntArray, Notes
 
 ONSET_TOLERANCE = 0.05
 """Seconds; as in MIREX and in mir_eval's defaults, as are offsets within 20 % of the duration or 50 ms."""

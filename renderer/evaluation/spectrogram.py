@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from renderer.audio import FloatSamples
+from renderer.audio.audio_file import FloatSamples
 from renderer.evaluation.pairs import shortened
 
 SAMPLE_RATE = 24_000

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from renderer.audio import FloatSamples, resample
-from renderer.frame_codec import mel_filters
-from renderer.notes import FloatArray
+from renderer.audio.audio_file import FloatSamples, resample
+from renderer.codecs.frame_codec import mel_filters
+from renderer.midi.notes import FloatArray
 
 SAMPLE_RATE = 32000
 _FFT, _HOP, _BANDS = 2048, 640, 80

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from renderer.audio import FloatSamples
-from renderer.notes import Notes
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import Notes
 
 
 class Transcriber(Protocol):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from renderer.audio import FloatSamples, resample
+from renderer.audio.audio_file import FloatSamples, resample
 from renderer.evaluation.optional import optional_import
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
 
 INSTALL = "pip install --no-deps transkun moduleconf ncls pydub pretty_midi importlib_resources 'setuptools<81'"
 """Without its dependencies, as torchaudio's wheels need CUDA libraries, which a CPU build of torch has not."""

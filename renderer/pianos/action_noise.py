@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from renderer.audio import FloatSamples
-from renderer.notes import Notes
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import Notes
 from renderer.pianos.piano import REFERENCE_LEVEL, REFERENCE_VELOCITY, SAMPLE_RATE
 from renderer.pianos.voicing import Voicing
 

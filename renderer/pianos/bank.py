@@ -13,8 +13,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from renderer.audio import FloatSamples, read_audio
-from renderer.notes import FloatArray, IntArray
+from renderer.audio.audio_file import FloatSamples, read_audio
+from renderer.midi.notes import FloatArray, IntArray
 from renderer.pianos.piano import SAMPLE_RATE
 from renderer.pianos.samples import Sample
 

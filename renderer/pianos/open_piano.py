@@ -10,7 +10,7 @@ from renderer.pianos.sampled_piano import SampledPiano
 from renderer.pianos.samples import Sample, find_samples
 from renderer.pianos.sfz import read_sfz
 from renderer.pianos.soundfont import SoundfontPiano, soundfont_fingerprint
-from renderer.published import cache_directory
+from renderer.weights.published import cache_directory
 
 SOUNDFONTS = (".sf2", ".sf3")
 

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-from renderer.audio import FloatSamples
-from renderer.notes import Notes
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import Notes
 from renderer.pianos.voicing import AS_RECORDED, Voicing
 
 SAMPLE_RATE = 32_000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renderer.notes import FloatArray, IntArray, Notes
+from renderer.midi.notes import FloatArray, IntArray, Notes
 
 _CHORD_SECONDS = 0.035
 """What is struck within so short a time is a chord."""

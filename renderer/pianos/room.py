@@ -11,8 +11,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from renderer.audio import FloatSamples
-from renderer.notes import FloatArray
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import FloatArray
 from renderer.pianos.piano import SAMPLE_RATE
 
 _BANDS = (0.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)

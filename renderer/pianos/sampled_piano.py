@@ -5,8 +5,8 @@ import math
 import numpy as np
 import soxr
 
-from renderer.audio import FloatSamples
-from renderer.notes import HIGHEST_KEY, LOWEST_KEY, FloatArray, IntArray, Notes
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY, FloatArray, IntArray, Notes
 from renderer.pianos.bank import Bank
 from renderer.pianos.piano import REFERENCE_VELOCITY, SAMPLE_RATE, reference_gain
 from renderer.pianos.voicing import AS_RECORDED, Voicing

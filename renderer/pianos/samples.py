@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from renderer.errors import AudioError
-from renderer.notes import HIGHEST_KEY, LOWEST_KEY
+from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY
 
 AUDIO_SUFFIXES = (".ogg", ".flac", ".wav")
 _NOTE = re.compile(r"([A-G])(#|s|b)?(-?\d+)v(\d+)")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 
 from renderer.errors import AudioError
-from renderer.notes import HIGHEST_KEY, LOWEST_KEY
+from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY
 from renderer.pianos.samples import Sample
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from renderer.audio import FloatSamples
+from renderer.audio.audio_file import FloatSamples
 from renderer.errors import AudioError
 from renderer.file_hash import file_hash
-from renderer.midi import midi_bytes
-from renderer.notes import Notes
+from renderer.midi.midi_file import midi_bytes
+from renderer.midi.notes import Notes
 from renderer.pianos.piano import SAMPLE_RATE, reference_gain
 
 PROGRAM = "fluidsynth"

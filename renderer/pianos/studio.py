@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from renderer.audio import FloatSamples
-from renderer.codec import Codec
+from renderer.audio.audio_file import FloatSamples
+from renderer.codecs.codec import Codec
+from renderer.decoding.sampling import Sampling
 from renderer.errors import PromptError
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
 from renderer.pianos.action_noise import add_action_noise
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import SAMPLE_RATE, Piano
 from renderer.pianos.setting import Setting
 from renderer.prompt import Prompt
 from renderer.rendering import Rendering, RenderRequest
-from renderer.sampling import Sampling
 
 SETTINGS_KEPT = 64
 

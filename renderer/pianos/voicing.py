@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from renderer.notes import FloatArray
+from renderer.midi.notes import FloatArray
 
 MIDDLE_KEY = 60
 _KEYS_TO_THE_TOP = 48

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from renderer.encodec_import import MultiScaleSTFTDiscriminator
+from renderer.codecs.encodec_import import MultiScaleSTFTDiscriminator
 from renderer.training.team import Team
 
 

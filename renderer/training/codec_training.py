@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from renderer.codecs.neural_codec import NeuralCodec
 from renderer.device import choose_dtype
 from renderer.errors import TrainingError
-from renderer.neural_codec import NeuralCodec
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
 from renderer.training.adversary import Adversary, AdversarySettings
 from renderer.training.checkpoints import Stateful
 from renderer.training.codebook_training import CodebookTraining

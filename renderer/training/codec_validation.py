@@ -8,8 +8,8 @@ import numpy as np
 import soxr
 import torch
 
+from renderer.codecs.neural_codec import NeuralCodec
 from renderer.evaluation.spectrogram import SAMPLE_RATE, midi_spectrogram, spectrogram_distortion
-from renderer.neural_codec import NeuralCodec
 from renderer.training.crops import Crop, Crops
 from renderer.training.spectral_loss import RESOLUTIONS, SpectralLoss
 

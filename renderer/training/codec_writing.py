@@ -11,9 +11,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from renderer.checkpoint import CODEC_FORMAT, CodecConfig, codec_document
-from renderer.encodec_codec import EncodecConfig
+from renderer.codecs.encodec_codec import EncodecConfig
 from renderer.errors import TrainingError
+from renderer.weights.checkpoint import CODEC_FORMAT, CodecConfig, codec_document
 
 
 def write_codec(

@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from renderer.audio import FloatSamples
+from renderer.audio.audio_file import FloatSamples
 from renderer.errors import TrainingError
-from renderer.notes import Notes
-from renderer.piano_roll import notes_near
+from renderer.midi.notes import Notes
+from renderer.model.piano_roll import notes_near
 from renderer.training.randomness import random_at, shuffled
 
 

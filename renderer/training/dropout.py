@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 from torch.nn import functional
 
-from renderer.model import MidiValle, SelfAttention, SinePosition
+from renderer.model.midi_valle import MidiValle, SelfAttention, SinePosition
 
 
 def add_dropout(model: MidiValle, rate: float) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from renderer.model import AdaptiveLayerNorm, Layer, MidiValle, TokenEmbedding
-from renderer.piano_roll import PianoRoll
+from renderer.model.midi_valle import AdaptiveLayerNorm, Layer, MidiValle, TokenEmbedding
+from renderer.model.piano_roll import PianoRoll
 
 _EMBEDDING = 0.25
 _LOGIT = 0.3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from renderer.model import MidiValle
+from renderer.model.midi_valle import MidiValle
 from renderer.training.packing import Pack, PackedFullAttention, PackedPrefixAttention
 
 IGNORED = -100

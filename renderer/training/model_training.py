@@ -11,7 +11,7 @@ from torch import nn
 
 from renderer.device import choose_dtype
 from renderer.errors import TrainingError
-from renderer.model import MidiValle, TokenEmbedding
+from renderer.model.midi_valle import MidiValle, TokenEmbedding
 from renderer.training.checkpoints import Stateful
 from renderer.training.dropout import add_dropout
 from renderer.training.learning_rate import LearningRate, set_rate

@@ -7,15 +7,15 @@ from statistics import fmean
 
 import torch
 
-from renderer.audio import FloatSamples, write_audio
-from renderer.codec import Codec
+from renderer.audio.audio_file import FloatSamples, write_audio
+from renderer.codecs.codec import Codec
+from renderer.decoding.engine import Engine
+from renderer.decoding.sampling import Sampling, noise_key
+from renderer.decoding.segment_input import SegmentInput
 from renderer.device import choose_dtype
-from renderer.engine import Engine
-from renderer.midi import write_midi
-from renderer.model import MidiValle
-from renderer.notes import Notes
-from renderer.sampling import Sampling, noise_key
-from renderer.segment_input import SegmentInput
+from renderer.midi.midi_file import write_midi
+from renderer.midi.notes import Notes
+from renderer.model.midi_valle import MidiValle
 from renderer.training.model_loss import CodeLoss, ar_loss, nar_loss
 from renderer.training.model_training import Stages
 from renderer.training.packing import Pack

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from renderer.model import MIDI_WIDTHS, ModelConfig
+from renderer.model.midi_valle import MIDI_WIDTHS, ModelConfig
 
 
 def training_flops(config: ModelConfig, spans: Sequence[tuple[int, int]], is_ar: bool) -> float:

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from renderer.audio import FloatSamples, write_audio
-from renderer.checkpoint import FORMAT, CodecDescription, codec_document
+from renderer.audio.audio_file import FloatSamples, write_audio
 from renderer.errors import TrainingError
-from renderer.midi import write_midi
-from renderer.model import ModelConfig
-from renderer.notes import Notes, PedalPolicy
+from renderer.midi.midi_file import write_midi
+from renderer.midi.notes import Notes, PedalPolicy
+from renderer.model.midi_valle import ModelConfig
+from renderer.model.tokens import TimeGrid
 from renderer.prompt import PROMPT_SECONDS
-from renderer.tokens import TimeGrid
+from renderer.weights.checkpoint import FORMAT, CodecDescription, codec_document
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from renderer.notes import KEYS, LOWEST_KEY, Notes
+from renderer.midi.notes import KEYS, LOWEST_KEY, Notes
 
 _WIDTH, _KERNEL = 256, 5
 

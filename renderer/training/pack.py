@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from renderer.errors import TrainingError
-from renderer.notes import BoolArray, IntArray, Notes
+from renderer.midi.notes import BoolArray, IntArray, Notes
 from renderer.training.checkpoints import replace_file
 
 FORMAT = "midi-valle-pack/1"

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 from torch.nn.attention.bias import causal_lower_right
 
-from renderer.piano_roll import PianoRoll
+from renderer.model.piano_roll import PianoRoll
 from renderer.training.windows import Window
 
 CPU_CHUNK = 256

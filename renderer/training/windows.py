@@ -1,7 +1,7 @@
 """What the language model learns from: a prompt of 3 s, then a segment, as inference puts them together.
 
-Rows and positions come from the code that inference uses (renderer/conditioning.py), segments begin where inference
-would let them begin, and notes held since before are struck at their beginning, softened, as inference does.
+Rows and positions come from the code that inference uses (renderer/decoding/conditioning.py), segments begin where
+inference would let them begin, and notes held since before are struck at their beginning, softened, as inference does.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from renderer.conditioning import segment_input
+from renderer.decoding.conditioning import segment_input
 from renderer.errors import TrainingError
-from renderer.model import ModelConfig
-from renderer.notes import IntArray, Notes
+from renderer.midi.notes import IntArray, Notes
+from renderer.model.midi_valle import ModelConfig
+from renderer.model.tokens import TimeGrid
 from renderer.prompt import PROMPT_SECONDS, Prompt, prompt_notes
 from renderer.segments import Segment, SegmentLimits, notes_between, quietest, sounding
-from renderer.tokens import TimeGrid
 from renderer.training.randomness import random_at, shuffled
 
 

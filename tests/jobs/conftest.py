@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.s3_server import ENVIRONMENT, S3Server, free_ports, running_s3_server
-from tests.jobs.small_disk import SmallDisk, mounted_small_disk
+from tests.jobs.support.s3_server import ENVIRONMENT, S3Server, free_ports, running_s3_server
+from tests.jobs.support.small_disk import SmallDisk, mounted_small_disk
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,17 +22,18 @@ from pathlib import Path
 import torch
 from typer.testing import CliRunner
 
-from jobs.backend import ModelBackend
-from jobs.cli import midi_valle_app
-from jobs.commit import RunDirectory
-from jobs.open_storage import open_storage
-from jobs.options import RenderOptions
-from tests.jobs.corpus import make_corpus
-from tests.jobs.dummy import DummyBackend
-from tests.jobs.rendered import held, render_run
-from tests.jobs.s3_server import ENVIRONMENT, S3Server, running_s3_server
+from jobs.cli.commands import midi_valle_app
+from jobs.run.options import RenderOptions
+from jobs.run_directory.run_directory import RunDirectory
+from jobs.shard.backend import ModelBackend
+from jobs.storage.open_storage import open_storage
+from tests.jobs.support.corpus import make_corpus
+from tests.jobs.support.dummy import DummyBackend
+from tests.jobs.support.rendered import held, render_run
+from tests.jobs.support.s3_server import ENVIRONMENT, S3Server, running_s3_server
 
 ROOT = Path(__file__).parents[2]
+DUMMY_COMMAND = "tests.jobs.support.dummy_cli"
 SHARD_ITEMS = 4
 CASES = tuple(itertools.product(("files", "webdataset", "parquet"), ("local", "S3")))
 MOST_KILLS, MOST_STARTS = 3, 12
@@ -110,7 +111,14 @@ class DisturbedRun:
             "HOME": str(self._pids.parent),
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.jobs.dummy_cli", self._corpus.manifest, *arguments, *self._corpus.machine],
+            [
+                sys.executable,
+                "-m",
+                "tests.jobs.support.dummy_cli",
+                self._corpus.manifest,
+                *arguments,
+                *self._corpus.machine,
+            ],
             cwd=ROOT,
             env=os.environ | environment,
             stdout=subprocess.DEVNULL,

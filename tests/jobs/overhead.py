@@ -26,11 +26,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.open_storage import open_storage
-from renderer.midi import write_midi
-from renderer.notes import Notes
-from tests.jobs.noise import NoiseBackend
-from tests.jobs.s3_server import ENVIRONMENT, running_s3_server
+from jobs.storage.open_storage import open_storage
+from renderer.midi.midi_file import write_midi
+from renderer.midi.notes import Notes
+from tests.jobs.support.noise import NoiseBackend
+from tests.jobs.support.s3_server import ENVIRONMENT, running_s3_server
 
 ROOT = Path(__file__).parents[2]
 NOTES, NOTE_SECONDS = 30, 2.0
@@ -158,8 +158,8 @@ def _rendered(out: str) -> tuple[datetime, datetime, int]:
 
 def run(manifest: str, out: str, layout: str, actors: str) -> int:
     """One run, in this process."""
-    from jobs.options import RenderOptions
-    from jobs.render import render_corpus
+    from jobs.run.options import RenderOptions
+    from jobs.run.render import render_corpus
 
     options = RenderOptions(
         manifest=manifest, out=out, layout=layout, actors=int(actors), device="cpu", overwrite=True, yes=True
@@ -169,11 +169,11 @@ def run(manifest: str, out: str, layout: str, actors: str) -> int:
 
 def plan(manifest: Path, out: Path) -> float:
     """Seconds until a run of this manifest could begin: all that is read, checked and planned beforehand."""
-    from jobs.beginning import find_beginning
-    from jobs.commit import RunDirectory
-    from jobs.options import RenderOptions
-    from jobs.order import longest_first
-    from jobs.preflight import prepare
+    from jobs.run.beginning import find_beginning
+    from jobs.run.options import RenderOptions
+    from jobs.run.order import longest_first
+    from jobs.run.preflight import prepare
+    from jobs.run_directory.run_directory import RunDirectory
 
     began = time.monotonic()
     job = prepare(RenderOptions(manifest=str(manifest), out=str(out), actors=2, device="cpu"), NoiseBackend())

@@ -7,16 +7,16 @@ import soundfile
 import torch
 
 import renderer
-from renderer.audio import FloatSamples
-from renderer.checkpoint import find_model, load_codec
+from renderer.audio.audio_file import FloatSamples
+from renderer.codecs.neural_codec import NeuralCodec
 from renderer.errors import AudioError, MidiError, PromptError
-from renderer.midi import write_midi
-from renderer.neural_codec import NeuralCodec
-from renderer.notes import Notes
+from renderer.midi.midi_file import write_midi
+from renderer.midi.notes import Notes
 from renderer.prompt import prompt_from_audio, prompt_from_files
+from renderer.weights.checkpoint import find_model, load_codec
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
-MINI = Path(renderer.__path__[0]) / "models" / "mini"
+MINI = Path(renderer.__path__[0]) / "weights" / "bundled" / "mini"
 PROMPTS = MINI / "prompts"
 
 

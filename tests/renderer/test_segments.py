@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renderer.audio import FloatSamples
-from renderer.notes import FloatArray, Notes
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import FloatArray, Notes
 from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments, sounding
 
 RATE, FRAME = 32_000, 640

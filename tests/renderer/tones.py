@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from renderer.audio import FloatSamples
-from renderer.notes import Notes
+from renderer.audio.audio_file import FloatSamples
+from renderer.midi.notes import Notes
 
 
 def played(notes: Notes, seconds: float, sample_rate: int = 32000) -> FloatSamples:

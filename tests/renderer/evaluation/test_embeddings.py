@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from renderer.audio import read_audio
-from renderer.checkpoint import BUNDLED
+from renderer.audio.audio_file import read_audio
+from renderer.codecs.frame_codec import FrameCodec, FrameCodecConfig
 from renderer.errors import RendererError
 from renderer.evaluation.embedding import CodecEmbedding
 from renderer.evaluation.musicnn import Musicnn
-from renderer.frame_codec import FrameCodec, FrameCodecConfig
+from renderer.weights.checkpoint import BUNDLED
 
 PIANO_TAG = 9
 PROMPT = sorted((BUNDLED / "mini" / "prompts").glob("*.wav"))[0]

@@ -5,7 +5,7 @@ import pytest
 from scipy import linalg
 
 from renderer.evaluation.frechet import Gaussian, frechet_distance
-from renderer.notes import FloatArray
+from renderer.midi.notes import FloatArray
 
 
 def frames(seed: int, count: int = 400, width: int = 8) -> FloatArray:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from renderer.evaluation.note_score import NoteScore
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
 
 pytest.importorskip("mir_eval")
 

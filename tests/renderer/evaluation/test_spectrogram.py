@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from renderer.audio import FloatSamples
+from renderer.audio.audio_file import FloatSamples
 from renderer.evaluation.pairs import shortened
 from renderer.evaluation.spectrogram import (
     BANDS,

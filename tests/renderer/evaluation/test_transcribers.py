@@ -4,12 +4,12 @@ from importlib.util import find_spec
 
 import pytest
 
-from renderer.audio import read_audio, resample
-from renderer.checkpoint import BUNDLED
+from renderer.audio.audio_file import read_audio, resample
 from renderer.errors import RendererError
 from renderer.evaluation.note_score import NoteScore
 from renderer.evaluation.transcriber import TRANSCRIBERS
-from renderer.midi import read_midi
+from renderer.midi.midi_file import read_midi
+from renderer.weights.checkpoint import BUNDLED
 
 PROMPTS = BUNDLED / "mini" / "prompts"
 INSTALLED = {"transkun": find_spec("transkun"), "basic-pitch": find_spec("basic_pitch")}

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from renderer.audio import FloatSamples
+from renderer.audio.audio_file import FloatSamples
 
 RATE = 44_100
 NAMES = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from renderer.audio import FloatSamples
+from renderer.audio.audio_file import FloatSamples
 from renderer.errors import AudioError
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
 from renderer.pianos.bank import open_bank
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import REFERENCE_LEVEL, SAMPLE_RATE, reference_gain

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from renderer.errors import AudioError
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import SAMPLE_RATE
 from renderer.pianos.sfz import read_sfz

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from renderer.errors import AudioError
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import SAMPLE_RATE, reference_gain
 from renderer.pianos.soundfont import PROGRAM, SoundfontPiano

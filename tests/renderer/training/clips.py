@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from renderer.model import ModelConfig
-from renderer.notes import IntArray, Notes
+from renderer.midi.notes import IntArray, Notes
+from renderer.model.midi_valle import ModelConfig
 from renderer.training.windows import Windows, WindowSettings
 
 RATE = 50

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from renderer.audio import FloatSamples
-from renderer.checkpoint import find_codec, load_codec
-from renderer.encodec_codec import EncodecCodec, read_audiocraft_export
+from renderer.audio.audio_file import FloatSamples
+from renderer.codecs.encodec_codec import EncodecCodec, read_audiocraft_export
+from renderer.codecs.neural_codec import NeuralCodec
+from renderer.codecs.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
 from renderer.errors import TrainingError
-from renderer.neural_codec import NeuralCodec
-from renderer.notes import Notes
-from renderer.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
+from renderer.midi.notes import Notes
 from renderer.training.adversary import AdversarySettings
 from renderer.training.checkpoints import Checkpoints
 from renderer.training.codebook_training import CodebookTraining
@@ -24,7 +23,8 @@ from renderer.training.note_loss import struck_and_sounding
 from renderer.training.randomness import seed_torch
 from renderer.training.spectral_loss import RESOLUTIONS, SpectralLoss
 from renderer.training.team import Team
-from renderer.weight_files import read_weights
+from renderer.weights.checkpoint import find_codec, load_codec
+from renderer.weights.weight_files import read_weights
 from tests.renderer.tones import melody, played
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from renderer.errors import TrainingError
-from renderer.model import MidiValle
+from renderer.model.midi_valle import MidiValle
 from renderer.training.checkpoints import Checkpoints
 from renderer.training.initial_weights import initialise
 from renderer.training.learning_rate import LearningRate

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional
 from torch.nn.attention.bias import causal_lower_right
 
-from renderer.attention import FullAttention, PrefixAttention
-from renderer.model import MidiValle
+from renderer.model.attention import FullAttention, PrefixAttention
+from renderer.model.midi_valle import MidiValle
 from renderer.training import packing
 from renderer.training.initial_weights import initialise
 from renderer.training.model_loss import ar_loss, nar_loss

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from renderer.errors import TrainingError
-from renderer.notes import Notes
+from renderer.midi.notes import Notes
 from renderer.segments import sounding
 from renderer.training.windows import Windows, WindowSettings
 from tests.renderer.training.clips import CONFIG, RATE, Clips, windows_of

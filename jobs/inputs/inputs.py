@@ -1,0 +1,181 @@
+"""What a run reads: local files, and S3 objects that are copied to this machine when they are needed."""
+
+import fcntl
+import hashlib
+import os
+import posixpath
+import stat
+import threading
+import uuid
+from functools import lru_cache
+from pathlib import Path
+
+from jobs.errors import InputError, JobError, UnavailableError
+from jobs.inputs.input_cache import InputCache
+from jobs.storage.s3_storage import S3Storage, bucket_and_key, chosen_endpoint
+from renderer.weights.published import cache_directory
+
+CACHE_BYTES = 1 << 30
+MODEL_OBJECTS = 1000
+"""A model directory has fewer objects; a prefix with more is something else."""
+
+_S3 = "s3://"
+_resolved = lru_cache(4096)(os.path.realpath)
+
+
+class Inputs:
+    """Where files are found, and which ones a manifest may name.
+
+    A manifest may come from elsewhere. What it names lies in its own folder, in one of ``roots`` (local
+    folders), or on S3; symbolic links are followed before that is decided.
+    """
+
+    def __init__(
+        self, roots: tuple[str, ...] = (), endpoint_url: str | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self.roots, self.cache_bytes = roots, cache_bytes
+        self.endpoint_url = chosen_endpoint(endpoint_url)
+        self._storages: dict[str, S3Storage] = {}
+        self._one_at_a_time = threading.Lock()
+        self._copies: InputCache | None = None
+
+    def __reduce__(self) -> tuple[type["Inputs"], tuple[tuple[str, ...], str | None, int]]:
+        # The copies belong to a process.
+        return Inputs, (self.roots, self.endpoint_url, self.cache_bytes)
+
+    def local(self, location: str, folder: str | None = None) -> Path:
+        """The file at a location, or a copy of the object there.
+
+        ``folder`` is that of the manifest or prompt bank which names the location: a relative one lies in it.
+        Without a folder the user has named it, and it may lie anywhere. InputError if it may not be read, or if
+        there is no such object; StorageError if S3 cannot be read at all.
+        """
+        found = self._find(location, folder)
+        if not is_s3(found):
+            return Path(found)
+        storage, key = self._storage(found)
+        try:
+            return self._cache.get(found, lambda file: storage.copy(key, file))
+        except UnavailableError as error:
+            raise InputError(str(error)) from None
+
+    def exists(self, location: str, folder: str | None = None) -> bool:
+        """Whether there is a file or an object; InputError if it may not be read."""
+        found = self._find(location, folder)
+        if not is_s3(found):
+            return os.path.isfile(found)  # noqa: PTH113 - a name that is too long is not an error.
+        storage, key = self._storage(found)
+        try:
+            return storage.exists(key)
+        except UnavailableError as error:
+            raise InputError(str(error)) from None
+
+    def directory(self, location: str) -> Path:
+        """A model directory, or a copy of the one on S3, which is kept and made anew when it changes there."""
+        if not is_s3(location):
+            return Path(location)
+        storage = S3Storage.at(location, self.endpoint_url)
+        objects = []
+        for found in storage.listing():
+            objects.append(found)
+            if len(objects) > MODEL_OBJECTS:
+                raise JobError(f"{location} holds more than {MODEL_OBJECTS:,} objects; it is not a model directory")
+        if not any(found.key == "config.json" for found in objects):
+            raise JobError(f"{location} is not a model directory: it has no config.json")
+        content = sorted((found.key, found.bytes, found.modified) for found in objects)
+        digest = hashlib.sha256(repr((storage.uri, content)).encode()).hexdigest()[:32]
+        folder = cache_directory() / "s3" / digest
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / f"{digest}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # The actors of a machine need one copy.
+            if not folder.is_dir():
+                partial = folder.with_name(f".partial-{uuid.uuid4().hex}")
+                for found in objects:
+                    path = partial / found.key
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with path.open("w+b") as file:
+                        storage.copy(found.key, file)
+                partial.rename(folder)
+        return folder
+
+    def _find(self, location: str, folder: str | None) -> str:
+        """The absolute location, if it may be read."""
+        if is_s3(location):
+            return location
+        if "://" in location:
+            raise InputError(f"{location}: neither a file nor on S3")
+        if folder is None:
+            return location
+        if is_s3(folder) and not location.startswith("/"):
+            return _joined(folder, location)
+        path = os.path.join(folder, location)  # noqa: PTH118 - a Path costs more than all else here.
+        roots = self.roots if is_s3(folder) else (_resolved(folder), *self.roots)
+        real = _real_path(path)
+        if not any(f"{real}/".startswith(f"{root.rstrip('/')}/") for root in roots):
+            raise InputError(
+                f"{location}: lies outside the folders that may be read ({', '.join(roots) or 'none, but S3'}); "
+                "if it is meant to be read, give its folder with --allow-root"
+            )
+        if _is_special(real):
+            raise InputError(f"{location}: not a regular file")
+        return path
+
+    def _storage(self, location: str) -> tuple[S3Storage, str]:
+        bucket, key = bucket_and_key(location)
+        if not key or ".." in key.split("/"):
+            raise InputError(f"{location}: names no object")
+        if bucket not in self._storages:
+            self._storages[bucket] = S3Storage.at(f"{_S3}{bucket}", self.endpoint_url)
+        return self._storages[bucket], key
+
+    @property
+    def _cache(self) -> InputCache:
+        with self._one_at_a_time:  # Of two, one would be removed with what is in it.
+            if self._copies is None:
+                self._copies = InputCache(self.cache_bytes)
+            return self._copies
+
+
+def is_s3(location: str) -> bool:
+    """Whether a location is on S3."""
+    return location.startswith(_S3)
+
+
+def absolute(location: str) -> str:
+    """The location as it is for processes that work in another folder; JobError if it is neither file nor S3."""
+    if is_s3(location):
+        return location
+    if "://" in location:
+        raise JobError(f"{location}: only local files and s3:// can be used")
+    return str(Path(location).absolute())
+
+
+def folder_of(location: str) -> str:
+    """The folder or prefix that an absolute location lies in."""
+    return location.rpartition("/")[0] or "/"
+
+
+def _real_path(path: str) -> str:
+    """The path without symbolic links; of many files in a folder, the folder is resolved once."""
+    folder, name = os.path.split(path)
+    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
+        return os.path.realpath(path)
+    return f"{_resolved(folder).rstrip('/')}/{name}"
+
+
+def _is_special(path: str) -> bool:
+    """Whether this is a pipe or a device, which may never end."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _joined(folder: str, location: str) -> str:
+    """A relative location in an S3 prefix, of which it may leave every folder, but not the bucket."""
+    bucket, prefix = bucket_and_key(folder)
+    key = posixpath.normpath(f"{prefix}/{location}").lstrip("/")
+    if key.split("/")[0] == "..":
+        raise InputError(f"{location}: leads out of {_S3}{bucket}")
+    return f"{_S3}{bucket}/{key}"

@@ -1,0 +1,1 @@
+"""Looking after a run: status, verify, garbage, the report page."""

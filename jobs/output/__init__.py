@@ -1,0 +1,1 @@
+"""How renderings become objects of a run: a writer for each layout."""

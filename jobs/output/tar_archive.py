@@ -1,0 +1,74 @@
+"""Layout ``webdataset``: a tar file with ``<item_id>.flac``, ``.mid``, ``.json`` and, if kept, ``.codes.npy``."""
+
+import base64
+import datetime
+import io
+import json
+import math
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from jobs.output.writers import Encoded, Encoder
+
+
+def write_tar(file: BinaryIO, results: pa.Table, read: Callable[[str], Encoded], encoder: Encoder) -> None:
+    """Write the rows' items, in their order. Headers hold no times and no users, so equal items give equal bytes."""
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for row in json_rows(results.drop_columns(["notes"])):
+            item_id = row["item_id"]
+            encoded = read(item_id)
+            _add(tar, f"{item_id}{encoder.suffix}", encoded.audio)
+            _add(tar, f"{item_id}.mid", encoded.midi)
+            _add(tar, f"{item_id}.json", json.dumps(row, ensure_ascii=False, allow_nan=False).encode())
+            if encoded.codes is not None:
+                _add(tar, f"{item_id}.codes.npy", encoded.codes)
+
+
+def tar_members(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    """The names and contents of a tar file's members, one in memory at a time."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        for member in tar:
+            content = tar.extractfile(member)
+            if content is not None:
+                yield member.name, content.read()
+
+
+def json_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Rows of plain JSON values, one at a time.
+
+    Times become ISO 8601 text (durations: their number, in the column's unit), bytes base64 text, maps objects, and
+    NaN and infinity null; what else JSON has no form for becomes text.
+    """
+    for name, field in zip(table.column_names, table.schema, strict=True):
+        if pt.is_temporal(field.type):  # Python's types would lose nanoseconds.
+            text = table[name].cast(pa.int64() if pt.is_duration(field.type) else pa.string())
+            table = table.set_column(table.column_names.index(name), name, text)
+    for index in range(len(table)):
+        (row,) = table.slice(index, 1).to_pylist(maps_as_pydicts="lossy")
+        yield {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    return str(value)
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    header = tarfile.TarInfo(name)
+    header.size = len(content)
+    tar.addfile(header, io.BytesIO(content))

@@ -1,0 +1,142 @@
+"""How renderings become objects of the run directory: one writer for each layout (jobs/output/layouts.py).
+
+Whatever the layout, a shard's objects hold the same bytes in whichever order its items finish.
+"""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.storage.storage import Storage
+from renderer.audio.audio_file import AudioFormat, audio_suffix, count_clipped, write_audio
+from renderer.midi.midi_file import midi_bytes
+from renderer.rendering import Rendering
+from schemas.marker import StoredObject
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenItem:
+    """Where an item's audio, notes and codes are, and how many samples were clipped on the way.
+
+    A path is an object's key, or for a member of an archive ``key#member``: keys of archives hold no ``#``.
+    None is what the layout does not keep.
+    """
+
+    audio_path: str | None = None
+    audio_bytes: int | None = None
+    audio_sha256: str | None = None
+    midi_path: str | None = None
+    codes_path: str | None = None
+    clipped_samples: int
+
+
+class Writer(Protocol):
+    """Writes one shard of a run."""
+
+    def write(self, rendering: Rendering) -> WrittenItem:
+        """Take one rendering; AudioError if its audio cannot be written, StorageError if the storage refuses."""
+        ...
+
+    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
+        """All objects that were written, durable now; ``results`` are the shard's rows, in the manifest's order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An item as bytes: an audio file, a MIDI file, and its codes (K, T) as a NumPy file if they are kept."""
+
+    audio: bytes
+    midi: bytes
+    codes: bytes | None
+    clipped_samples: int
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns renderings into bytes; equal renderings give equal bytes."""
+
+    audio_format: AudioFormat
+    save_codes: bool
+
+    @property
+    def suffix(self) -> str:
+        """The end of an audio file's name."""
+        return audio_suffix(self.audio_format)
+
+    def encode(self, rendering: Rendering) -> Encoded:
+        """One rendering's files; AudioError or ValueError if it cannot be encoded."""
+        audio = io.BytesIO()
+        clipped = write_audio(audio, rendering.samples, rendering.sample_rate, self.audio_format)
+        return Encoded(audio.getvalue(), midi_bytes(rendering.notes), self._codes(rendering), clipped)
+
+    def _codes(self, rendering: Rendering) -> bytes | None:
+        if not self.save_codes:
+            return None
+        if rendering.codes is None:
+            raise ValueError("codes are to be saved, but this renderer gives none")
+        codes = io.BytesIO()
+        np.save(codes, rendering.codes)
+        return codes.getvalue()
+
+
+class FilesWriter:
+    """Layout ``files``: ``audio/<item_id>.flac``, ``midi/<item_id>.mid``, and ``codes/<item_id>.npy`` if kept.
+
+    No file is ever replaced, as a marker may name it, or be about to. Where an earlier attempt left other bytes
+    (another kind of machine rounds differently), this one's file is ``<item_id>.<attempt>.flac``.
+    """
+
+    def __init__(self, storage: Storage, encoder: Encoder, attempt: str) -> None:
+        self._storage = storage
+        self._encoder = encoder
+        self._attempt = attempt
+        self._objects: dict[str, StoredObject] = {}
+
+    def write(self, rendering: Rendering) -> WrittenItem:
+        """Write one rendering's files."""
+        item_id, encoded = rendering.item_id, self._encoder.encode(rendering)
+        audio = self._store(f"audio/{item_id}", self._encoder.suffix, encoded.audio)
+        midi = self._store(f"midi/{item_id}", ".mid", encoded.midi)
+        codes = None if encoded.codes is None else self._store(f"codes/{item_id}", ".npy", encoded.codes)
+        return WrittenItem(
+            audio_path=audio.key,
+            audio_bytes=audio.bytes,
+            audio_sha256=audio.sha256,
+            midi_path=midi.key,
+            codes_path=None if codes is None else codes.key,
+            clipped_samples=encoded.clipped_samples,
+        )
+
+    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
+        """All files, in the order in which they were written."""
+        return tuple(self._objects.values())
+
+    def _store(self, name: str, suffix: str, data: bytes) -> StoredObject:
+        key = f"{name}{suffix}"
+        if not self._storage.create(key, data) and self._storage.read(key) != data:
+            key = f"{name}.{self._attempt}{suffix}"
+            self._storage.write(key, data)
+        self._objects[key] = stored_object(key, data)
+        return self._objects[key]
+
+
+class MeasuringWriter:
+    """Layout ``none``: nothing is kept but the result rows."""
+
+    def write(self, rendering: Rendering) -> WrittenItem:
+        """Count the samples that a file would have clipped; AudioError for audio that no file could hold."""
+        return WrittenItem(clipped_samples=count_clipped(rendering.samples))
+
+    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
+        """No objects."""
+        return ()
+
+
+def stored_object(key: str, data: bytes) -> StoredObject:
+    """The key, size and hash of an object with this content."""
+    return StoredObject(key, len(data), hashlib.sha256(data).hexdigest())

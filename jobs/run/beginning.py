@@ -1,0 +1,82 @@
+"""How a run begins: anew, where an earlier session stopped, with more rows than it had, or in place of another."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import typer
+
+from jobs.errors import JobError
+from jobs.report import say
+from jobs.run.plan import plan_shards
+from jobs.run.preflight import Job
+from jobs.run_directory.lease import Lease
+from jobs.run_directory.run_directory import RUN_KEY, RunDirectory
+from schemas.run import Run, Shard
+
+
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """A job with the shards it has from now on, and what there was in its folder before."""
+
+    job: Job
+    before: Run | None
+    warnings: Sequence[str] = ()
+
+    def write(self, directory: RunDirectory) -> None:
+        """Write run.json, if it is not there already as it must be. The caller has the run's lease."""
+        if self.before is None:
+            directory.start(self.job.run)
+        elif self.before != self.job.run:
+            directory.change(self.before, self.job.run)
+
+
+def find_beginning(job: Job, directory: RunDirectory) -> Beginning:
+    """Compare a job with what lies in its folder; JobError if they do not go together. Nothing is written."""
+    before = directory.existing()
+    if before is None:
+        return Beginning(job, None)
+    extend = job.options.extend
+    cautions = directory.check_same(before, job.run, job.options.shard_items, extend)
+    warnings = [f"audio rendered from here on may differ in its last bits: {caution}" for caution in cautions]
+    known = _extended(before, job, directory.storage.uri) if extend else before
+    # The same files may have moved since.
+    run = replace(known, manifest_path=job.run.manifest_path, prompts_path=job.run.prompts_path)
+    return Beginning(replace(job, run=run), before, warnings)
+
+
+def _extended(before: Run, job: Job, place: str) -> Run:
+    """The run with shards for the rows that the manifest has beyond it; the shards it has stay as they are."""
+    if job.manifest.row_count < before.items or job.manifest.rows_sha256(before.items) != before.rows_sha256:
+        raise JobError(
+            f"{place}: --extend goes on with a manifest to which rows were only appended, but the first "
+            f"{before.items:,} rows are not those of the run begun {before.created}; choose another --out"
+        )
+    added = plan_shards(job.run.items - before.items, job.actors, before.shards[0].row_count)
+    shards = (Shard(len(before.shards) + s.index, before.items + s.first_row, s.row_count) for s in added)
+    return replace(
+        before,
+        manifest_sha256=job.run.manifest_sha256,
+        manifest_rows=job.run.manifest_rows,
+        rows_sha256=job.run.rows_sha256,
+        shards=(*before.shards, *shards),
+    )
+
+
+def overwrite(directory: RunDirectory, yes: bool) -> bool:
+    """Delete the run in a folder, after asking; JobError if nobody says yes. False if there is none."""
+    if not directory.storage.exists(RUN_KEY):
+        return False
+    contents = directory.contents()
+    listed = ", ".join(f"{count:,} in {folder}" for folder, count in sorted(contents.items()))
+    what = f"--overwrite deletes {contents.total():,} objects of the run in {directory.storage.uri} ({listed})"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise JobError(f"{what}: add --yes if that is what you want")
+        if not typer.confirm(f"{what}. Delete them?", err=True):
+            raise JobError("nothing was deleted")
+    lease = Lease(directory.storage)
+    lease.acquire(say)
+    say(what)
+    directory.clear()
+    return True

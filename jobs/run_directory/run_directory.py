@@ -1,0 +1,158 @@
+"""The run directory: run.json first, data next, and a marker last that makes a shard's data final.
+
+Readers and resumed runs go by the markers; objects that no marker names are what killed attempts left. A marker
+is never rewritten: where failed items are rendered again, a marker of the next generation holds from then on.
+"""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.errors import JobError
+from jobs.storage.storage import Storage
+from schemas.marker import Marker, MarkerError
+from schemas.run import Run, RunError, cautions, differences
+
+RUN_KEY = "run.json"
+REPORT_KEY = "report.html"
+STATE_FOLDER = "_state"
+MARKER_FOLDER = "_state/done"
+DATA_FOLDERS = ("audio", "midi", "codes", "shards", "metadata")
+"""Where attempts write their data, which markers make final."""
+
+OWN_FOLDERS = (*DATA_FOLDERS, "events", STATE_FOLDER)
+"""Where a run keeps its objects, beside ``run.json`` and its report."""
+
+READERS = 16
+"""So many markers are read side by side: on S3 each takes a while."""
+
+_MARKER_NAME = re.compile(r"(\d+)(?:\.r(\d+))?\.json")
+
+
+class RunDirectory:
+    """One run's folder, by its contract."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def existing(self) -> Run | None:
+        """The run that began here, None where nothing is; JobError if it is something else's folder."""
+        if self.storage.exists(RUN_KEY):
+            try:
+                return Run.from_json(self.storage.read(RUN_KEY))
+            except RunError as error:
+                raise JobError(f"{self.storage.uri}: {error}") from None
+        # A driver that was killed before it began a run may have left its state.
+        found = next((key for key in self.storage.keys("") if not key.startswith(f"{STATE_FOLDER}/")), None)
+        if found is not None:
+            raise JobError(
+                f"{self.storage.uri} holds {found!r} but no {RUN_KEY}, so it is not a run's folder: "
+                "choose another --out, or empty it"
+            )
+        return None
+
+    def begun(self) -> Run:
+        """The run that began here; JobError if none did."""
+        run = self.existing()
+        if run is None:
+            raise JobError(f"{self.storage.uri}: no run has begun here")
+        return run
+
+    def check_same(self, existing: Run, wanted: Run, shard_items: int | None, extend: bool = False) -> list[str]:
+        """JobError that names what differs if ``wanted`` is not the run that began here.
+
+        With ``extend``, the manifest may be another one: that its first rows are the run's is not checked here.
+        Returns what differs without making it another run, to be told to the user.
+        """
+        differing = differences(existing, wanted, extend)
+        planned = existing.shards[0].row_count
+        if shard_items is not None and min(shard_items, existing.items) != planned:
+            differing.append(f"shard_items: {planned} in the run, {shard_items} now")
+        if differing:
+            lines = "\n".join(f"  - {line}" for line in differing)
+            raise JobError(
+                f"{self.storage.uri} holds another run, begun {existing.created}:\n{lines}\n"
+                "Give the run's own options to continue it, or choose another --out; --extend goes on if rows were "
+                "only appended to the manifest, --overwrite begins anew."
+            )
+        return cautions(existing, wanted)
+
+    def start(self, run: Run) -> None:
+        """Begin the run; JobError if another one began at the same moment."""
+        if not self.storage.create(RUN_KEY, run.to_json()):
+            raise JobError(f"{self.storage.uri}: another run has just begun here; run the command again")
+
+    def change(self, before: Run, run: Run) -> None:
+        """Go on with a run that has more shards now, or whose manifest has moved; JobError if it is not as before.
+
+        Only the driver that has the lease may do this.
+        """
+        if self.existing() != before:
+            raise JobError(f"{self.storage.uri}: another driver has just changed this run; run the command again")
+        self.storage.write(RUN_KEY, run.to_json())
+
+    def contents(self) -> Counter[str]:
+        """How many objects the run keeps in each of its folders."""
+        return Counter(key.partition("/")[0] for key in self._own_keys())
+
+    def clear(self) -> None:
+        """Delete the run; what else lies in the folder stays. Whenever it is interrupted, it can be repeated."""
+        # Markers first, as they promise all else; run.json last, as without it the folder is nobody's.
+        for key in [*self.storage.keys(MARKER_FOLDER), *self._own_keys(), REPORT_KEY, RUN_KEY]:
+            self.storage.delete(key)
+
+    def _own_keys(self) -> list[str]:
+        return [key for key in self.storage.keys("") if key.partition("/")[0] in OWN_FOLDERS]
+
+    def markers(self) -> Iterator[Marker]:
+        """The finished shards, in the manifest's order: of each shard the marker of the newest generation."""
+        newest: dict[int, int] = {}
+        for key in self.storage.keys(MARKER_FOLDER):
+            if name := _MARKER_NAME.fullmatch(key.removeprefix(f"{MARKER_FOLDER}/")):
+                shard, generation = int(name[1]), int(name[2] or 0)
+                newest[shard] = max(generation, newest.get(shard, 0))
+        wanted = sorted(newest.items())
+        with ThreadPoolExecutor(READERS) as pool:
+            for start in range(0, len(wanted), READERS):  # As many as are read side by side are in memory.
+                yield from pool.map(lambda named: self.marker(*named), wanted[start : start + READERS])
+
+    def marker(self, shard: int, generation: int = 0) -> Marker:
+        """One finished shard, as of a generation."""
+        return self._marker(marker_key(shard, generation))
+
+    def commit(self, marker: Marker) -> Marker:
+        """Make an attempt's data final; returns the marker that holds: another attempt's, if it was first."""
+        key = marker_key(marker.shard, marker.generation)
+        if self.storage.create(key, marker.to_json()):
+            return marker
+        return self._marker(key)
+
+    def results(self) -> Iterator[pa.Table]:
+        """The result rows of every finished shard, in the manifest's order."""
+        return map(self.result_rows, self.markers())
+
+    def result_rows(self, marker: Marker) -> pa.Table:
+        """The result rows of one finished shard."""
+        return pq.read_table(io.BytesIO(self.storage.read(marker.metadata.key)))
+
+    def _marker(self, key: str) -> Marker:
+        try:
+            return Marker.from_json(self.storage.read(key))
+        except MarkerError as error:
+            raise JobError(f"{self.storage.uri}/{key}: {error}") from None
+
+
+def marker_key(shard: int, generation: int = 0) -> str:
+    """Where a shard's marker lies: ``00000.json``, and ``00000.r1.json`` after its failed items were retried."""
+    suffix = f".r{generation}" if generation else ""
+    return f"{MARKER_FOLDER}/{shard_name(shard)}{suffix}.json"
+
+
+def shard_name(shard: int) -> str:
+    """A shard's name in keys; names sort as shards do, up to 99,999 of them."""
+    return f"{shard:05d}"

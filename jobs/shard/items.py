@@ -1,0 +1,97 @@
+"""From a manifest row to what the renderer takes."""
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import cast
+
+from jobs.inputs.inputs import Inputs, folder_of
+from jobs.run.plan import item_seed
+from jobs.shard.backend import CorpusRenderer
+from renderer.midi.midi_file import read_midi
+from renderer.midi.notes import Excerpt, PedalPolicy, Performance
+from renderer.prompt import Prompt
+from renderer.quality.attempts import Attempts
+from renderer.quality.quality import QualityThresholds
+from renderer.rendering import RenderRequest
+from schemas.manifest import ManifestRow
+from schemas.prompts import read_prompt_bank
+from schemas.run import RunSettings
+
+PROMPTS_KEPT = 64
+PERFORMANCES_KEPT = 4
+"""Rows beside one another are often parts of one file."""
+
+
+class ItemReader:
+    """Reads what rows name: MIDI files and prompts. What it raises is the item's failure, not the run's."""
+
+    def __init__(
+        self, settings: RunSettings, manifest: str, bank: str | None, inputs: Inputs, renderer: CorpusRenderer
+    ) -> None:
+        self._settings = settings
+        self._inputs = inputs
+        self._folder = folder_of(manifest)
+        self._renderer = renderer
+        self._bank = {} if bank is None else read_prompt_bank(inputs.local(bank))
+        self._bank_folder = None if bank is None else folder_of(bank)
+        self._attempts = _attempts(settings)
+        self._prompt_from_files = lru_cache(PROMPTS_KEPT)(renderer.prompt_from_files)
+        self._read_midi = lru_cache(PERFORMANCES_KEPT)(read_midi)
+
+    def performance(self, row: ManifestRow) -> Performance:
+        """The notes that the row asks for; may be called beside everything else."""
+        path = self._inputs.local(row.midi, self._folder)
+        return _part(self._read_midi(path, cast(PedalPolicy, self._settings.pedal)), row)
+
+    def request(self, row: ManifestRow, performance: Performance | None = None) -> RenderRequest:
+        """The row's performance, which may have been read before, with its prompt and seed."""
+        performance = self.performance(row) if performance is None else performance
+        prompt, seed = self._prompt(row), self.seed(row)
+        return RenderRequest(row.item_id, performance, prompt, seed, excerpt_of(row), self._attempts)
+
+    def seed(self, row: ManifestRow) -> int:
+        """The row's own seed, or the one that follows from the run's."""
+        return item_seed(self._settings.seed, row.item_id) if row.seed is None else row.seed
+
+    def _prompt(self, row: ManifestRow) -> Prompt:
+        if row.prompt is None:
+            assert row.prompt_audio and row.prompt_midi  # The manifest was validated.
+            return self._prompt_from_files(
+                self._inputs.local(row.prompt_audio, self._folder), self._inputs.local(row.prompt_midi, self._folder)
+            )
+        if entry := self._bank.get(row.prompt):
+            return self._prompt_from_files(
+                self._inputs.local(entry.audio, self._bank_folder),
+                self._inputs.local(entry.midi, self._bank_folder),
+                row.prompt,
+            )
+        return self._renderer.prompt(row.prompt)
+
+
+def _attempts(settings: RunSettings) -> Attempts:
+    thresholds = QualityThresholds(**settings.thresholds or {})
+    if settings.loudness is not None or settings.peak is not None:
+        # What the model gives beyond full scale is not clipped where it is brought to another level.
+        thresholds = replace(thresholds, clipped=1.0)
+    return Attempts(settings.attempts, thresholds)
+
+
+def read_performance(row: ManifestRow, folder: str, inputs: Inputs, pedal: PedalPolicy) -> Performance:
+    """The notes that a row of a manifest in ``folder`` asks for; MidiError or JobError if there are none."""
+    return _part(read_midi(inputs.local(row.midi, folder), pedal), row)
+
+
+def _part(performance: Performance, row: ManifestRow) -> Performance:
+    excerpt = excerpt_of(row)
+    return performance if excerpt == Excerpt() else performance.excerpt(excerpt)
+
+
+def excerpt_of(row: ManifestRow) -> Excerpt:
+    """Which part of its MIDI file a row asks for, and how it is to be changed."""
+    return Excerpt(
+        start=row.start_s or 0.0,
+        end=row.end_s,
+        transpose=row.transpose or 0,
+        velocity_scale=1.0 if row.velocity_scale is None else row.velocity_scale,
+        tempo_scale=1.0 if row.tempo_scale is None else row.tempo_scale,
+    )

@@ -1,0 +1,1 @@
+"""A local folder or an S3 prefix behind one interface: durable writes, create-once, listing."""

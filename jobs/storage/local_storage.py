@@ -1,0 +1,176 @@
+"""A local folder as a storage."""
+
+import errno
+import io
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from jobs.errors import StorageError
+from jobs.storage.storage import Listed, checked_key
+
+COPIED_BYTES = 1 << 20
+_TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class LocalStorage:
+    """A folder. An object is written to a temporary file, synced, and renamed; then the folder is synced."""
+
+    root: Path
+
+    @property
+    def uri(self) -> str:
+        """The folder's path."""
+        return str(self.root)
+
+    def read(self, key: str) -> bytes:
+        """The file's content."""
+        path = self._path(key)
+        with _refusals("read", path):
+            return path.read_bytes()
+
+    def open(self, key: str) -> BinaryIO:
+        """The file, open for reading."""
+        path = self._path(key)
+        with _refusals("read", path):
+            return path.open("rb")
+
+    def size(self, key: str) -> int | None:
+        """The file's bytes; None if there is none."""
+        path = self._path(key)
+        with _refusals("read", path):
+            try:
+                status = path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write the file, in place of any there is."""
+        self.write_file(key, io.BytesIO(data))
+
+    def write_file(self, key: str, file: BinaryIO) -> None:
+        """Write the file from another one, in place of any there is."""
+        path = self._path(key)
+        with _refusals("write", path), _temporary_file(path, file) as temporary:
+            temporary.replace(path)
+            _sync_folder(path.parent)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write the file if there is none: a hard link to it can only be made once."""
+        path = self._path(key)
+        with _refusals("create", path), _temporary_file(path, io.BytesIO(data)) as temporary:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            _sync_folder(path.parent)
+            return True
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        return self._path(key).is_file()
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """The files under a folder; what an interrupted write left behind is not listed."""
+        for path in self._files(prefix):
+            if not _is_temporary(path.name):
+                yield path.relative_to(self.root).as_posix()
+
+    def delete(self, key: str) -> None:
+        """Delete the file, if it is there."""
+        path = self._path(key)
+        with _refusals("delete", path):
+            path.unlink(missing_ok=True)
+
+    def listing(self, prefix: str = "") -> Iterator[Listed]:
+        """The files under a folder, with their sizes and times."""
+        return (found for found in self._listed(prefix) if not _is_temporary(found.key))
+
+    def leftovers(self) -> Iterator[Listed]:
+        """The temporary files of writers that were killed, and of those that are at work."""
+        return (found for found in self._listed("") if _is_temporary(found.key))
+
+    def discard(self, leftover: Listed) -> None:
+        """Remove a temporary file."""
+        self.delete(leftover.key)
+
+    def _files(self, prefix: str) -> Iterator[Path]:
+        top = self._path(prefix) if prefix else self.root
+        with _refusals("list", top):
+            for folder, _, names in os.walk(top, onerror=_raise_unless_absent):
+                yield from (Path(folder) / name for name in names)
+
+    def _listed(self, prefix: str) -> Iterator[Listed]:
+        for path in self._files(prefix):
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # Its writer has just finished.
+                continue
+            yield Listed(path.relative_to(self.root).as_posix(), status.st_size, status.st_mtime)
+
+    def _path(self, key: str) -> Path:
+        return self.root / checked_key(key)
+
+
+def _is_temporary(key: str) -> bool:
+    return key.rpartition("/")[2].startswith(_TEMPORARY)
+
+
+@contextmanager
+def _temporary_file(path: Path, content: BinaryIO) -> Iterator[Path]:
+    """A durable file with the content, beside ``path``; removed at the end if it is still there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # As mkdir calls a file where a folder should be.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from None
+    temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        with temporary.open("xb") as file:
+            content.seek(0)
+            shutil.copyfileobj(content, file, COPIED_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+_ADVICE = {
+    errno.ENOSPC: "make space",
+    errno.EDQUOT: "make space in the quota",
+    errno.EFBIG: "files of this size are not allowed here",
+    errno.EACCES: "the folder must be writable",
+    errno.EPERM: "the folder must be writable and its file system must allow hard links",
+    errno.EROFS: "the file system is read-only",
+}
+
+
+@contextmanager
+def _refusals(action: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        advice = f" ({_ADVICE[error.errno]})" if error.errno in _ADVICE else ""
+        raise StorageError(f"cannot {action} {path}: {reason}{advice}") from error

@@ -1,0 +1,1 @@
+"""Audio files, sample rates and loudness."""

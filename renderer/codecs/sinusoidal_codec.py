@@ -1,0 +1,213 @@
+"""The sinusoidal codec: a light neural codec for the CPU that keeps a piano's tones in tune.
+
+All networks run at frame rate, as in Vocos (arXiv 2306.00814). A decoder of that kind gives a tone that lasts the same
+output frame after frame, and so plays only multiples of the frame rate in phase: all else flutters, and a flutter
+sounds struck. Here tones come from a bank of oscillators at fixed frequencies, of which the decoder says how loud
+each is, and all else is noise that it filters (differentiable synthesis, arXiv 2001.04643). Most of what it says of
+them, it says in spectra of single keys that add up, as the tones of a piano do.
+
+Where the notes are known, the decoder can be told them, and plays what is written. Codes of 40 bits a frame cannot
+say which keys are struck at every moment: a decoder that must guess it lets all that sounds swell with every attack,
+and strikes notes that nobody struck. Told the notes, it takes from the codes what changes slowly, and noise; when a
+tone begins, and how it swells and fades, is said by the notes alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from renderer.codecs.filtered_noise import FilteredNoise
+from renderer.codecs.frame_codec import Block, ResidualQuantizer, overlap_add
+from renderer.codecs.key_spectra import KeySpectra
+from renderer.codecs.neural_codec import NeuralCodec
+from renderer.codecs.oscillators import Oscillators, oscillator_frequencies
+from renderer.codecs.tone_analysis import ToneAnalysis
+from renderer.codecs.touch import Touch, told_roll
+from renderer.midi.notes import KEYS, Notes
+from renderer.model.piano_roll import FEATURES
+
+_LOUDEST_TONE = 3.0
+_QUIET_TONE, _QUIET_KEY, _QUIET_NOISE = -8.0, -6.0, -3.0
+_SLOW_FRAMES = 21
+
+
+@dataclass(frozen=True)
+class SinusoidalCodecConfig:
+    """Sizes of a sinusoidal codec. A frame, sample_rate / frame_rate samples, holds two synthesis hops.
+
+    ``analysis_floor`` is the smallest magnitude that the encoder tells from silence: above the noise of 16 bits, so
+    that a recording has the same codes whatever it is stored in. ``key_spectra`` is how many spectra each key has
+    (renderer/codecs/key_spectra.py); 0 leaves all to single oscillators. With ``told_notes`` the decoder listens to
+    notes; it still decodes codes alone. ``velocity_response`` is how much louder it plays what is struck harder, beyond
+    what the codes say (renderer/codecs/touch.py): for codes of a language model, not for training.
+    """
+
+    encoder_width: int = 256
+    encoder_blocks: int = 3
+    latent: int = 64
+    codebooks: int = 4
+    codebook_size: int = 1024
+    decoder_width: int = 256
+    decoder_blocks: int = 5
+    fine_blocks: int = 2
+    key_spectra: int = 4
+    told_notes: bool = True
+    velocity_response: float = 0.0
+    analysis_floor: float = 3e-2
+    sample_rate: int = 32000
+    frame_rate: int = 50
+
+    def __post_init__(self) -> None:
+        if self.sample_rate % (4 * self.frame_rate):
+            raise ValueError(f"{self.frame_rate} frames/s at {self.sample_rate} Hz have no whole quarters")
+
+    @property
+    def hop(self) -> int:
+        """Samples between two synthesis frames."""
+        return self.sample_rate // self.frame_rate // 2
+
+
+class SinusoidalCodec(NeuralCodec):
+    """Magnitudes in two resolutions, convolutional encoder, residual quantizer, convolutional decoder, oscillators."""
+
+    def __init__(self, config: SinusoidalCodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.sample_rate = config.sample_rate
+        self.frame_rate = config.frame_rate
+        self.codebooks = config.codebooks
+        self.codebook_size = config.codebook_size
+        self.analysis = ToneAnalysis(config.sample_rate, 2 * config.hop, config.analysis_floor)
+        self.encoder = nn.Sequential(
+            nn.Linear(self.analysis.width, config.encoder_width),
+            *(Block(config.encoder_width) for _ in range(config.encoder_blocks)),
+            nn.Linear(config.encoder_width, config.latent),
+        )
+        self.quantizer = ResidualQuantizer(config.codebooks, config.codebook_size, config.latent)
+        self.decoder = Decoder(config)
+        self.oscillators = Oscillators(config.sample_rate, config.hop)
+        self.noise = FilteredNoise(config.hop)
+
+    def latent(self, audio: torch.Tensor) -> torch.Tensor:
+        """See ``NeuralCodec.latent``; the last frame is filled up with zeros."""
+        missing = -audio.shape[-1] % self.frame_samples
+        latent: torch.Tensor = self.encoder(self.analysis(functional.pad(audio, (0, missing))))
+        return latent.float()
+
+    def quantize(self, latent: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        return self.quantizer.encode(latent)
+
+    def dequantize(self, codes: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        return self.quantizer.decode(codes)
+
+    def synthesize(
+        self,
+        latent: torch.Tensor,
+        first_frame: torch.Tensor | None = None,
+        notes: Sequence[Notes | None] | None = None,
+    ) -> torch.Tensor:
+        """See ``NeuralCodec.synthesize``; the first frame decides the phases of tones and noise.
+
+        Training moves it, so that no network learns one beginning.
+        """
+        roll = None
+        if self.config.told_notes and notes is not None and any(of_clip is not None for of_clip in notes):
+            rate = self.sample_rate // self.config.hop
+            roll = torch.stack([told_roll(of_clip, 2 * latent.shape[1], rate) for of_clip in notes]).to(latent.device)
+        tones, noise = self.decoder(latent, roll)
+        start = 2 * first_frame if first_frame is not None else torch.zeros(len(latent), dtype=torch.int64)
+        frames = self.oscillators(tones, start) + self.noise(noise, start)
+        return centred(frames, self.config.hop)
+
+    def to_be_told(self) -> "SinusoidalCodec":
+        """The same codec to be trained with notes: if its decoder could not listen, it has yet to learn what they mean.
+
+        Its velocity response is 0: it would only be learned away.
+        """
+        codec = SinusoidalCodec(replace(self.config, told_notes=True, velocity_response=0.0))
+        codec.load_state_dict(self.state_dict(), strict=False)
+        return codec
+
+    def codebook_tables(self) -> list[torch.Tensor]:  # noqa: D102
+        return list(self.quantizer.codebooks.data)
+
+
+class Decoder(nn.Module):
+    """Latents (B, T, latent) -> amplitudes of tones, and log magnitudes of the noise's bins: (B, 2 T, ...) float32.
+
+    It may be told the notes as well, (B, 2 T, KEYS, TOLD): see renderer/codecs/touch.py. What listens to them has no
+    biases, so that it says nothing of a clip whose notes are not told.
+    """
+
+    def __init__(self, config: SinusoidalCodecConfig) -> None:
+        super().__init__()
+        width = config.decoder_width
+        self.tones, self.bins = len(oscillator_frequencies()), config.hop + 1
+        self.input = nn.Linear(config.latent, width)
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(config.decoder_blocks)))
+        self.upsample = nn.Linear(width, 2 * width)
+        self.fine_blocks = nn.Sequential(*(Block(width) for _ in range(config.fine_blocks)))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, self.tones + self.bins)
+        self.keys = nn.Linear(width, KEYS * config.key_spectra) if config.key_spectra else None
+        self.spectra = KeySpectra(config.key_spectra) if config.key_spectra else None
+        self.told = nn.Linear(2 * KEYS * (FEATURES + 1), width, bias=False) if config.told_notes else None
+        listens_to_keys = config.told_notes and config.key_spectra > 0
+        self.touch = Touch(config.key_spectra, config.velocity_response) if listens_to_keys else None
+        if self.told is not None:
+            nn.init.zeros_(self.told.weight)
+
+    def forward(self, latent: torch.Tensor, roll: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """See the class."""
+        x = of_tones = of_keys = self._hidden(latent, roll)
+        if roll is not None:
+            is_told = roll[:, :1, 0, FEATURES, None] > 0
+            # A single tone must not sound ahead of a strike; a key cannot, and how it sounds is said by what follows.
+            of_tones = torch.where(is_told, slow(x, of_past=True), x)
+            of_keys = torch.where(is_told, slow(x, of_past=False), x)
+        weights, biases = (part.split([self.tones, self.bins]) for part in (self.head.weight, self.head.bias))
+        tones, noise = (functional.linear(of_tones, weights[0], biases[0]), functional.linear(x, weights[1], biases[1]))
+        amplitude = tones.float().clamp_max(_LOUDEST_TONE).exp()
+        if self.keys is not None and self.spectra is not None:
+            loudness = self.keys(of_keys).float()
+            if self.touch is not None and roll is not None:
+                loudness = loudness + self.touch(roll).flatten(-2)
+            amplitude = amplitude + self.spectra(loudness.clamp_max(_LOUDEST_TONE).exp()).float()
+        return amplitude, noise.float()
+
+    def _hidden(self, latent: torch.Tensor, roll: torch.Tensor | None) -> torch.Tensor:
+        """What is known of each of the frames, (B, 2 T, width)."""
+        x = self.input(latent.to(self.input.weight.dtype))
+        if self.told is not None and roll is not None:
+            x = x + self.told(roll[..., :-1].reshape(*x.shape[:2], -1).to(x.dtype))
+        x = self.upsample(self.blocks(x)).reshape(x.shape[0], -1, x.shape[2])
+        hidden: torch.Tensor = self.norm(self.fine_blocks(x))
+        return hidden
+
+    @torch.no_grad()
+    def begin_quietly(self) -> None:
+        """Initial weights for training: near silence, so that the first steps bring sounds in."""
+        self.head.weight.mul_(0.3)
+        self.head.bias[: self.tones] = _QUIET_TONE
+        self.head.bias[self.tones :] = _QUIET_NOISE
+        if self.keys is not None:
+            self.keys.weight.mul_(0.3)
+            self.keys.bias.fill_(_QUIET_KEY)
+
+
+def slow(x: torch.Tensor, of_past: bool) -> torch.Tensor:
+    """Means (B, F, width) over the fifth of a second up to each frame, or from it on: nothing begins suddenly there."""
+    beyond = (_SLOW_FRAMES - 1, 0) if of_past else (0, _SLOW_FRAMES - 1)
+    padded = functional.pad(x.transpose(1, 2), beyond, mode="replicate")
+    # A convolution, as torch's pooling is several times slower on CPUs.
+    mean = x.new_full((x.shape[2], 1, _SLOW_FRAMES), 1 / _SLOW_FRAMES)
+    return functional.conv1d(padded, mean, groups=x.shape[2]).transpose(1, 2)
+
+
+def centred(frames: torch.Tensor, hop: int) -> torch.Tensor:
+    """Windowed frames (B, F, 2 hop), each centred on the middle of its hop -> audio (B, F hop)."""
+    audio = overlap_add(frames, hop)
+    return audio[:, hop // 2 : audio.shape[1] - hop // 2]

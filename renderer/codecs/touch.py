@@ -1,0 +1,75 @@
+"""How notes that are known make the tones of their keys swell and fade."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from renderer.midi.notes import KEYS, Notes
+from renderer.model.piano_roll import DECAYS, FEATURES, latest_velocity, roll_of_notes
+
+_WIDTH = 32
+_FAINTEST = 1e-3
+_USUAL_VELOCITY = 0.5
+TOLD = FEATURES + 2
+"""Of each key: its features, a 1 that says that notes are told, and the log velocity of its latest strike."""
+
+
+def told_roll(notes: Notes | None, frames: int, frame_rate: int) -> torch.Tensor:
+    """What a decoder is told, (frames, KEYS, TOLD) float32; nothing but 0 where it is not told the notes.
+
+    The log velocity is counted from the usual one, and 0 on keys that were not struck yet.
+    """
+    if notes is None:
+        return torch.zeros(frames, KEYS, TOLD)
+    features = roll_of_notes(notes, frames, frame_rate).unflatten(-1, (KEYS, FEATURES))
+    velocity = latest_velocity(notes, frames, frame_rate)
+    strike = torch.where(velocity > 0, velocity / _USUAL_VELOCITY, 1.0).log()
+    return torch.cat([functional.pad(features, (0, 1), value=1.0), strike[..., None]], dim=-1)
+
+
+class Touch(nn.Module):
+    """What each key's notes add to the log loudness of its spectra: (..., KEYS, TOLD) -> (..., KEYS, count).
+
+    Where all is 0, which tells nothing, so is what is added. The logarithms of the decaying features fall by a straight
+    line while a note sounds, as the level of a tone does: it begins as the slowest of them, with a tone of medium
+    velocity as loud as the codes say, and a key that is not held far below.
+
+    ``velocity_response`` is the power of the velocity by which tones are louder besides. It is not learned: codes of
+    recordings say how loud a note is, so that training finds no use for its velocity, but a language model's say it
+    loosely.
+    """
+
+    def __init__(self, count: int, velocity_response: float = 0.0) -> None:
+        super().__init__()
+        self.velocity_response = velocity_response
+        width = FEATURES + 1 + DECAYS
+        self.straight = nn.Linear(width, count, bias=False)
+        self.input = nn.Linear(width, _WIDTH, bias=False)
+        self.of_key = nn.Parameter(torch.zeros(KEYS, _WIDTH))
+        self.output = nn.Linear(_WIDTH, count, bias=False)
+        nn.init.zeros_(self.straight.weight)
+        nn.init.zeros_(self.output.weight)
+        with torch.no_grad():
+            self.straight.weight[:, -1] = 1.0
+            self.straight.weight[:, FEATURES] = -_above_silence(torch.tensor(_USUAL_VELOCITY))
+
+    def forward(self, roll: torch.Tensor) -> torch.Tensor:
+        """See the class; float32."""
+        features, is_told, strike = roll.split([FEATURES, 1, 1], dim=-1)
+        # Most keys are not struck: what is added to such a key is always the same, and computed once.
+        added = is_told * self._added(roll.new_zeros(KEYS, FEATURES), self.of_key)
+        struck = (features != 0).any(-1).nonzero(as_tuple=True)
+        # Looked up, not indexed: the gradient of that adds up in any order.
+        added[struck] = self._added(features[struck], functional.embedding(struck[-1], self.of_key))
+        return added + self.velocity_response * strike
+
+    def _added(self, features: torch.Tensor, of_key: torch.Tensor) -> torch.Tensor:
+        """To keys that are told, (n, FEATURES), each with its row of ``of_key``: (n, count) float32."""
+        told = torch.cat([functional.pad(features, (0, 1), value=1.0), _above_silence(features[:, :DECAYS])], dim=-1)
+        told = told.to(of_key.dtype)
+        added: torch.Tensor = self.straight(told) + self.output(functional.gelu(self.input(told) + of_key))
+        return added.float()
+
+
+def _above_silence(decay: torch.Tensor) -> torch.Tensor:
+    return (decay / _FAINTEST + 1).log()

@@ -1,0 +1,35 @@
+"""What the model is told about a segment: the prompt's notes, then the segment's, on one clock."""
+
+import torch
+
+from renderer.decoding.sampling import noise_key
+from renderer.decoding.segment_input import SegmentInput
+from renderer.midi.notes import Notes
+from renderer.model.midi_valle import ModelConfig
+from renderer.model.tokens import TimeGrid, rows_of, with_markers
+from renderer.prompt import PROMPT_SECONDS, Prompt
+from renderer.segments import Segment
+
+
+def segment_input(
+    segment: Segment, prompt: Prompt, seed: int, config: ModelConfig, frame_rate: int, grid: TimeGrid
+) -> SegmentInput:
+    """The segment's notes follow the prompt's exactly ``PROMPT_SECONDS`` after its start, as its audio does."""
+    notes = Notes.joined(prompt.notes, segment.notes.shifted(PROMPT_SECONDS))
+    rows = torch.from_numpy(with_markers(rows_of(notes, grid)))
+    return SegmentInput(
+        rows=rows,
+        positions=row_positions(notes, config, frame_rate),
+        prompt=prompt.codes,
+        frames=segment.frames,
+        key=noise_key(seed, segment.index),
+    )
+
+
+def row_positions(notes: Notes, config: ModelConfig, frame_rate: int) -> torch.Tensor:
+    """Where the MIDI rows stand, BOS and EOS included: (len(notes) + 2,) float32, by ``note_position``."""
+    if config.note_position == "index":
+        return torch.arange(len(notes) + 2, dtype=torch.float32)
+    positions = torch.zeros(len(notes) + 2)
+    positions[1:-1] = torch.from_numpy(notes.onset * frame_rate)
+    return positions

@@ -1,0 +1,88 @@
+"""What the slots of the autoregressive step hold besides the cache."""
+
+from copy import copy
+
+import torch
+from torch.nn import functional as F
+
+from renderer.decoding.segment_input import SegmentInput
+
+
+class SlotState:
+    """Tensors (slots,) int64, so that a step never asks the device.
+
+    All stay where they are but ``codes`` (slots, steps), and ``roll`` (slots, steps, d), what the piano roll of a model
+    that has one tells of the frames: these grow with the longest segment.
+    """
+
+    def __init__(self, slots: int, device: torch.device, roll: torch.Tensor | None) -> None:
+        zeros = torch.zeros(slots, dtype=torch.int64, device=device)
+        self.code, self.step, self.key, self.prefix = (zeros.clone() for _ in range(4))
+        self.prompt_frames = zeros + 1
+        self.active = zeros.clone()
+        self.codes = torch.zeros(slots, 1, dtype=torch.int64, device=device)
+        self.roll = roll
+        self._slots = torch.arange(slots, device=device)
+
+    def clear(self) -> None:
+        """Free all slots, whatever was under way in them."""
+        for tensor in (self.step, self.prefix, self.active):
+            tensor.zero_()
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All that a step reads and writes."""
+        state = (self.code, self.step, self.key, self.prefix, self.prompt_frames, self.active, self.codes, self._slots)
+        return state if self.roll is None else (*state, self.roll)
+
+    def of_first(self, slots: int) -> "SlotState":
+        """The same of the first slots alone; what is written there is written here."""
+        if slots == len(self.code):
+            return self
+        part = copy(self)
+        for name, tensor in vars(self).items():
+            setattr(part, name, None if tensor is None else tensor[:slots])
+        return part
+
+    def move(self, source: int, target: int) -> None:
+        """Let a free slot go on with what another holds, which becomes free."""
+        for tensor in self.tensors:
+            if tensor is not self._slots:
+                tensor[target] = tensor[source]
+        self.release(source)
+
+    def admit(self, slot: int, segment: SegmentInput, told: torch.Tensor | None) -> None:
+        """Set a slot to a segment's first step; ``told`` (1, at least frames, d) is what becomes its ``roll``."""
+        if (more := segment.frames - self.codes.shape[1]) > 0:
+            self.codes = F.pad(self.codes, (0, more))
+            self.roll = self.roll if self.roll is None else F.pad(self.roll, (0, 0, 0, more))
+        if self.roll is not None and told is not None:
+            self.roll[slot, : segment.frames] = told[0, : segment.frames]
+        self.code[slot] = segment.prompt[-1, 0]
+        self.step[slot] = 0
+        self.active[slot] = 1
+        self.key[slot] = segment.key
+        self.prefix[slot] = segment.prefix
+        self.prompt_frames[slot] = len(segment.prompt)
+
+    def codes_of(self, slot: int, segment: SegmentInput) -> torch.Tensor:
+        """The codes that a slot drew for its segment, (frames,)."""
+        return self.codes[slot, : segment.frames].clone()
+
+    def told(self) -> torch.Tensor | None:
+        """What each slot's frame is told at this step, (slots, 1, d)."""
+        return None if self.roll is None else self.roll[self._slots, self._place()][:, None]
+
+    def release(self, slot: int) -> None:
+        """Free a slot; it stays at its place until the next segment comes."""
+        self.active[slot] = 0
+
+    def record(self, code: torch.Tensor) -> None:
+        """Keep the codes drawn at this step and move on; free slots stay where they are."""
+        self.code.copy_(code)
+        self.codes[self._slots, self._place()] = code
+        self.step += self.active
+
+    def _place(self) -> torch.Tensor:
+        """Where a slot's step lies in ``codes`` and ``roll``; a free slot's may lie behind, where it does no harm."""
+        return self.step.clamp(max=self.codes.shape[1] - 1)

@@ -1,0 +1,1 @@
+"""Standard MIDI files to notes in seconds, and back: events, tempo map, controllers, pedal."""

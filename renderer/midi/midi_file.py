@@ -1,0 +1,163 @@
+"""MIDI files to performances, and notes to MIDI files.
+
+miditoolkit writes the files. They are read with mido, on which it is built, because its own reader drops
+unclosed notes, mixes up the tempo changes of several tracks, and overlooks a pedal on a track of its own.
+"""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import miditoolkit
+import numpy as np
+
+from renderer.errors import MidiError
+from renderer.midi.events import MidiEvents, MidiLimits, read_events
+from renderer.midi.notes import (
+    HIGHEST_KEY,
+    LOWEST_KEY,
+    FloatArray,
+    IntArray,
+    NoteReport,
+    Notes,
+    PedalPolicy,
+    Performance,
+)
+from renderer.midi.pedal import LONGEST_HOLD, Pedal
+from renderer.midi.tempo import TempoMap
+
+DEFAULT_LIMITS = MidiLimits()
+
+SAME_STRIKE = 0.01
+"""Seconds. No piano key can be struck twice within them: that is one strike, doubled in the file."""
+
+BEATS_PER_MINUTE, TICKS_PER_BEAT, TICKS_PER_SECOND = 120, 480, 960
+"""The grid of what is written. A common reader, pretty_midi, refuses files beyond 1e7 ticks: here, 2.9 h."""
+
+
+def read_midi(
+    source: Path | str | bytes, pedal: PedalPolicy = "extend", limits: MidiLimits = DEFAULT_LIMITS
+) -> Performance:
+    """What a piano plays of a MIDI file: given as a path or as its content.
+
+    The tempo changes of all tracks are honoured, and all tracks and channels but drums are merged onto one
+    keyboard of 88 keys. One key struck twice within 10 ms is one strike, with the first onset, the greater
+    velocity and the later offset; a key that is struck again while it sounds ends there. With ``pedal``
+    "extend" an offset moves to where the channel's sustain pedal lifts or the key is struck again, at most
+    6 s later. A note without a note-off ends there too, or with its track. The report counts each of these.
+
+    Raises MidiError with the reason, and the path if there is one.
+    """
+    if pedal not in ("ignore", "extend"):
+        raise ValueError(f"pedal is {pedal!r}; it must be 'ignore' or 'extend'")
+    try:
+        data = source if isinstance(source, bytes) else _content(Path(source), limits.bytes)
+        if len(data) > limits.bytes:
+            raise MidiError(f"the file is larger than {limits.bytes} bytes")
+        return _performance(read_events(data, limits), pedal, limits)
+    except MidiError as error:
+        if isinstance(source, bytes):
+            raise
+        raise MidiError(f"{source}: {error}") from error
+
+
+def midi_bytes(notes: Notes) -> bytes:
+    """Notes as a MIDI file of one piano track at 120 beats per minute; the same notes give the same bytes.
+
+    Times are rounded to 1/960 s, and no note is shorter than that. Reading it back gives the same notes,
+    provided that no key is struck again while it sounds, as :func:`read_midi` makes sure. Raises ValueError
+    for negative onsets.
+    """
+    if len(notes) and notes.onset[0] < 0:
+        raise ValueError(f"the first onset is {notes.onset[0]} s; a MIDI file begins at 0 s")
+    onset, offset = (np.rint(seconds * TICKS_PER_SECOND).astype(np.int64) for seconds in (notes.onset, notes.offset))
+    columns = (notes.velocity, notes.pitch, onset, np.maximum(offset, onset + 1))
+    # In the order of what is written, which rounding may have changed.
+    order = np.lexsort((offset, notes.pitch, onset))
+    piano = miditoolkit.Instrument(program=0, name="piano")
+    piano.notes = [
+        miditoolkit.Note(*note) for note in zip(*(column[order].tolist() for column in columns), strict=True)
+    ]
+    midi = miditoolkit.MidiFile(ticks_per_beat=TICKS_PER_BEAT)
+    midi.tempo_changes = [miditoolkit.TempoChange(BEATS_PER_MINUTE, 0)]
+    midi.instruments = [piano]
+    file = io.BytesIO()
+    midi.dump(file=file)
+    return file.getvalue()
+
+
+def write_midi(notes: Notes, path: Path | str) -> None:
+    """:func:`midi_bytes` into a file, which is replaced where it exists."""
+    Path(path).write_bytes(midi_bytes(notes))
+
+
+def _content(path: Path, limit: int) -> bytes:
+    """The file's bytes, at most one more than ``limit``."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise MidiError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _performance(events: MidiEvents, pedal: PedalPolicy, limits: MidiLimits) -> Performance:
+    tempo = TempoMap(events.division, events.tempo_tick, events.tempo)
+    onset, release = tempo.seconds(events.onset), tempo.seconds(events.offset)
+    release = np.where(events.closed, release, np.minimum(release, onset + LONGEST_HOLD))
+    offset = release if pedal == "ignore" else _held(release, events, tempo)
+    playable = (events.pitch >= LOWEST_KEY) & (events.pitch <= HIGHEST_KEY)
+    report = NoteReport(
+        drums=events.drums,
+        out_of_range=int((~playable).sum()),
+        unclosed=int((playable & ~events.closed).sum()),
+    )
+    kept = playable & (offset > onset)
+    if not kept.any():
+        raise MidiError(
+            f"no notes that a piano could play: {report.drums} on the drum channel, "
+            f"{report.out_of_range} off the keyboard, {report.unclosed} without a note-off"
+        )
+    last = float(release[kept].max())
+    if last > limits.seconds:
+        raise MidiError(f"absurd length: the last note ends at {last:.0f} s; at most {limits.seconds:.0f} s are read")
+    return _on_one_keyboard(onset[kept], release[kept], offset[kept], events.pitch[kept], events.velocity[kept], report)
+
+
+def _held(release: FloatArray, events: MidiEvents, tempo: TempoMap) -> FloatArray:
+    """Offsets (N,) under the sustain pedal of each note's channel."""
+    offset = release.copy()
+    end = float(tempo.seconds(np.array([events.end]))[0])
+    for channel in np.unique(events.pedal_channel):
+        here, notes = events.pedal_channel == channel, events.channel == channel
+        pedal = Pedal(tempo.seconds(events.pedal_tick[here]), events.pedal_down[here], end)
+        offset[notes] = pedal.held(release[notes])
+    return offset
+
+
+def _on_one_keyboard(
+    onset: FloatArray,
+    release: FloatArray,
+    offset: FloatArray,
+    pitch: IntArray,
+    velocity: IntArray,
+    report: NoteReport,
+) -> Performance:
+    """Notes (N,) of any number of hands, in any order, as one keyboard can play them."""
+    order = np.lexsort((onset, pitch))
+    onset, pitch = onset[order], pitch[order]
+    new_key = np.diff(pitch, prepend=-1) > 0
+    strikes = np.flatnonzero(new_key | (np.diff(onset, prepend=-np.inf) >= SAME_STRIKE))
+    onset, pitch, new_key = onset[strikes], pitch[strikes], new_key[strikes]
+    release = np.maximum.reduceat(release[order], strikes)
+    offset = np.maximum.reduceat(offset[order], strikes)
+    velocity = np.maximum.reduceat(velocity[order], strikes)
+    struck_again = np.where(np.append(new_key[1:], True), np.inf, np.append(onset[1:], np.inf))
+    return Performance(
+        Notes.of(onset, np.minimum(offset, struck_again), pitch, velocity),
+        replace(
+            report,
+            duplicates=len(order) - len(strikes),
+            overlaps_cut=int((release > struck_again).sum()),
+            pedal_extended=int((np.minimum(offset, struck_again) > release).sum()),
+        ),
+    )

@@ -1,0 +1,197 @@
+"""Where inputs are read from: what a manifest may name, and copies of what lies on S3."""
+
+import fcntl
+import os
+import pickle
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import InputError, JobError, StorageError
+from jobs.inputs.input_cache import PREFIX, InputCache
+from jobs.inputs.inputs import Inputs, absolute, folder_of
+from jobs.storage.s3_storage import S3Storage
+from tests.jobs.support.fault_proxy import running_proxy
+from tests.jobs.support.s3_server import S3Server
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> str:
+    (tmp_path / "corpus" / "midi").mkdir(parents=True)
+    (tmp_path / "corpus" / "midi" / "a.mid").write_bytes(b"a")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").write_bytes(b"secret")
+    return str(tmp_path / "corpus")
+
+
+@pytest.fixture
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where caches are made in this test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_row_may_name_files_of_the_manifests_folder(corpus: str) -> None:
+    inputs = Inputs()
+    for location in (
+        "midi/a.mid",
+        "./midi/../midi/a.mid",
+        f"{corpus}/midi/a.mid",
+        f"../{Path(corpus).name}/midi/a.mid",
+    ):
+        assert inputs.local(location, corpus).read_bytes() == b"a" and inputs.exists(location, corpus)
+    assert not inputs.exists("midi/none.mid", corpus) and not inputs.exists("x" * 5000, corpus)
+
+
+def test_a_row_may_name_nothing_outside_whatever_way_it_is_written(corpus: str, tmp_path: Path) -> None:
+    secret = tmp_path / "elsewhere" / "secret"
+    (Path(corpus) / "link").symlink_to(secret)
+    (Path(corpus) / "folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "corpus-2").mkdir()
+    (tmp_path / "corpus-2" / "x").touch()
+    inputs = Inputs()
+    for location in (
+        *("../elsewhere/secret", "midi/../../elsewhere/secret", str(secret), "link", "folder/secret"),
+        *("/etc/passwd", "//etc/passwd", "/proc/self/environ", "../corpus-2/x", "..", "../elsewhere/none"),
+    ):
+        for call in (inputs.local, inputs.exists):
+            with pytest.raises(InputError, match=r"lies outside the folders that may be read .*--allow-root"):
+                call(location, corpus)
+    for location in ("https://host/a.mid", "file:///etc/passwd", "S3://b/x"):
+        with pytest.raises(InputError, match="neither a file nor on S3"):
+            inputs.local(location, corpus)
+
+
+def test_more_roots_allow_more(corpus: str, tmp_path: Path) -> None:
+    inputs = Inputs((str(tmp_path / "elsewhere"),))
+    (Path(corpus) / "link").symlink_to(tmp_path / "elsewhere" / "secret")
+    for location in ("../elsewhere/secret", "link", str(tmp_path / "elsewhere" / "secret")):
+        assert inputs.local(location, corpus).read_bytes() == b"secret"
+    assert Inputs(("/",)).local("/etc/passwd", corpus) == Path("/etc/passwd")
+
+
+def test_what_the_user_names_may_lie_anywhere(tmp_path: Path) -> None:
+    assert Inputs().local("/etc/passwd") == Path("/etc/passwd")
+
+
+def test_what_is_no_file_is_not_waited_for(corpus: str) -> None:
+    os.mkfifo(f"{corpus}/pipe")
+    with pytest.raises(InputError, match="pipe: not a regular file"):
+        Inputs().local("pipe", corpus)
+    with pytest.raises(InputError, match="zero: not a regular file"):
+        Inputs(("/dev",)).local("/dev/zero", corpus)
+
+
+def test_locations_are_absolute_for_processes_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("m.parquet") == f"{tmp_path}/m.parquet" and absolute("s3://b/m") == "s3://b/m"
+    assert folder_of("/a/m") == "/a" and folder_of("/m") == "/" and folder_of("s3://b/x/m") == "s3://b/x"
+    assert folder_of("s3://b/m") == "s3://b"
+    with pytest.raises(JobError, match="https://x: only local files and s3://"):
+        absolute("https://x")
+
+
+def test_objects_are_read_relative_to_the_manifests_prefix(s3: S3Server) -> None:
+    uri = s3.uri()
+    storage = S3Storage.at(uri)
+    storage.write("corpus/midi/a b.mid", b"a")
+    storage.write("shared.mid", b"shared")
+    inputs = pickle.loads(pickle.dumps(Inputs()))
+    folder = f"{uri}/corpus"
+    for location in ("midi/a b.mid", "./x/../midi/a b.mid", f"{uri}/corpus/midi/a b.mid"):
+        found = inputs.local(location, folder)
+        assert found.read_bytes() == b"a" and found.name == "a b.mid" and inputs.exists(location, folder)
+    assert inputs.local("../shared.mid", folder).read_bytes() == b"shared"
+    assert inputs.local(f"{uri}/shared.mid", "/local/folder").read_bytes() == b"shared"
+    assert not inputs.exists("midi/none.mid", folder)
+    with pytest.raises(InputError, match=rf"cannot read {uri}/corpus/midi/none.mid: there is no such object"):
+        inputs.local("midi/none.mid", folder)
+    with pytest.raises(InputError, match="no such bucket"):
+        inputs.local("s3://no-such-bucket/a.mid", folder)
+    with pytest.raises(InputError, match=r"leads out of s3://corpus"):
+        inputs.local("../../../a.mid", folder)
+    with pytest.raises(InputError, match="names no object"):
+        inputs.local("s3://corpus/", folder)
+    with pytest.raises(InputError, match="lies outside"):
+        inputs.local("/etc/passwd", folder)
+
+
+def test_an_object_is_fetched_once_and_whole(s3: S3Server) -> None:
+    with running_proxy(s3.endpoint, script=["truncated body"]) as proxy:
+        uri = s3.uri()
+        S3Storage.at(uri).write("a.mid", b"abc" * 1000)
+        inputs = Inputs((), proxy.endpoint)
+        assert {inputs.local("a.mid", uri).read_bytes() for _ in range(3)} == {b"abc" * 1000}
+        assert proxy.requests == 2
+
+
+def test_a_server_that_is_gone_is_not_the_items_fault() -> None:
+    inputs = Inputs((), "http://127.0.0.1:9")
+    with pytest.raises(StorageError):
+        inputs.local("s3://corpus/a.mid")
+
+
+def test_a_model_directory_is_copied_once_and_anew_when_it_changes(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    uri = s3.uri()
+    with pytest.raises(JobError, match=r"is not a model directory: it has no config\.json"):
+        Inputs().directory(uri)
+    storage = S3Storage.at(uri)
+    storage.write("config.json", b"{}")
+    storage.write("prompts/soft.mid", b"soft")
+    with running_proxy(s3.endpoint, script=["", "", "truncated body"]) as proxy:
+        folder = Inputs((), proxy.endpoint).directory(uri)
+        assert (folder / "config.json").read_bytes() == b"{}" and (folder / "prompts/soft.mid").read_bytes() == b"soft"
+        used = proxy.requests
+        assert Inputs((), proxy.endpoint).directory(uri) == folder and proxy.requests == used + 1
+    storage.write("config.json", b'{"new": 1}')
+    assert (Inputs().directory(uri) / "config.json").read_bytes() == b'{"new": 1}'
+    assert not [path for path in folder.parent.iterdir() if path.name.startswith(".partial")]
+
+
+def test_the_cache_is_bounded_and_drops_what_was_used_longest_ago(temporary_folder: Path) -> None:
+    cache = InputCache(max_bytes=600)
+    fetched: list[str] = []
+
+    def get(name: str) -> Path:
+        def fetch(file: object) -> None:
+            fetched.append(name)
+            file.write(b"x" * 100)  # type: ignore[attr-defined]
+
+        return cache.get(f"s3://b/{name}", fetch)
+
+    for name in "abcdef":
+        assert get(name).stat().st_size == 100
+    get("a")
+    get("g")
+    assert fetched == list("abcdefg")
+    assert sorted(path.name for path in cache.folder.rglob("?")) == list("acdefg")
+    get("b")
+    assert fetched == list("abcdefgb")
+
+
+def test_a_fetch_that_fails_leaves_nothing_that_is_taken_for_the_object(temporary_folder: Path) -> None:
+    cache = InputCache(max_bytes=600)
+
+    def torn(file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise StorageError("torn")
+
+    with pytest.raises(StorageError):
+        cache.get("s3://b/a", torn)
+    assert cache.get("s3://b/a", lambda file: None).read_bytes() == b""
+
+
+def test_two_caches_do_not_share_and_what_a_killed_process_left_is_removed(temporary_folder: Path) -> None:
+    one, two = InputCache(100), InputCache(100)
+    assert one.folder != two.folder
+    left = temporary_folder / f"{PREFIX}left"
+    left.mkdir()
+    (left / ".lock").touch()
+    three = InputCache(100)
+    assert not left.exists() and one.folder.exists() and two.folder.exists() and three.folder.exists()
+    with (one.folder / ".lock").open("rb") as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,53 @@
+"""How fast a run was at which time."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.inspect.timeline import INTERVALS, read_timeline
+from jobs.storage.local_storage import LocalStorage
+
+BEGIN = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def write_session(storage: LocalStorage, name: str, *events: tuple[float, str, dict[str, Any]]) -> None:
+    lines = [
+        json.dumps({"time": (BEGIN + timedelta(seconds=seconds)).isoformat(), "event": event, **values})
+        for seconds, event, values in events
+    ]
+    storage.write(f"events/{name}.jsonl", ("\n".join(lines) + "\n").encode())
+
+
+def test_audio_is_spread_over_the_time_in_which_its_actor_was_at_work(out: Path) -> None:
+    storage = LocalStorage(out)
+    write_session(
+        storage,
+        "20260102T000000-aa-000",
+        (0, "driver_started", {}),
+        (20, "actor_ready", {"actor": 0}),
+        (40, "shard_finished", {"actor": 0, "audio_seconds": 100.0}),
+        (60, "shard_finished", {"actor": 0, "audio_seconds": 300.0}),
+    )
+    write_session(storage, "20260102T000000-aa-001", (80, "driver_ended", {}))
+    # An hour later: the time between is left out.
+    write_session(
+        storage,
+        "20260102T010000-bb-000",
+        (3600, "driver_started", {}),
+        (3600, "actor_ready", {"actor": 0}),
+        (3620, "shard_finished", {"actor": 0, "audio_seconds": 200.0}),
+        (3640, "driver_ended", {}),
+    )
+    timeline = read_timeline(storage)
+    assert timeline.seconds == 120 and list(timeline.starts) == [pytest.approx(80 / 120)]
+    assert len(timeline.speed) == INTERVALS == 120
+    expected = [0.0] * 20 + [5.0] * 20 + [15.0] * 20 + [0.0] * 20 + [10.0] * 20 + [0.0] * 20
+    assert timeline.speed == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_run_without_events_has_no_time(out: Path) -> None:
+    timeline = read_timeline(LocalStorage(out))
+    assert timeline.seconds == 0 and not any(timeline.speed)

@@ -1,0 +1,115 @@
+"""Whole runs on a Ray that is started once, with a renderer that needs no model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.errors import JobError
+from jobs.inputs.inputs import Inputs
+from jobs.inspect.verify import find_problems
+from jobs.run.options import RenderOptions
+from jobs.run.render import render_corpus
+from jobs.run_directory.run_directory import RunDirectory
+from jobs.storage.local_storage import LocalStorage
+from tests.jobs.support.corpus import audio, make_corpus, results
+from tests.jobs.support.dummy import DummyBackend
+from tests.jobs.support.rendered import held
+from tests.jobs.support.small_disk import SmallDisk
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+IDS = [f"item-{i:02d}" for i in range(12)]
+
+
+def run(manifest: Path, out: Path, backend: DummyBackend | None = None, **options: Any) -> int:
+    chosen: dict[str, Any] = {"actors": 1, "device": "cpu", **options}
+    return render_corpus(RenderOptions(manifest=str(manifest), out=str(out), **chosen), backend or DummyBackend())
+
+
+def modified(out: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+
+
+def test_a_run_is_whole_and_another_number_of_actors_and_shards_changes_no_byte(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = make_corpus(tmp_path, IDS)
+    one, three = tmp_path / "one", tmp_path / "three"
+    assert run(manifest, one, shard_items=5) == 0
+    assert f"12 of 12 items rendered, 19.2 s of audio: {one}/audio" in capsys.readouterr().out
+    assert [row["item_id"] for row in results(one)] == IDS
+    assert [row["shard"] for row in results(one)] == [0] * 5 + [1] * 5 + [2] * 2
+    assert json.loads((one / "run.json").read_text())["shards"] == [[0, 5], [5, 5], [10, 2]]
+    assert run(manifest, three, actors=3, shard_items=1) == 0
+    assert audio(one) == audio(three)
+    assert len(audio(one)) == 24
+
+
+def test_failed_items_end_in_code_3_and_the_same_command_again_renders_nothing(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = make_corpus(tmp_path, ["a", "raises-1", "unreadable-1", "missing-1", "b"])
+    assert run(manifest, out) == 3
+    told = capsys.readouterr().out
+    assert "2 of 5 items rendered" in told and "3 items failed:" in told
+    assert "  MidiError: 2 (unreadable-1, missing-1)" in told and "  RuntimeError: 1 (raises-1)" in told
+    assert [row["status"] for row in results(out)] == ["ok", "failed", "failed", "failed", "ok"]
+
+    before = modified(out)
+    monkeypatch.setattr("jobs.run.render.connected_ray", None)  # Calling it would raise.
+    assert run(manifest, out, actors=2) == 3
+    assert modified(out) == before
+    again = capsys.readouterr()
+    assert "everything is rendered already" in again.err and again.out == told
+
+
+def test_a_model_that_cannot_be_loaded_is_told_without_a_traceback(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(make_corpus(tmp_path, IDS), out, DummyBackend(fails_to_load="weights are torn")) == 1
+    told = capsys.readouterr().err
+    assert "it cannot load the model: weights are torn" in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize("layout", ["files", "webdataset", "parquet"])
+def test_a_full_disk_stops_the_run_and_loses_nothing(
+    tmp_path: Path, small_disk: SmallDisk, layout: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = make_corpus(tmp_path, IDS)
+    out = small_disk.folder / "out"
+    assert run(manifest, out, shard_items=2, layout=layout) == 1
+    assert "no space left on device (make space)" in capsys.readouterr().err
+    finished, before = results(out), held(str(out))
+    assert 0 < len(finished) < len(IDS) and before
+    small_disk.enlarge()
+    assert run(manifest, out, shard_items=2, layout=layout) == 0
+    assert [row["item_id"] for row in results(out)] == IDS
+    assert before.items() <= held(str(out)).items()
+    assert list(find_problems(RunDirectory(LocalStorage(out)), Inputs())) == []
+
+
+def test_each_gpu_has_an_actor_and_gpus_that_do_not_exist_are_an_error(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = make_corpus(tmp_path, IDS)
+    with pytest.raises(JobError, match="--gpus 3: Ray sees 2 GPUs"):
+        run(manifest, out, device="auto", gpus=3)
+    assert not (out / "run.json").exists()
+    assert run(manifest, out, device="auto", gpus=2) == 0
+    assert "with 2 actors on cuda" in capsys.readouterr().err
+    assert json.loads((out / "run.json").read_text())["settings"]["device"] == "cuda"
+
+
+def test_a_dry_run_tells_how_much_it_is_and_writes_nothing(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = make_corpus(tmp_path, [*IDS, "unreadable-1"])
+    assert run(manifest, out, DummyBackend(seconds_per_item=0.02), dry_run=True, actors=2) == 0
+    told = capsys.readouterr().out
+    assert "items: 13 in 2 shards, of which 0 items are done" in told
+    assert "unreadable: 1 of 13 rows read" in told and "unreadable-1: " in told
+    assert "audio-seconds per second with one actor" in told and "audio: 19.2 s" in told
+    assert "with 2 actors on cpu" in told
+    assert not out.exists()

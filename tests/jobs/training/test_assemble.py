@@ -1,0 +1,106 @@
+"""``midi-valle models assemble``: a language model, a codec whose decoder went on learning, and prompts."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from jobs.cli.commands import midi_valle_app
+from renderer import Renderer
+from renderer.codecs.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
+from renderer.midi.notes import NoteReport, Notes, Performance
+from renderer.rendering import RenderRequest
+from renderer.training.codec_writing import write_codec
+from renderer.training.model_writing import ModelFacts, write_model
+from renderer.weights.checkpoint import find_codec, load_codec
+from tests.jobs.support.train_corpus import MODEL, make_model, make_training_corpus
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    return make_training_corpus(tmp_path_factory.mktemp("corpus"), model)
+
+
+def codec_with(model: Path, folder: Path, name: str) -> Path:
+    """The model's codec as a directory of its own, with one of its tensors changed."""
+    folder.mkdir()
+    config = json.loads((model / "config.json").read_text())
+    kept = {key: config[key] for key in ("name", "sample_rate", "frame_rate", "codec")}
+    (folder / "config.json").write_text(json.dumps({"format": "midi-valle-codec/1", **kept}))
+    weights = load_file(model / "codec.safetensors")
+    weights[name] = weights[name] + 1
+    save_file(weights, folder / "codec.safetensors")
+    return folder
+
+
+def assemble(
+    model: Path, codec: Path, corpus: Path, out: Path, prompt: str = "salon=clip-0", response: float = 0.0
+) -> tuple[int, str]:
+    options = {"--out": out, "--model": model, "--codec": codec, "--corpus": corpus, "--prompt": prompt}
+    arguments = [str(text) for pair in {**options, "--velocity-response": response}.items() for text in pair]
+    result = CliRunner().invoke(midi_valle_app(), ["models", "assemble", *arguments, "--name", "whole"])
+    return result.exit_code, result.output
+
+
+def test_a_model_with_another_decoder_and_prompts_of_a_corpus_renders(
+    model: Path, corpus: Path, tmp_path: Path
+) -> None:
+    codec = codec_with(model, tmp_path / "codec", "decoder.input.bias")
+    code, output = assemble(model, codec, corpus, tmp_path / "whole")
+    assert code == 0, output
+    renderer = Renderer.load(str(tmp_path / "whole"), device="cpu")
+    assert renderer.description.name == "whole" and renderer.description.prompt_ids == ("salon",)
+    ours, theirs = (load_file(folder / "codec.safetensors") for folder in (tmp_path / "whole", codec))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    prompt = renderer.prompt("salon")
+    assert len(prompt.codes) == 150 and len(prompt.notes) > 3
+    notes = Notes.of([0.1, 0.5], [0.4, 1.0], [60, 64], [80, 70])
+    assert next(renderer.render([RenderRequest("a", Performance(notes, NoteReport()), prompt)])).samples.any()
+
+
+def test_a_velocity_response_makes_what_is_struck_harder_louder(model: Path, corpus: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = SinusoidalCodecConfig(codebooks=MODEL.codebooks, codebook_size=MODEL.codebook_size)
+    codec, listening = SinusoidalCodec(config), tmp_path / "listening"
+    codec.decoder.begin_quietly()
+    assert codec.decoder.keys is not None
+    torch.nn.init.zeros_(codec.decoder.keys.bias)  # Now keys are all that is heard.
+    facts = ModelFacts("listening", MODEL, 3.0, "extend", "direct", {})
+    write_codec(tmp_path / "codec", "listening", config, codec.state_dict(), {})
+    write_model(listening, load_file(model / "model.safetensors"), facts, find_codec(str(tmp_path / "codec")))
+    codes = torch.zeros(1, MODEL.codebooks, 50, dtype=torch.int64)
+    louder = {}
+    for response in (0.0, 2.0):
+        code, output = assemble(listening, listening, corpus, tmp_path / f"{response}", response=response)
+        assert code == 0, output
+        assembled = load_codec(find_codec(str(tmp_path / f"{response}")))
+        soft, hard = (Notes.of([0.1], [0.9], [60], [velocity]) for velocity in (32, 96))
+        with torch.inference_mode():
+            levels = [assembled.decode(codes, notes=[notes])[0, 8000:].square().mean().sqrt() for notes in (soft, hard)]
+        louder[response] = float(levels[1] / levels[0])
+    assert louder[2.0] > 3 * louder[0.0]
+    code, output = assemble(model, model, corpus, tmp_path / "deaf", response=1.0)
+    assert code == 1 and "is not told the notes" in output
+
+
+def test_a_codec_of_other_codes_is_refused(model: Path, corpus: Path, tmp_path: Path) -> None:
+    codec = codec_with(model, tmp_path / "codec", "quantizer.codebooks")
+    code, output = assemble(model, codec, corpus, tmp_path / "whole")
+    assert code == 1 and "quantizer.codebooks differs" in output and "--keep-codes" in output
+    assert not (tmp_path / "whole").exists()
+
+
+@pytest.mark.parametrize("prompt", ["salon=absent", "clip-0", "=clip-0"])
+def test_a_prompt_that_the_corpus_lacks_is_refused(model: Path, corpus: Path, tmp_path: Path, prompt: str) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    code, output = assemble(tmp_path / "model", tmp_path / "model", corpus, tmp_path / "whole", prompt)
+    assert code == 1 and "give ID=ITEM" in output

@@ -1,0 +1,214 @@
+"""The engine's codes are the model's: those of the golden file, alone or in any company."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.attention.varlen
+
+import renderer.decoding.engine
+import renderer.decoding.key_values.make_cache
+from renderer.decoding.engine import Engine
+from renderer.decoding.sampling import Sampling, noise_key
+from renderer.decoding.segment_input import SegmentInput
+from renderer.device import has_fbgemm, precision_named
+from renderer.model.attention import FullAttention, PrefixAttention
+from renderer.model.midi_valle import MidiValle
+from renderer.weights.checkpoint import find_model, load_model
+from tests.renderer.decoding.ragged import varlen_reference
+
+GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden" / "golden.npz"
+GREEDY = Sampling(temperature=0)
+
+needs_fbgemm = pytest.mark.skipif(not has_fbgemm(), reason="needs FBGEMM: x86 with AVX2")
+
+
+@pytest.fixture(scope="module")
+def mini() -> MidiValle:
+    return load_model(find_model("mini"))
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, torch.Tensor]:
+    with np.load(GOLDEN) as file:
+        return {name: torch.from_numpy(file[name]) for name in file.files}
+
+
+@pytest.fixture(scope="module")
+def segments(golden: dict[str, torch.Tensor]) -> list[SegmentInput]:
+    """Segments of many lengths, made of the golden rows."""
+    random = np.random.default_rng(5)
+    made = []
+    for index, frames in enumerate([1, 20, 33, 47, 64, 12, 40, 5, 28]):
+        notes = int(random.integers(0, 80))
+        rows = golden["midi_rows"][1:-1][torch.from_numpy(random.integers(0, 35, notes))]
+        rows = torch.cat([golden["midi_rows"][:1], rows, golden["midi_rows"][-1:]])
+        positions = torch.zeros(notes + 2)
+        positions[1:-1] = torch.from_numpy(np.sort(random.uniform(0, 200, notes)))
+        prompt = golden["prompt_codes"][: int(random.integers(1, 150))]
+        made.append(SegmentInput(rows, positions, prompt, frames, noise_key(9, index)))
+    return made
+
+
+def codes_of(
+    model: MidiValle,
+    segments: list[SegmentInput],
+    batch_size: int,
+    sampling: Sampling,
+    decoding: torch.dtype | None = None,
+) -> dict[SegmentInput, torch.Tensor]:
+    return dict(Engine(model, batch_size, decoding=decoding).generate(segments, sampling))
+
+
+def golden_segment(golden: dict[str, torch.Tensor]) -> SegmentInput:
+    return SegmentInput(golden["midi_rows"], golden["positions"], golden["prompt_codes"], 40, 0)
+
+
+def test_greedy_codes_are_the_golden_ones(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
+    segment = golden_segment(golden)
+    assert torch.equal(codes_of(mini, [segment], 1, GREEDY)[segment], golden["greedy_codes"])
+
+
+@torch.inference_mode()
+def test_logits_are_the_golden_ones(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
+    rows, positions = golden["midi_rows"][None], golden["positions"][None]
+    prompt, codes = golden["prompt_codes"], golden["greedy_codes"]
+    frames = torch.cat([prompt, codes])[None]
+    frame = torch.arange(frames.shape[1])[None].float()
+    assert mini.ar_roll is not None and mini.nar_roll is not None
+    of_ar, of_nar = (roll(rows[0], frames.shape[1])[None] for roll in (mini.ar_roll, mini.nar_roll))
+
+    ar = torch.cat([mini.ar_midi(rows, positions), mini.ar_audio(frames[..., 0], frame, of_ar)], dim=1)
+    hidden = mini.ar_decoder(ar, mini.ar_decoder.affines(), PrefixAttention(rows.shape[1]))
+    first = rows.shape[1] + len(prompt) - 1
+    assert (mini.ar_logits(hidden[0, first : first + 40]) - golden["ar_logits"]).abs().max() <= 1e-3
+
+    for stage, affines in enumerate(mini.nar_affines()):
+        audio = mini.nar_audio_position(mini.nar_audio(frames, len(prompt), stage, of_nar), frame)
+        nar = torch.cat([mini.nar_midi(rows, positions), audio], dim=1)
+        hidden = mini.nar_decoder(nar, affines, FullAttention())
+        logits = mini.nar_logits(hidden[0, first + 1 :], stage)
+        assert (logits - golden["nar_logits"][stage]).abs().max() <= 1e-3
+
+
+@torch.inference_mode()
+def test_bf16_logits_are_within_three_percent_of_fp32s(golden: dict[str, torch.Tensor]) -> None:
+    rows, positions = golden["midi_rows"][None], golden["positions"][None]
+    codes = torch.cat([golden["prompt_codes"], golden["greedy_codes"]])[None]
+    frame = torch.arange(codes.shape[1])[None].float()
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = load_model(find_model("mini")).to(dtype)
+        assert model.ar_roll is not None and model.nar_roll is not None
+        of_ar, of_nar = (roll(rows[0], codes.shape[1])[None] for roll in (model.ar_roll, model.nar_roll))
+        ar = torch.cat([model.ar_midi(rows, positions), model.ar_audio(codes[..., 0], frame, of_ar)], dim=1)
+        hidden = model.ar_decoder(ar, model.ar_decoder.affines(), PrefixAttention(rows.shape[1]))
+        logits = [model.ar_logits(hidden[0, rows.shape[1] :])]
+        for stage, affines in enumerate(model.nar_affines()):
+            audio = model.nar_audio_position(model.nar_audio(codes, 150, stage, of_nar), frame)
+            nar = torch.cat([model.nar_midi(rows, positions), audio], dim=1)
+            logits.append(model.nar_logits(model.nar_decoder(nar, affines, FullAttention())[0, -40:], stage))
+        found.append(logits)
+    for exact, rounded in zip(*found, strict=True):
+        assert (rounded - exact).norm() <= 3e-2 * exact.norm()
+
+
+@needs_fbgemm
+def test_logits_of_decoding_in_fp16_are_within_a_few_thousandths(
+    mini: MidiValle, golden: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of fp32's, the codes before being the same: far from bf16's three percent."""
+    codes, logits = golden["greedy_codes"][:, 0], []
+
+    def forced(found: torch.Tensor, sampling: Sampling, keys: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        logits.append(found[0])
+        return codes[steps.clamp(max=len(codes) - 1)]
+
+    monkeypatch.setattr(renderer.decoding.engine, "draw", forced)
+    codes_of(mini, [golden_segment(golden)], 4, GREEDY, torch.float16)
+    exact = golden["ar_logits"][:, : mini.config.end_code]
+    assert 1e-5 < (torch.stack(logits) - exact).norm() / exact.norm() <= 3e-3
+
+
+def test_every_segment_gets_exactly_the_frames_it_wants_and_never_the_end_code(
+    mini: MidiValle, segments: list[SegmentInput]
+) -> None:
+    for segment, codes in codes_of(mini, segments, 4, Sampling()).items():
+        assert codes.shape == (segment.frames, 4)
+        assert codes.min() >= 0 and codes.max() < mini.config.end_code
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", pytest.param("fp16", marks=needs_fbgemm)])
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.1, top_k=200, top_p=0.95)])
+def test_codes_do_not_depend_on_batch_size_order_or_company(
+    segments: list[SegmentInput], precision: str, sampling: Sampling
+) -> None:
+    arithmetic, decoding = precision_named(precision)
+    model = load_model(find_model("mini")).to(arithmetic)
+    together = codes_of(model, segments, 4, sampling, decoding)
+    for others, batch_size in ((segments, 1), (segments[::-1], 4), (segments[3:5], 4), (segments, 7), (segments, 16)):
+        for segment, codes in codes_of(model, others, batch_size, sampling, decoding).items():
+            assert torch.equal(codes, together[segment]), (batch_size, segment.frames)
+
+
+@pytest.mark.parametrize("decoding", [torch.float32, pytest.param(torch.float16, marks=needs_fbgemm)])
+def test_free_slots_are_computed_where_the_number_of_rows_might_change_a_sum(
+    mini: MidiValle, segments: list[SegmentInput], decoding: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+
+    def counted(logits: torch.Tensor, *about: object) -> torch.Tensor:
+        computed.append(len(logits))
+        return logits.argmax(-1)
+
+    monkeypatch.setattr(renderer.decoding.engine, "draw", counted)
+    engine = Engine(mini, 4, decoding=decoding)
+    under_way: list[int] = []
+    list(engine.steps(segments, GREEDY, lambda filled: under_way.append(len(filled))))
+    assert set(under_way) == {1, 2, 3, 4}
+    assert computed == (under_way if decoding == torch.float16 else [4] * len(under_way))
+
+
+def test_slots_of_ragged_attention_hold_and_see_what_others_do(
+    mini: MidiValle, segments: list[SegmentInput], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renderer.decoding.key_values.make_cache, "adds_up_rows_fast", lambda *about: False)
+    masked = codes_of(mini, segments, 4, GREEDY)
+    monkeypatch.setattr(renderer.decoding.key_values.make_cache, "has_ragged_attention", lambda *about: True)
+    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
+    ragged = codes_of(mini, segments, 4, GREEDY)
+    assert list(ragged) == list(masked)
+    equal = [(ragged[segment] == masked[segment]).float().mean().item() for segment in segments]
+    assert min(equal) > 0.98  # Sums in another order may turn a code that was as likely as its neighbour.
+
+
+def test_another_seed_gives_other_codes(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
+    one = golden_segment(golden)
+    other = SegmentInput(one.rows, one.positions, one.prompt, one.frames, noise_key(1, 0))
+    drawn = codes_of(mini, [one, other], 2, Sampling())
+    assert not torch.equal(drawn[one][:, 0], drawn[other][:, 0])
+
+
+def test_cached_steps_give_the_logits_of_the_whole_sequence(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
+    """Greedy codes by recomputing the whole prefix at every step, as published, equal the cached ones."""
+    segment = SegmentInput(golden["midi_rows"], golden["positions"], golden["prompt_codes"][:30], 12, 0)
+    codes = segment.prompt[:, 0]
+    assert mini.ar_roll is not None
+    with torch.inference_mode():
+        told = mini.ar_roll(segment.rows, len(codes) + segment.frames)[None]
+        for _ in range(segment.frames):
+            midi = mini.ar_midi(segment.rows[None], segment.positions[None])
+            audio = mini.ar_audio(codes[None], torch.arange(len(codes))[None].float(), told[:, : len(codes)])
+            x = torch.cat([midi, audio], dim=1)
+            hidden = mini.ar_decoder(x, mini.ar_decoder.affines(), PrefixAttention(len(segment.rows)))
+            logits = mini.ar_logits(hidden[0, -1])[: mini.config.end_code]
+            codes = torch.cat([codes, logits.argmax()[None]])
+    assert torch.equal(codes_of(mini, [segment], 3, GREEDY)[segment][:, 0], codes[30:])
+
+
+def test_progress_counts_every_frame(mini: MidiValle, segments: list[SegmentInput]) -> None:
+    seen: Counter[SegmentInput] = Counter()
+    list(Engine(mini, 4).steps(segments, GREEDY, seen.update))
+    assert seen == {segment: segment.frames for segment in segments}
