@@ -11,7 +11,7 @@ DATA, NETWORK, COURSE, MACHINE = "Data", "Network", "Course of the training", "M
 
 
 def train(
-    corpus: Annotated[str, typer.Argument(help="The folder or s3:// address of a corpus with codes.")],
+    corpus: Annotated[str, typer.Argument(help="A pack, or the folder or s3:// address of a corpus with codes.")],
     out: Annotated[
         str, typer.Option(help="The training's folder; the same command goes on there.", rich_help_panel=DATA)
     ] = TrainOptions.out,
@@ -30,6 +30,10 @@ def train(
     cross_prompt: Annotated[
         float, typer.Option(help="Share of segments prompted by another piece.", rich_help_panel=DATA)
     ] = TrainOptions.cross_prompt,
+    drop_prompt: Annotated[
+        float,
+        typer.Option(help="Share of segments without a prompt's codes, for guidance by it.", rich_help_panel=DATA),
+    ] = TrainOptions.drop_prompt,
     s3_endpoint_url: Annotated[
         str | None, typer.Option(help="An S3 server other than Amazon's.", rich_help_panel=DATA)
     ] = TrainOptions.s3_endpoint_url,
@@ -57,6 +61,13 @@ def train(
             rich_help_panel=NETWORK,
         ),
     ] = TrainOptions.piano_roll,
+    summary_width: Annotated[
+        int,
+        typer.Option(
+            help="Width of a network that tells each frame what the prompt sounds like; 0: none, as published.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = TrainOptions.summary_width,
     name: Annotated[str, typer.Option(help="The trained model's name.", rich_help_panel=NETWORK)] = TrainOptions.name,
     licence: Annotated[
         str, typer.Option(help="The trained model's licence, for its card.", rich_help_panel=NETWORK)
@@ -71,6 +82,10 @@ def train(
         bool, typer.Option("--train-end", help="Teach the end code, as published.", rich_help_panel=COURSE)
     ] = TrainOptions.train_end,
     steps: Annotated[int, typer.Option(help="Until the rate is down.", rich_help_panel=COURSE)] = TrainOptions.steps,
+    minutes: Annotated[
+        float,
+        typer.Option(help="Do as many steps as fit into them, in place of --steps.", rich_help_panel=COURSE),
+    ] = TrainOptions.minutes,
     stop_at: Annotated[
         int | None, typer.Option(help="Stop earlier, at this step.", rich_help_panel=COURSE)
     ] = TrainOptions.stop_at,
@@ -124,6 +139,16 @@ def train(
         int, typer.Option(help="For each of several workers.", rich_help_panel=MACHINE)
     ] = TrainOptions.cpus_per_worker,
     threads: Annotated[int, typer.Option(help="0: as torch has it.", rich_help_panel=MACHINE)] = TrainOptions.threads,
+    readers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that draw windows from a pack ahead; by default all processors beside a GPU.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = TrainOptions.readers,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Let torch compile the decoders first.", rich_help_panel=MACHINE)
+    ] = TrainOptions.compile,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=MACHINE)] = TrainOptions.device,
     ray_address: Annotated[
         str | None, typer.Option(help="A Ray cluster's, as auto.", rich_help_panel=MACHINE)

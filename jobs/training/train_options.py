@@ -13,7 +13,7 @@ SIZES: dict[str, dict[str, int]] = {
 _COURSE_FREE = {
     *("corpus", "out", "init", "codec", "s3_endpoint_url", "name", "licence", "stop_at", "log_every"),
     *("checkpoint_every", "validate_every", "validation_windows", "sample_every", "samples", "transcriber"),
-    *("workers", "cpus_per_worker", "threads", "device", "ray_address"),
+    *("workers", "cpus_per_worker", "threads", "device", "ray_address", "minutes", "readers", "compile"),
 }
 """What does not change the course of a training, or is part of it by its content, not by its name."""
 
@@ -23,8 +23,8 @@ class TrainOptions:
     """The options of ``midi-valle train``, under the same names and with the same defaults.
 
     ``init`` None begins with random weights, of ``size`` or of ``d_model``, ``heads`` and ``layers``, with or without a
-    ``piano_roll`` (renderer/model/piano_roll.py). ``codec`` None stands for that of ``init``. JobError for a value that
-    makes no sense.
+    ``piano_roll`` and a summary of the prompt (renderer/model). ``codec`` None stands for that of ``init``. With
+    ``minutes``, as many steps are done as fit into them. JobError for a value that makes no sense.
     """
 
     corpus: str
@@ -39,14 +39,17 @@ class TrainOptions:
     heads: int | None = None
     layers: int | None = None
     piano_roll: bool = True
+    summary_width: int = 0
     longest: float = 10.0
     shortest: float = 2.0
     longest_share: float = 0.7
     cross_prompt: float = 0.8
+    drop_prompt: float = 0.0
     stages: str = "both"
     all_nar_stages: bool = False
     train_end: bool = False
     steps: int = 20_000
+    minutes: float = 0.0
     batch: int = 16
     micro_batch: int = 4
     rate: float = 6e-4
@@ -70,19 +73,31 @@ class TrainOptions:
     workers: int = 1
     cpus_per_worker: int = 1
     threads: int = 0
+    readers: int | None = None
+    compile: bool = False
     device: str = "auto"
     ray_address: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "micro_batch", "workers", "cpus_per_worker", "log_every", "checkpoint_every"):
             self._at_least(name, 1)
-        for name in ("validate_every", "sample_every", "validation_windows", "samples", "threads"):
+        for name in (
+            "validate_every",
+            "sample_every",
+            "validation_windows",
+            "samples",
+            "threads",
+            "minutes",
+            "summary_width",
+        ):
             self._at_least(name, 0)
+        if self.minutes and (self.workers > 1 or self.stop_at is not None):
+            raise JobError("--minutes is for one process, and has an end of its own: not with --workers or --stop-at")
         if self.batch < self.workers:
             raise JobError(f"--batch is {self.batch}; each of {self.workers} workers needs a window")
         if self.size not in SIZES:
             raise JobError(f"--size is {self.size!r}; it must be one of {', '.join(SIZES)}")
-        own = [name for name in ("d_model", "heads", "layers") if getattr(self, name) is not None]
+        own = [name for name in ("d_model", "heads", "layers", "summary_width") if getattr(self, name)]
         if self.init is not None and own:
             raise JobError(f"--{own[0].replace('_', '-')} does not go with --init, whose size it is")
         if self.init is None and self.codec is None:
@@ -101,8 +116,9 @@ class TrainOptions:
     @property
     def course(self) -> dict[str, Any]:
         """All options that decide the course of a training, so that it cannot go on with others."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _COURSE_FREE}
+        course = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _COURSE_FREE}
+        return {**course, "steps": "as many as there is time for"} if self.minutes else course
 
     def _at_least(self, name: str, least: int) -> None:
-        if getattr(self, name) < least:
+        if (getattr(self, name) or 0) < least:
             raise JobError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be {least} or more")

@@ -54,9 +54,10 @@ class ModelConfig:
 
     ``note_position`` says where a MIDI row stands: ``index`` is its row number (published); ``onset`` is its onset
     in frames, so that notes and audio share a clock. ``roll_frame_rate`` gives every audio frame the piano roll of
-    so many frames a second (renderer/model/piano_roll.py); 0 is none. ``summary_width`` gives every frame a vector of what
-    the prompt sounds like, from a network of this width (renderer/model/prompt_summary.py); 0 is none. ``absent_prompt``
-    says that the network knows what to do without a prompt's codes, in place of which it is given the end code.
+    so many frames a second (renderer/model/piano_roll.py); 0 is none. ``summary_width`` gives every frame a vector of
+    what the prompt sounds like, from a network of this width (renderer/model/prompt_summary.py); 0 is none.
+    ``absent_prompt`` says that the network knows what to do without a prompt's codes, in place of which it is given
+    the end code.
     """
 
     d_model: int = 1024

@@ -63,7 +63,7 @@ class PianoRoll(nn.Module):
 
 
 class RollNotes(NamedTuple):
-    """Notes of one window (n,), or of several (B, n): ``key`` int64 from 0, ``loudness``, onset and offset in seconds."""
+    """Notes of a window (n,), or of several (B, n): ``key`` int64 from 0, ``loudness``, onset and offset in seconds."""
 
     key: torch.Tensor
     loudness: torch.Tensor

@@ -86,7 +86,7 @@ class PackedPrefixAttention:
         """See ``renderer.attention.Attend``; the batch is one pack."""
         whole = [x[0].transpose(0, 1) for x in (query, key, value)]
         causal = self.within(*whole, self.windows, True)
-        midi = self.within(*(x[self.places] for x in whole), self.midi, False)
+        midi = self.within(*(x.index_select(0, self.places) for x in whole), self.midi, False)
         return causal.index_copy(0, self.places, midi.to(causal.dtype)).transpose(0, 1)[None]
 
 
