@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.console import say
 from jobs.errors import JobError
-from jobs.report import say
 from renderer.file_hash import file_hash
 from renderer.training.pack import Pack
 from renderer.training.windows import ClipSource

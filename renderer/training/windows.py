@@ -1,17 +1,18 @@
 """What the language model learns from: a prompt of 3 s, then a segment, as inference puts them together.
 
-Rows and positions come from the code that inference uses (renderer/decoding/conditioning.py), segments begin where
+Rows and positions come from the code that inference uses (renderer/decoding/model_input.py), segments begin where
 inference would let them begin, and notes held since before are struck at their beginning, softened, as inference does.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from renderer.decoding.conditioning import segment_input
+from renderer.decoding.model_input import model_input
 from renderer.errors import TrainingError
 from renderer.midi.notes import IntArray, Notes
 from renderer.model.midi_valle import ModelConfig
@@ -21,6 +22,9 @@ from renderer.segments import Segment, SegmentLimits, notes_between, quietest, s
 from renderer.training.randomness import random_at, shuffled
 
 _TRIES = 20
+_KEPT_NOTES = 4096
+"""Clips whose notes are kept as they are used: 100 MB of them, where clips have a thousand."""
+
 _FORGOTTEN_SECONDS = 10.0
 """What was struck so long ago does not count any more: it has decayed to e^-10."""
 
@@ -114,6 +118,7 @@ class Windows:
         self.frame_rate, self.grid, self.seed = frame_rate, grid, seed
         self.prompt_frames = round(PROMPT_SECONDS * frame_rate)
         self._frames = frames
+        self._notes = lru_cache(_KEPT_NOTES)(source.notes)
         self._shortest = round(settings.shortest * frame_rate)
         needed = self.prompt_frames + self._shortest
         self.clips = [index for index in chosen if frames[index] >= needed]
@@ -139,20 +144,20 @@ class Windows:
     def window(self, plan: WindowPlan) -> Window:
         """Read a window."""
         random = random_at(self.seed, "cut", plan.number)
-        notes, codes = self.source.notes(plan.clip), self._codes(plan.clip)
+        notes, codes = self._notes(plan.clip), self._codes(plan.clip)
         if plan.prompt is None:
             begin = self._prompt_begin(random, notes, len(codes) - plan.frames)
             start = begin + self.prompt_frames
             prompt = self._prompt(notes, codes, begin)
         else:
             start = self._segment_begin(random, notes, len(codes), plan.frames)
-            other, other_codes = self.source.notes(plan.prompt), self._codes(plan.prompt)
+            other, other_codes = self._notes(plan.prompt), self._codes(plan.prompt)
             prompt = self._prompt(other, other_codes, self._prompt_begin(random, other, len(other_codes)))
         stop = start + plan.frames
         span = start / self.frame_rate, stop / self.frame_rate
         played = notes_between(_overlapping(notes, *span), *span)
         segment = Segment(0, start, start, stop, stop, played)
-        work = segment_input(segment, prompt, self.seed, self.config, self.frame_rate, self.grid)
+        work = model_input(segment, prompt, self.seed, self.config, self.frame_rate, self.grid)
         both = torch.cat([prompt.codes, torch.from_numpy(codes[start:stop])])
         return Window(work.rows, work.positions, both, self.prompt_frames, played, plan.is_prompted)
 
