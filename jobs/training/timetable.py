@@ -5,6 +5,9 @@ from typing import Protocol
 
 from renderer.training.learning_rate import LearningRate
 
+ENDLESS = 2**62
+"""Steps of a training that are not counted yet."""
+
 _MEASURED_SECONDS, _MEASURED_SHARE = 15.0, 0.04
 """How long the speed is measured before steps are counted out: so many seconds, or this share of the time if less."""
 
@@ -60,8 +63,7 @@ class TimetableOfMinutes(Timetable):
     """
 
     def __init__(self, minutes: float, training: Paced) -> None:
-        endless = 2**62
-        super().__init__(endless, log_every=1, checkpoint_every=endless)
+        super().__init__(ENDLESS, log_every=1, checkpoint_every=ENDLESS)
         self.seconds, self.training = minutes * _MINUTE, training
         self._begin: tuple[int, float] | None = None
         self._noted = 0
@@ -69,6 +71,8 @@ class TimetableOfMinutes(Timetable):
 
     def note(self, step: int, seconds: float) -> bool:
         """See ``Timetable``."""
+        if step >= self.steps:
+            return False
         if self._begin is None:
             self._noted += 1
             if self._noted >= _SETTLING_STEPS or seconds > _MEASURED_SHARE * self.seconds:

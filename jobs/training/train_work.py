@@ -6,7 +6,7 @@ from pathlib import Path
 from jobs.console import say
 from jobs.errors import JobError
 from jobs.training.loop import Figures, LoopSettings, TrainingLoop
-from jobs.training.timetable import Timetable, TimetableOfMinutes
+from jobs.training.timetable import ENDLESS, Timetable, TimetableOfMinutes
 from jobs.training.train_options import TrainOptions
 from jobs.training.training_data import TRAIN, UNSEEN, VALIDATION, TrainingData, open_training_data
 from renderer.audio.audio_file import FloatSamples
@@ -200,9 +200,10 @@ class TrainWork:
 
 
 def _settings(options: TrainOptions, readers: int) -> ModelTrainingSettings:
+    steps = ENDLESS if options.minutes else options.steps
     try:
         return ModelTrainingSettings(
-            rate=LearningRate(options.rate, options.warmup, options.steps, options.decay, options.floor),  # type: ignore[arg-type]
+            rate=LearningRate(options.rate, options.warmup, steps, options.decay, options.floor),  # type: ignore[arg-type]
             batch=options.batch,
             micro_batch=options.micro_batch,
             stages=options.stages,  # type: ignore[arg-type]

@@ -12,7 +12,6 @@ import yaml
 from torch import nn
 from torch.nn.utils import remove_weight_norm
 
-from renderer.codecs.encodec_import import ResidualVectorQuantizer, SEANetDecoder, SEANetEncoder
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.codecs.side_by_side import ROWS, run_side_by_side
 from renderer.device import codec_block
@@ -63,6 +62,9 @@ class EncodecCodec(NeuralCodec):
     clips_at_once = ROWS
 
     def __init__(self, config: EncodecConfig) -> None:
+        # Where no EnCodec is made, `encodec` need not be installed.
+        from renderer.codecs.encodec_import import ResidualVectorQuantizer, SEANetDecoder, SEANetEncoder
+
         super().__init__()
         self.config = config
         self.sample_rate = config.sample_rate
