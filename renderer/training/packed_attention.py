@@ -6,7 +6,7 @@ A kernel is chosen once for a device, by trying it.
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -53,10 +53,15 @@ def choose_kernel(device: torch.device, dtype: torch.dtype, width: int) -> Packe
     one_by_one = PackedKernel("each window by itself", attend_one_by_one)
     if device.type != "cuda" or dtype.itemsize != 2:
         return one_by_one
-    for name, within in (("torch.nn.attention.varlen", _attend_varlen), ("torch's flash attention", _attend_flash)):
-        if (fault := _fault_of(within, device, dtype, width)) is None:
+    for name, make in (("torch.nn.attention.varlen", _varlen), ("torch's flash attention", _flash)):
+        try:
+            within = make()
+            _check(within, device, dtype, width)
+        except (ImportError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"{name} cannot be had: {reason}", stacklevel=2)
+        else:
             return PackedKernel(name, within)
-        warnings.warn(f"{name} cannot be had: {fault}", stacklevel=2)
     return one_by_one
 
 
@@ -131,45 +136,48 @@ def _written_out(
     return weights @ value
 
 
-def _attend_varlen(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sequences: Sequences, is_causal: bool
-) -> torch.Tensor:
+def _varlen() -> Within:
     from torch.nn.attention.varlen import varlen_attn
 
     # torch 2.10 has a switch for the mask, later versions a window.
     has_switch = "is_causal" in inspect.signature(varlen_attn).parameters
-    mask = {"is_causal": is_causal} if has_switch else {"window_size": (-1, 0 if is_causal else -1)}
-    starts, longest = sequences.starts, sequences.longest
-    attended: torch.Tensor = varlen_attn(query, key, value, starts, starts, longest, longest, **mask)
-    return attended
+
+    def attend(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sequences: Sequences, is_causal: bool
+    ) -> torch.Tensor:
+        mask = {"is_causal": is_causal} if has_switch else {"window_size": (-1, 0 if is_causal else -1)}
+        starts, longest = sequences.starts, sequences.longest
+        attended: torch.Tensor = varlen_attn(query, key, value, starts, starts, longest, longest, **mask)
+        return attended
+
+    return attend
 
 
-def _attend_flash(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sequences: Sequences, is_causal: bool
-) -> torch.Tensor:
-    starts, longest = sequences.starts, sequences.longest
-    attended: torch.Tensor = torch.ops.aten._flash_attention_forward(
-        query, key, value, starts, starts, longest, longest, 0.0, is_causal, return_debug_mask=False
-    )[0]
-    return attended
+def _flash() -> Within:
+    def attend(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sequences: Sequences, is_causal: bool
+    ) -> torch.Tensor:
+        starts, longest = sequences.starts, sequences.longest
+        attended: torch.Tensor = torch.ops.aten._flash_attention_forward(
+            query, key, value, starts, starts, longest, longest, 0.0, is_causal, return_debug_mask=False
+        )[0]
+        return attended
+
+    return attend
 
 
-def _fault_of(within: Within, device: torch.device, dtype: torch.dtype, width: int) -> str | None:
-    """What is wrong with a kernel, forward or backward; None if nothing is."""
+def _check(within: Within, device: torch.device, dtype: torch.dtype, width: int) -> None:
+    """AssertionError if a kernel, forward or backward, does not give what sequences give one by one."""
     lengths: Sequence[int] = (3, 40, 300)
     sequences = Sequences.of(lengths)
-    sequences = Sequences(sequences.starts.to(device), sequences.lengths, sequences.longest)
+    sequences = replace(sequences, starts=sequences.starts.to(device))
     waves = torch.linspace(0, 999, 3 * sum(lengths) * 2 * width, device=device).sin().to(dtype)
-    try:
-        for is_causal in (False, True):
-            results = []
-            for attend in (within, attend_one_by_one):
-                inputs = waves.view(3, -1, 2, width).clone().requires_grad_()
-                attended = attend(*inputs.unbind(), sequences, is_causal)
-                attended.float().square().sum().backward()
-                results.append((attended, inputs.grad))
-            for found, expected in zip(*results, strict=True):
-                torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
-    except (ImportError, TypeError, ValueError, RuntimeError, AssertionError) as error:
-        return str(error).partition("\n")[0]
-    return None
+    for is_causal in (False, True):
+        results = []
+        for attend in (within, attend_one_by_one):
+            inputs = waves.view(3, -1, 2, width).clone().requires_grad_()
+            attended = attend(*inputs.unbind(), sequences, is_causal)
+            attended.float().square().sum().backward()
+            results.append((attended, inputs.grad))
+        for found, expected in zip(*results, strict=True):
+            torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
