@@ -147,7 +147,7 @@ class TrainWork:
 
     def _measure(self, step: int) -> Figures:
         timetable = self.timetable
-        validations = self.validations if timetable.is_due(timetable.validate_every or 1, step) else []
+        validations = self.validations if timetable.is_due(timetable.validate_every, step) else []
         samples = self.samples if timetable.is_due(timetable.sample_every, step) else None
         figures: Figures = {}
         if validations or samples:
