@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
 
 from jobs.cli.commands import midi_valle_app, render_app
+from renderer.midi.midi_file import read_midi, write_midi
+from renderer.midi.notes import Excerpt
 
 ROOT = Path(__file__).parents[1]
 READMES = sorted(path for path in ROOT.rglob("README.md") if not any(part.startswith(".") for part in path.parts))
@@ -45,12 +46,13 @@ def words_of(command: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the READMEs assume it, with two seconds of two of the examples."""
+    """A folder as the READMEs assume it, with two seconds of two of the examples, and of their MIDI files."""
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT / "examples", folder / "examples")
+    for path in (folder / "examples" / "midi").glob("*.mid"):
+        write_midi(read_midi(path, "ignore").excerpt(Excerpt(0.0, 2.0)).notes, path)
     table = pq.read_table(ROOT / "examples" / "manifest.parquet").slice(0, 2)
-    ends = pa.array([start + 2.0 for start in table["start_s"].to_pylist()])
-    table = table.set_column(table.schema.get_field_index("end_s"), "end_s", ends)
+    table = table.drop_columns(["start_s", "end_s"])
     pq.write_table(table, folder / "examples" / "manifest.parquet")
     midi = [f"examples/{name}" for name in table["midi"].to_pylist()]
     pq.write_table(table.set_column(table.schema.get_field_index("midi"), "midi", [midi]), folder / "manifest.parquet")
@@ -96,4 +98,4 @@ def test_the_readme_s_python_runs(clone: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(clone)
     (code,) = blocks(ROOT / "README.md", "python")
     exec(code, {})
-    assert (clone / "gymnopedie.flac").stat().st_size > 100_000
+    assert (clone / "gymnopedie.flac").stat().st_size > 10_000
