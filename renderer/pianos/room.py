@@ -25,6 +25,9 @@ FULL_SCALE = 0.97
 _DIRECTIVITY = 3.0
 """How much louder than all around piano and microphone are where they face each other."""
 
+_USUAL_LEVEL = -28.0
+"""Of music, in dBFS."""
+
 _NEAREST = 0.25
 _AIR_DECAY = 1.4
 """Seconds in which air alone takes 60 dB from 8 kHz."""
@@ -97,6 +100,7 @@ class Room:
         decay = float(np.clip(usual * math.exp(random.normal(0.0, 0.3)), 0.15, 3.2))
         critical = 0.057 * math.sqrt(_DIRECTIVITY * volume / decay)
         direct = random.uniform(0.0, min(16.0, 20 * math.log10(critical / _NEAREST)))
+        gain = random.uniform(-8.0, 5.0)
         tilt = random.uniform(-1.0, 1.0)
         octaves = np.log2(np.array(_EQUALIZER) / 1000.0)
         gains = np.clip(tilt * octaves + random.normal(0.0, 1.5, len(octaves)), -6.0, 6.0)
@@ -108,12 +112,12 @@ class Room:
             direct=direct,
             spread=float(np.clip(math.sqrt(volume) / 1000, 0.01, 0.08)),
             reflections=int(random.integers(5, 15)),
-            gain=random.uniform(-8.0, 5.0),
-            noise=random.triangular(-85.0, -73.0, -58.0),
+            gain=gain,
+            noise=_USUAL_LEVEL + gain - random.triangular(35.0, 52.0, 65.0),
             equalizer=tuple(gains.round(2).tolist()),
             low_cut=math.exp(random.uniform(math.log(15.0), math.log(100.0))),
             high_cut=math.exp(random.uniform(math.log(7_000.0), math.log(40_000.0))),
-            noise_slope=random.uniform(0.5, 5.0),
+            noise_slope=random.uniform(1.5, 6.0),
             volume=volume,
             distance=critical * 10 ** (-direct / 20),
         )
