@@ -44,9 +44,14 @@ class SoundfontPiano:
         with tempfile.TemporaryDirectory(prefix="soundfont-piano-") as name:
             midi, commands, raw = (Path(name) / part for part in ("notes.mid", "commands", "audio.raw"))
             midi.write_bytes(midi_bytes(notes))
-            said = [f"select 0 1 {self._bank} {self._preset}", "tuning keys 0 0", "settuning 0 0 0"]
-            said += [f"tune 0 0 {key} {100 * key + cents:.3f}" for key, cents in enumerate(voicing.cents().tolist())]
-            commands.write_text("\n".join(said) + "\n", "utf-8")
+            said = [f"select 0 1 {self._bank} {self._preset}"]
+            if (cents := voicing.cents()).any():
+                said += [
+                    "tuning keys 0 0",
+                    *(f"tune 0 0 {key} {100 * key + raised:.3f}" for key, raised in enumerate(cents)),
+                ]
+                said.append("settuning 0 0 0")
+            commands.write_text("\n".join([*said, ""]), "utf-8")
             options = [*_OPTIONS, *(f"-o{setting}" for setting in _SETTINGS)]
             self._run([*options, "-f", str(commands), "-F", str(raw), str(self._path), str(midi)])
             stereo = np.fromfile(raw, "<f4").reshape(-1, 2)
