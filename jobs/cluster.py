@@ -12,8 +12,8 @@ from typing import Protocol
 
 import ray
 
+from jobs.console import say
 from jobs.errors import JobError
-from jobs.report import say
 
 OBJECT_STORE_BYTES = 100_000_000
 """Near Ray's minimum: audio never passes through the object store."""

@@ -15,11 +15,10 @@ import torch
 
 from renderer.codecs.codec import Codec, decode_clips
 from renderer.decoding.batch_size import plan_batch
-from renderer.decoding.conditioning import segment_input
 from renderer.decoding.engine import Engine
+from renderer.decoding.model_input import ModelInput, model_input
 from renderer.decoding.sampling import Sampling, noise_key
 from renderer.decoding.schedule import Occupancy, Queue
-from renderer.decoding.segment_input import SegmentInput
 from renderer.device import choose_batch_size, choose_device, choose_precision, precision_named
 from renderer.errors import PromptError
 from renderer.midi.midi_file import read_midi
@@ -151,13 +150,13 @@ class Renderer:
         """
         under_way = _UnderWay(requests, self, tail)
 
-        def frames_done(segments: list[SegmentInput]) -> None:
+        def frames_done(segments: list[ModelInput]) -> None:
             if progress is not None:
                 for segment in segments:
                     progress(*under_way.progress_of(segment))
 
         while True:
-            waiting: list[tuple[SegmentInput, torch.Tensor]] = []
+            waiting: list[tuple[ModelInput, torch.Tensor]] = []
             for finished in self.engine.steps(under_way.queue, sampling or Sampling(), frames_done):
                 waiting += finished
                 whole = len(waiting) // self.codec.clips_at_once * self.codec.clips_at_once
@@ -178,9 +177,9 @@ class _UnderWay:
 
     def __init__(self, requests: Iterable[RenderRequest], renderer: Renderer, tail: float) -> None:
         self._requests, self._renderer, self._tail = iter(requests), renderer, tail
-        self._segments: Iterator[SegmentInput] = iter(())
-        self.queue: Queue[SegmentInput] = Queue(self)
-        self._trials: dict[SegmentInput, tuple[_Piece, Trial]] = {}
+        self._segments: Iterator[ModelInput] = iter(())
+        self.queue: Queue[ModelInput] = Queue(self)
+        self._trials: dict[ModelInput, tuple[_Piece, Trial]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._trials)
@@ -188,18 +187,18 @@ class _UnderWay:
     def __iter__(self) -> "_UnderWay":
         return self
 
-    def __next__(self) -> SegmentInput:
+    def __next__(self) -> ModelInput:
         while (segment := next(self._segments, None)) is None:
             self._segments = self._cut(next(self._requests))
         return segment
 
-    def progress_of(self, work: SegmentInput) -> tuple[str, float]:
+    def progress_of(self, work: ModelInput) -> tuple[str, float]:
         """Which item a frame of a segment is for, and for how many of its seconds: segments overlap."""
         piece, trial = self._trials[work]
         segment = trial.segment
         return piece.request.item_id, (segment.end - segment.keep) / segment.frames / piece.frame_rate
 
-    def finished(self, generated: Sequence[tuple[SegmentInput, torch.Tensor]]) -> list[Rendering]:
+    def finished(self, generated: Sequence[tuple[ModelInput, torch.Tensor]]) -> list[Rendering]:
         """Decode segments' codes (frames, K): the renderings of which these were the last."""
         renderings, codec = [], self._renderer.codec
         for first in range(0, len(generated), codec.clips_at_once):
@@ -212,11 +211,11 @@ class _UnderWay:
                     renderings.append(piece.rendering())
         return renderings
 
-    def _cut(self, request: RenderRequest) -> Iterator[SegmentInput]:
+    def _cut(self, request: RenderRequest) -> Iterator[ModelInput]:
         renderer = self._renderer
         piece = _Piece(request, renderer, self._tail)
         for segment in piece.segments:
-            work = segment_input(
+            work = model_input(
                 segment,
                 request.prompt,
                 request.seed,
@@ -227,7 +226,7 @@ class _UnderWay:
             self._trials[work] = (piece, Trial(segment, request.attempts))
             yield work
 
-    def _take(self, work: SegmentInput, take: Take) -> "_Piece":
+    def _take(self, work: ModelInput, take: Take) -> "_Piece":
         """Judge a take of a segment, which ends the segment or lets it be rendered again."""
         piece, trial = self._trials.pop(work)
         trial.add(take, self._renderer.sample_rate, self._renderer.limits.crossfade)

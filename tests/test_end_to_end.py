@@ -14,7 +14,7 @@ import soundfile
 from renderer.midi.midi_file import read_midi
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-COMMAND = "from jobs.cli import render_corpus; render_corpus()"
+COMMAND = "from jobs.cli.commands import render_corpus; render_corpus()"
 
 
 def render_corpus(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -7,8 +7,7 @@ import torch
 
 from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig
 from renderer.codecs.neural_codec import NeuralCodec
-from renderer.decoding.conditioning import segment_input
-from renderer.decoding.segment_input import SegmentInput
+from renderer.decoding.model_input import ModelInput, model_input
 from renderer.midi.notes import Notes
 from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.prompt import PROMPT_SECONDS, Prompt
@@ -22,7 +21,7 @@ PUBLISHED_SEGMENT_SECONDS = 15.0
 class RandomSegment(NamedTuple):
     """What the model is given, and the notes that the codec's decoder may be told."""
 
-    input: SegmentInput
+    input: ModelInput
     notes: Notes
 
 
@@ -44,7 +43,7 @@ def random_segment(index: int, seconds: float, model: MidiValle, frame_rate: int
     codes = random.integers(0, model.config.codebook_size, shape)
     prompt = Prompt("random", torch.from_numpy(codes), _random_notes(random, PROMPT_SECONDS))
     segment = Segment(index, 0, 0, frames, frames, _random_notes(random, seconds))
-    return RandomSegment(segment_input(segment, prompt, index, model.config, frame_rate, "direct"), segment.notes)
+    return RandomSegment(model_input(segment, prompt, index, model.config, frame_rate, "direct"), segment.notes)
 
 
 def _random_notes(random: np.random.Generator, seconds: float) -> Notes:

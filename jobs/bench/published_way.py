@@ -12,7 +12,7 @@ import torch
 
 from jobs.bench.network import RandomSegment
 from renderer.codecs.neural_codec import NeuralCodec
-from renderer.decoding.segment_input import SegmentInput
+from renderer.decoding.model_input import ModelInput
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle
 from renderer.stopwatch import Stopwatch
@@ -85,7 +85,7 @@ def _step(model: MidiValle, midi: torch.Tensor, codes: torch.Tensor) -> torch.Te
     return model.ar_logits(hidden[:, -1]).softmax(-1).multinomial(1)
 
 
-def _complete(model: MidiValle, segment: SegmentInput, first: torch.Tensor, device: torch.device) -> torch.Tensor:
+def _complete(model: MidiValle, segment: ModelInput, first: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Codebook 0 (frames,) -> all codes (frames, K); the norms are computed, not folded."""
     prompt_frames, beginning = len(segment.prompt), len(segment.rows) + len(segment.prompt)
     codes = torch.cat([segment.prompt, first[:, None].expand(-1, segment.prompt.shape[1])])[None].to(device)

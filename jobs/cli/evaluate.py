@@ -48,8 +48,8 @@ def evaluate(
     """Judge a model, a codec or a finished run: distances, notes, joints, lengths, and baselines beside them."""
 
     def work() -> int:
+        from jobs.console import say
         from jobs.evaluation.evaluate import EvaluationOptions, evaluate
-        from jobs.report import say
 
         options = EvaluationOptions(
             out=out,

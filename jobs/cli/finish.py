@@ -10,8 +10,8 @@ INTERRUPTED = 130
 def finish(work: Callable[[], int]) -> None:
     """Do the work and exit with its code; a user's mistake is a message, not a traceback."""
     try:
+        from jobs.console import say
         from jobs.errors import JobError
-        from jobs.report import say
         from renderer.errors import RendererError
         from schemas.checks import TableError
 

@@ -22,8 +22,8 @@ def status(out: Out, endpoint_url: EndpointUrl = None) -> None:
     """Tell what a run has done so far: items, audio, speed, failures and their reasons."""
 
     def work() -> int:
+        from jobs.console import say
         from jobs.inspect.status import status
-        from jobs.report import say
 
         say(status(_directory(out, endpoint_url)), sys.stdout)
         return 0
@@ -35,8 +35,9 @@ def report(out: Out, endpoint_url: EndpointUrl = None) -> None:
     """Write OUT/report.html: what was asked, done and failed, how fast, and how it sounds."""
 
     def work() -> int:
+        from jobs.console import say
         from jobs.inspect.report_page import write_report
-        from jobs.report import Totals, say
+        from jobs.run_directory.totals import Totals
 
         directory = _directory(out, endpoint_url)
         run, totals = directory.begun(), Totals()
@@ -58,9 +59,9 @@ def verify(
     def work() -> int:
         from tqdm import tqdm
 
+        from jobs.console import one_line, say
         from jobs.inputs.inputs import Inputs
         from jobs.inspect.verify import find_problems
-        from jobs.report import one_line, say
 
         directory = _directory(out, endpoint_url)
         items = directory.begun().items
@@ -98,7 +99,7 @@ def gc(
 
 def _directory(out: str, endpoint_url: str | None) -> "RunDirectory":
     from jobs.run_directory.run_directory import RunDirectory
-    from jobs.storage.open_storage import open_storage
+    from jobs.storage import open_storage
 
     return RunDirectory(open_storage(out, endpoint_url))
 
@@ -107,8 +108,8 @@ def _collect(directory: "RunDirectory", garbage: "Garbage", yes: bool) -> int:
     """Show garbage, and delete what of it surely is."""
     from tqdm import tqdm
 
+    from jobs.console import one_line, say
     from jobs.inspect.garbage import delete_garbage
-    from jobs.report import one_line, say
 
     for what, found in (
         ("objects that no marker names", garbage.objects),

@@ -1,7 +1,7 @@
 """`midi-valle models`: which models are at hand, and how the published weights become one of them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.cli.finish import finish
+from jobs.console import download_bar
 from renderer.errors import RendererError
 
 if TYPE_CHECKING:
@@ -113,20 +114,6 @@ def _card(folder: Path) -> dict[str, object]:
     path = folder / "card.json"
     card: dict[str, object] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return card
-
-
-@contextmanager
-def download_bar() -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
-    """A bar for a download that may turn out to be needless: how to move it, and how to print above it."""
-    from tqdm import tqdm
-
-    with tqdm(unit="B", unit_scale=True, delay=0.5, leave=False) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show, bar.write
 
 
 @contextmanager

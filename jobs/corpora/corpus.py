@@ -24,8 +24,7 @@ from jobs.errors import JobError
 from jobs.inputs.inputs import CACHE_BYTES, Inputs, absolute
 from jobs.output.parquet_archive import AUDIO, CODES
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.storage.open_storage import open_storage
-from jobs.storage.storage import Storage
+from jobs.storage import Storage, open_storage
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import IntArray, Notes
 from schemas.marker import Marker

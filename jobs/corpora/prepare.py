@@ -12,6 +12,7 @@ from typing import cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.console import say
 from jobs.corpora.backend import CodecFiles, RecordingsBackend, StudioBackend
 from jobs.corpora.conditions import FACTS, facts_text
 from jobs.corpora.plan import Augmentation, PlanSettings, plan_clips
@@ -19,12 +20,10 @@ from jobs.corpora.prepare_options import PrepareOptions
 from jobs.corpora.sources import SourcePiece, names_held_out, read_source, without
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs, folder_of, is_s3
-from jobs.report import say
 from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
 from jobs.shard.backend import Backend
-from jobs.storage.open_storage import open_storage
-from jobs.storage.storage import Storage
+from jobs.storage import Storage, open_storage
 from renderer.midi.notes import PedalPolicy
 from renderer.pianos.clips import ClipLengths
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from jobs.console import say
 from jobs.corpora.corpus import Corpus
 from jobs.corpora.piano_options import read_pianos
 from jobs.errors import JobError
@@ -20,9 +21,7 @@ from jobs.evaluation.plots import draw_plots
 from jobs.evaluation.subjects import CorpusSubjects, RunSubjects, Subjects
 from jobs.evaluation.summary import SystemSummary, summarize
 from jobs.evaluation.table import markdown_table
-from jobs.report import say
-from jobs.storage.open_storage import open_storage
-from jobs.storage.storage import Storage
+from jobs.storage import Storage, open_storage
 from renderer.device import choose_precision
 from renderer.evaluation.frechet import Gaussian
 from renderer.evaluation.musicnn import INSTALL, musicnn_is_installed

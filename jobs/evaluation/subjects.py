@@ -16,7 +16,7 @@ from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
 from jobs.output.layouts import key_of, stored_audio
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.storage.open_storage import open_storage
+from jobs.storage import open_storage
 from renderer.audio.audio_file import FloatSamples, read_audio
 from renderer.midi.notes import Notes
 from renderer.prompt import PROMPT_SECONDS

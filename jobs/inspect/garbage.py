@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jobs.run_directory.lease import LEASE_KEY, STALE_SECONDS
 from jobs.run_directory.run_directory import DATA_FOLDERS, RunDirectory
-from jobs.storage.storage import Listed
+from jobs.storage import Listed
 
 
 @dataclass(frozen=True, eq=False)

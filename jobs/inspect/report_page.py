@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from urllib.parse import quote
 
+from jobs.console import duration, one_line
 from jobs.inspect.charts import histogram, steps
 from jobs.inspect.run_report import Row, RunReport, read_report
-from jobs.report import Totals, duration, one_line
 from jobs.run_directory.run_directory import REPORT_KEY, RunDirectory
+from jobs.run_directory.totals import Totals
 from schemas.run import Run
 
 STYLE = """

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import pyarrow.parquet as pq
 
 from jobs.inspect.timeline import Timeline, read_timeline
-from jobs.report import Totals
 from jobs.run_directory.run_directory import READERS, RunDirectory
+from jobs.run_directory.totals import Totals
 from schemas.run import Run
 
 SAMPLED_SHARDS = 100

@@ -1,8 +1,10 @@
 """``midi-valle status``: what a run has done so far, by its markers."""
 
-from jobs.report import Totals, duration, reasons, verdicts
+from jobs.console import duration
+from jobs.inspect.summary import reasons, verdicts
 from jobs.run_directory.lease import find_claim
 from jobs.run_directory.run_directory import RunDirectory
+from jobs.run_directory.totals import Totals
 from schemas.run import Run
 
 SHOWN_SHARDS = 10

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from jobs.run_directory.events import EVENTS_FOLDER
-from jobs.storage.storage import Storage
+from jobs.storage import Storage
 
 INTERVALS = 120
 

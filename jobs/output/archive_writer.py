@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from jobs.output.spool import Spool, Spooled, temporary_file
 from jobs.output.writers import Encoded, Encoder, WrittenItem
-from jobs.storage.storage import Storage
+from jobs.storage import Storage
 from renderer.rendering import Rendering
 from schemas.marker import StoredObject
 

@@ -8,7 +8,7 @@ from jobs.output.archive_writer import ArchiveWriter
 from jobs.output.parquet_archive import AUDIO, CODES, MIDI, parquet_audio, write_parquet
 from jobs.output.tar_archive import tar_members, write_tar
 from jobs.output.writers import Encoder, FilesWriter, MeasuringWriter, Writer
-from jobs.storage.storage import Storage
+from jobs.storage import Storage
 from renderer.audio.audio_file import AudioFormat
 from schemas.checks import Problems
 from schemas.manifest import ITEM_ID, Manifest, ManifestError

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from jobs.storage.storage import Storage
+from jobs.storage import Storage
 from renderer.audio.audio_file import AudioFormat, audio_suffix, count_clipped, write_audio
 from renderer.midi.midi_file import midi_bytes
 from renderer.rendering import Rendering

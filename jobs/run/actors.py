@@ -7,9 +7,9 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from jobs.run.retries import Task
 from jobs.shard.progress import ShardProgress
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
+from jobs.shard.task import Task
 from schemas.marker import Marker
 
 

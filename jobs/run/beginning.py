@@ -4,10 +4,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import typer
-
+from jobs.console import confirmed, say
 from jobs.errors import JobError
-from jobs.report import say
 from jobs.run.plan import plan_shards
 from jobs.run.preflight import Job
 from jobs.run_directory.lease import Lease
@@ -73,7 +71,7 @@ def overwrite(directory: RunDirectory, yes: bool) -> bool:
     if not yes:
         if not sys.stdin.isatty():
             raise JobError(f"{what}: add --yes if that is what you want")
-        if not typer.confirm(f"{what}. Delete them?", err=True):
+        if not confirmed(f"{what}. Delete them?"):
             raise JobError("nothing was deleted")
     lease = Lease(directory.storage)
     lease.acquire(say)

@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 import ray
 
 from jobs.errors import JobError
-from jobs.report import Display, Totals
 from jobs.run.actors import start_board
+from jobs.run.display import Display
 from jobs.run.metrics import RunMetrics
-from jobs.run.retries import Fault, Retries, SlotHealth, Task
+from jobs.run.retries import Retries, SlotHealth
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.lease import Lease
+from jobs.run_directory.totals import Totals
 from jobs.shard.attempt import NO_ITEMS_FAULT
 from jobs.shard.progress import ShardProgress
 from jobs.shard.shard_renderer import ShardWork
+from jobs.shard.task import Fault, Task
 from jobs.signals import StopSignals
 from renderer.errors import RendererError
 from schemas.checks import TableError

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+from jobs.console import duration
 from jobs.errors import JobError
 from jobs.inputs.inputs import folder_of
-from jobs.report import duration
 from jobs.run.preflight import Job
 from jobs.shard.items import ItemReader, read_performance
 from renderer.decoding.sampling import Sampling

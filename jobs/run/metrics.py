@@ -2,7 +2,7 @@
 
 from ray.util.metrics import Gauge
 
-from jobs.report import Totals
+from jobs.run_directory.totals import Totals
 
 
 class RunMetrics:

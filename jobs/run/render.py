@@ -6,26 +6,29 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from jobs.cluster import connected_ray
+from jobs.console import say
 from jobs.errors import JobError
 from jobs.inputs.inputs import folder_of
 from jobs.inspect.report_page import write_report
-from jobs.report import Display, Totals, say, summary
+from jobs.inspect.summary import summary
 from jobs.run.actors import start_actors
 from jobs.run.beginning import Beginning, find_beginning, overwrite
+from jobs.run.display import Display
 from jobs.run.driver import Driver, Limits
 from jobs.run.dry_run import dry_run
+from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions
-from jobs.run.order import longest_first
+from jobs.run.plan import longest_first
 from jobs.run.preflight import Job, prepare, resolved
-from jobs.run.retries import Task
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.lease import Lease
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.shard.backend import Backend, ModelBackend
+from jobs.run_directory.totals import Totals
+from jobs.shard.backend import Backend
 from jobs.shard.shard_renderer import ShardWork
+from jobs.shard.task import Task
 from jobs.signals import StopSignals
-from jobs.storage.open_storage import open_storage
-from jobs.storage.storage import Storage
+from jobs.storage import Storage, open_storage
 from schemas.run import Run
 
 ALL_RENDERED, NOT_FINISHED, ITEMS_FAILED, INTERRUPTED = 0, 1, 3, 130

@@ -10,12 +10,12 @@ neither; both are rendered again, and alone.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, sqrt
 from typing import Literal
 
-from schemas.run import Shard
+from jobs.shard.task import Fault, Task
 
 ITEM_TRIES = 3
 """So often a worker may die of an item that it renders alone."""
@@ -33,30 +33,7 @@ LOAD_TRIES = 3
 """So many deaths in a row while the model is loaded."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Why a call did not come back: the ``error_type`` and ``error_message`` of a row that is at fault."""
-
-    error_type: Literal["WorkerCrashed", "TimedOut"]
-    message: str
-
-
-@dataclass(frozen=True)
-class Task:
-    """What one call asks of a worker.
-
-    To render and commit a shard, with the ``quarantined`` rows as failed ones; or, if ``probe`` names rows, to
-    render just those and keep nothing. Rows are counted from the shard's first. A ``generation`` above 0 is
-    about those rows alone that failed in the generation before.
-    """
-
-    shard: Shard
-    generation: int = 0
-    quarantined: Mapping[int, Fault] = field(default_factory=dict)
-    probe: tuple[int, ...] = ()
-
-
-Verdict = Literal["tried again", "split", "quarantined", "given up"]
+Outcome = Literal["tried again", "split", "quarantined", "given up"]
 
 
 @dataclass
@@ -107,7 +84,7 @@ class Retries:
         """A call raised, as it would again: its shard is left unfinished."""
         self._trials.pop(task.shard.index, None)
 
-    def died(self, task: Task, fault: Fault, following: Task | None = None) -> Verdict:
+    def died(self, task: Task, fault: Fault, following: Task | None = None) -> Outcome:
         """A worker died of a task, or hung, and may have begun the ``following``. Says what follows for the shard."""
         if following is not None:
             self._alone |= {task.shard.index, following.shard.index}
@@ -115,12 +92,12 @@ class Retries:
             return "tried again"
         trial = self._trials.setdefault(task.shard.index, _Trial(task))
         rows = task.probe or tuple(row for row in range(task.shard.row_count) if row not in task.quarantined)
-        verdict: Verdict = "tried again"
+        outcome: Outcome = "tried again"
         if len(rows) == 1:
-            verdict = self._charge(trial, rows[0], fault)
+            outcome = self._charge(trial, rows[0], fault)
         elif task.probe:
             trial.parts.extendleft(reversed(_parts(rows)))
-            verdict = "split"
+            outcome = "split"
         else:
             trial.deaths += 1
             if trial.deaths > 1 or fault.error_type == "TimedOut":  # To wait for a hung one twice is dear.
@@ -130,14 +107,14 @@ class Retries:
                     return "given up"
                 trial.deaths, trial.found = 0, False
                 trial.parts.extend(_parts(rows))
-                verdict = "split"
+                outcome = "split"
         self._waiting.appendleft(trial.next())
-        return verdict
+        return outcome
 
     def _is_suspect(self, task: Task) -> bool:
         return task.shard.index in self._alone or task.shard.index in self._trials
 
-    def _charge(self, trial: _Trial, row: int, fault: Fault) -> Verdict:
+    def _charge(self, trial: _Trial, row: int, fault: Fault) -> Outcome:
         tries = trial.tries[row] = trial.tries.get(row, 0) + 1
         if tries < ITEM_TRIES:
             if trial.task.shard.row_count > 1:  # After the others: good ones show that the worker is well.

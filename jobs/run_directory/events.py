@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.errors import StorageError
-from jobs.storage.storage import Storage
+from jobs.storage import Storage
 
 EVENTS_FOLDER = "events"
 EVENTS_PER_OBJECT = 1000

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from jobs.errors import JobError, StorageError
-from jobs.storage.storage import Storage
+from jobs.storage import Storage
 
 LEASE_KEY = "_state/driver.json"
 HEARTBEAT_SECONDS = 5.0

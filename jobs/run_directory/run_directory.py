@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.errors import JobError
-from jobs.storage.storage import Storage
+from jobs.storage import Storage
 from schemas.marker import Marker, MarkerError
 from schemas.run import Run, RunError, cautions, differences
 

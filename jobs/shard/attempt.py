@@ -11,11 +11,11 @@ import torch
 
 from jobs.errors import JobError, StorageError
 from jobs.output.writers import Writer
-from jobs.run.retries import Fault
 from jobs.shard.host_pool import Handled, HostPool
 from jobs.shard.items import ItemReader
 from jobs.shard.progress import Progress
 from jobs.shard.read_ahead import ReadAhead
+from jobs.shard.task import Fault
 from renderer.audio.audio_file import FloatSamples
 from renderer.audio.loudness import Level
 from renderer.errors import RendererError

@@ -5,16 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jobs.cli.models import download_bar
-from jobs.inputs.inputs import Inputs, is_s3
-from jobs.run.options import RenderOptions
-from jobs.storage.s3_storage import chosen_endpoint
 from renderer.decoding.sampling import Sampling
 from renderer.midi.notes import PedalPolicy
 from renderer.prompt import Prompt
-from renderer.renderer import Renderer
 from renderer.rendering import Rendering, RenderRequest
-from renderer.weights.checkpoint import BUNDLED, ModelDescription, find_model
 
 
 @dataclass(frozen=True)
@@ -65,61 +59,3 @@ class Backend(Protocol):
     def load(self, device: str) -> CorpusRenderer:
         """The renderer on this process's device, ``cpu`` or ``cuda``."""
         ...
-
-
-@dataclass(frozen=True)
-class ModelBackend:
-    """The real one: MIDI-VALLE by model name, directory (which may be on S3), or published files."""
-
-    model: str
-    model_file: Path | None
-    codec_file: Path | None
-    precision: str
-    batch_size: int | None
-    endpoint_url: str | None = None
-
-    @classmethod
-    def from_options(cls, options: RenderOptions) -> "ModelBackend":
-        """The backend that a run's options ask for; paths are absolute, as actors may work elsewhere."""
-        model = options.model
-        if Path(model).is_dir() and not (BUNDLED / model).is_dir():
-            model = str(Path(model).absolute())
-        return cls(
-            model,
-            options.model_file and options.model_file.absolute(),
-            options.codec_file and options.codec_file.absolute(),
-            options.precision,
-            options.batch_size,
-            chosen_endpoint(options.s3_endpoint_url),
-        )
-
-    def describe(self) -> ModelFacts:
-        """The model's facts; its weights are downloaded if need be. CheckpointError if it cannot be had."""
-        with download_bar() as (progress, announce):
-            found = self._find(progress, announce)
-        return ModelFacts(
-            found.name,
-            found.fingerprint(),
-            found.prompt_ids,
-            found.pedal,
-            found.licence,
-            found.sample_rate,
-        )
-
-    def load(self, device: str) -> CorpusRenderer:
-        """The model on a device."""
-        found = self._find()
-        return Renderer.load(found, device=device, precision=self.precision, batch_size=self.batch_size)
-
-    def _find(
-        self,
-        progress: Callable[[int, int], None] | None = None,
-        announce: Callable[[str], None] | None = None,
-    ) -> ModelDescription:
-        return find_model(
-            str(Inputs(endpoint_url=self.endpoint_url).directory(self.model)) if is_s3(self.model) else self.model,
-            model_file=self.model_file,
-            codec_file=self.codec_file,
-            progress=progress,
-            announce=announce,
-        )

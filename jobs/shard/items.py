@@ -1,11 +1,11 @@
 """From a manifest row to what the renderer takes."""
 
+import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 
 from jobs.inputs.inputs import Inputs, folder_of
-from jobs.run.plan import item_seed
 from jobs.shard.backend import CorpusRenderer
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import Excerpt, PedalPolicy, Performance
@@ -95,3 +95,9 @@ def excerpt_of(row: ManifestRow) -> Excerpt:
         velocity_scale=1.0 if row.velocity_scale is None else row.velocity_scale,
         tempo_scale=1.0 if row.tempo_scale is None else row.tempo_scale,
     )
+
+
+def item_seed(run_seed: int, item_id: str) -> int:
+    """The seed of an item whose manifest row has none: 63 bits that only the run's seed and the id decide."""
+    digest = hashlib.blake2b(f"{run_seed}/{item_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

@@ -16,14 +16,14 @@ from jobs.inputs.inputs import Inputs
 from jobs.inputs.pinned_inputs import PinnedManifest, check_unchanged
 from jobs.output.layouts import open_writer
 from jobs.output.writers import Writer, stored_object
-from jobs.run.retries import Task
 from jobs.run_directory.run_directory import RunDirectory, shard_name
 from jobs.shard.attempt import ShardAttempt
 from jobs.shard.backend import Backend
 from jobs.shard.items import ItemReader
 from jobs.shard.progress import Progress, Report
 from jobs.shard.shard_stream import ShardStream
-from jobs.storage.storage import Storage
+from jobs.shard.task import Task
+from jobs.storage import Storage
 from renderer.decoding.schedule import Occupancy
 from schemas.marker import Marker, count_failures, count_quality
 from schemas.results import ItemResult, results_table

@@ -1,1 +1,25 @@
 """A local folder or an S3 prefix behind one interface: durable writes, create-once, listing."""
+
+from pathlib import Path
+
+from jobs.errors import JobError
+from jobs.storage.local_storage import LocalStorage
+from jobs.storage.s3_storage import S3Storage
+from jobs.storage.storage import Listed, Storage
+
+__all__ = ["Listed", "Storage", "open_storage"]
+
+
+def open_storage(location: str, endpoint_url: str | None = None) -> Storage:
+    """The storage at ``s3://bucket/prefix``, or in a local folder, which need not exist yet.
+
+    ``endpoint_url`` is where an S3 server other than Amazon's is; by default what the environment says.
+    """
+    if location.startswith("s3://"):
+        return S3Storage.at(location, endpoint_url)
+    if "://" in location:
+        raise JobError(f"{location}: a run's output is a local folder, or lies on s3://")
+    root = Path(location).absolute()
+    if root.exists() and not root.is_dir():
+        raise JobError(f"{root} is a file; the output must be a folder")
+    return LocalStorage(root)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from jobs.report import say
+from jobs.console import say
 from renderer.training.checkpoints import Checkpoints, replace_file
 from renderer.training.curves import curves_svg
 from renderer.training.history import History

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from jobs.console import say
 from jobs.errors import JobError
-from jobs.report import say
 from jobs.signals import StopSignals
 from jobs.training.train_codec_options import TrainCodecOptions
 from jobs.training.train_options import TrainOptions

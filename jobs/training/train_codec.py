@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
+from jobs.console import say
 from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
-from jobs.report import say
 from jobs.training.loop import Figures, LoopSettings, TrainingLoop
 from jobs.training.processes import train_in_processes
 from jobs.training.train_codec_options import TrainCodecOptions
 from renderer.codecs.encodec_codec import EncodecCodec, read_audiocraft_export
-from renderer.codecs.frame_codec import Block
+from renderer.codecs.layers import Block
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.codecs.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
 from renderer.device import choose_device

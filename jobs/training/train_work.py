@@ -3,15 +3,15 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from jobs.bench.peaks import gemm_gflops
+from jobs.console import say
 from jobs.corpora.corpus import Corpus
 from jobs.corpora.encoded_clips import EncodedClips
 from jobs.errors import JobError
-from jobs.report import say
 from jobs.training.loop import Figures, LoopSettings, TrainingLoop
 from jobs.training.train_options import TrainOptions
 from renderer.audio.audio_file import FloatSamples
 from renderer.device import choose_device, choose_dtype
+from renderer.device_speed import gemm_gflops
 from renderer.file_hash import file_hash
 from renderer.midi.notes import Notes
 from renderer.model.midi_valle import MidiValle, ModelConfig

@@ -3,7 +3,6 @@
 The waveform comes from an inverse STFT, as in Vocos (arXiv 2306.00814).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from renderer.codecs.layers import Block, ResidualQuantizer, overlap_add
+from renderer.codecs.mel import mel_filters
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.midi.notes import Notes
 
-_LOWEST_BAND_HZ = 20.0
 _LARGEST_LOG_MAGNITUDE = 6.0
 _SMALLEST_ENVELOPE = 1e-4
 
@@ -138,38 +138,6 @@ class LogMel(nn.Module):
         return scaled.transpose(1, 2).reshape(audio.shape[0], -1, width)
 
 
-def mel_filters(bands: int, fft: int, sample_rate: int) -> torch.Tensor:
-    """Triangles of height 1, even in mel from 20 Hz to half the sample rate: (bands, fft / 2 + 1)."""
-
-    def mel(hertz: float) -> float:
-        return 2595 * math.log10(1 + hertz / 700)
-
-    corners = torch.linspace(mel(_LOWEST_BAND_HZ), mel(sample_rate / 2), bands + 2, dtype=torch.float64)
-    corners = 700 * (10 ** (corners / 2595) - 1)
-    lower, centre, upper = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    bins = torch.linspace(0, sample_rate / 2, fft // 2 + 1, dtype=torch.float64)
-    rising, falling = (bins - lower) / (centre - lower), (upper - bins) / (upper - centre)
-    return torch.minimum(rising, falling).clamp_min(0).float()
-
-
-class Block(nn.Module):
-    """ConvNeXt block over time: (B, T, width) -> (B, T, width)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv1d(width, width, kernel_size=7, padding=3, groups=width)
-        self.norm = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, 3 * width)
-        self.project = nn.Linear(3 * width, width)
-        self.scale = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        mixed = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
-        change: torch.Tensor = self.project(functional.gelu(self.expand(self.norm(mixed))))
-        return x + self.scale * change
-
-
 class Encoder(nn.Module):
     """Log-mel frames (B, T, analysis_frames * mel_bands) -> latents (B, T, latent)."""
 
@@ -183,34 +151,6 @@ class Encoder(nn.Module):
         """See the class."""
         latent: torch.Tensor = self.output(self.blocks(self.input(frames)))
         return latent
-
-
-class ResidualQuantizer(nn.Module):
-    """Each codebook quantizes what the ones before it left over; in float32."""
-
-    def __init__(self, codebooks: int, codebook_size: int, dimension: int) -> None:
-        super().__init__()
-        self.codebooks = nn.Parameter(torch.randn(codebooks, codebook_size, dimension) / dimension**0.5)
-
-    def encode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Latents (B, T, dimension) -> codes (B, K, T) int64: the nearest rows by squared distance."""
-        residual = latent.float()
-        codes = []
-        for codebook in self.codebooks:
-            codes.append(nearest(residual, codebook))
-            residual = residual - codebook[codes[-1]]
-        return torch.stack(codes, dim=1)
-
-    def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Codes (B, K, T) -> latents (B, T, dimension): the sum of the rows."""
-        rows = [functional.embedding(codes[:, k], codebook) for k, codebook in enumerate(self.codebooks)]
-        return torch.stack(rows).sum(dim=0)
-
-
-def nearest(latents: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Which row of a table (codes, D) is nearest to each latent, by squared distance: (..., D) -> (...) int64."""
-    # The latent's own square is the same for all rows.
-    return (table.square().sum(dim=1) - 2 * latents @ table.T).argmin(dim=-1)
 
 
 class Decoder(nn.Module):
@@ -255,11 +195,3 @@ class InverseStft(nn.Module):
         audio = overlap_add(frames, self.hop) / envelope.clamp_min(_SMALLEST_ENVELOPE)
         edge = (self.fft - self.hop) // 2
         return audio[:, edge:-edge]
-
-
-def overlap_add(frames: torch.Tensor, hop: int) -> torch.Tensor:
-    """Frames (B, F, size), each ``hop`` samples after the one before -> audio (B, (F - 1) * hop + size)."""
-    count, size = frames.shape[1:]
-    length = (count - 1) * hop + size
-    summed = functional.fold(frames.transpose(1, 2), output_size=(1, length), kernel_size=(1, size), stride=(1, hop))
-    return summed[:, 0, 0]

@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn import functional
 
 from renderer.codecs.filtered_noise import FilteredNoise
-from renderer.codecs.frame_codec import Block, ResidualQuantizer, overlap_add
 from renderer.codecs.key_spectra import KeySpectra
+from renderer.codecs.layers import Block, ResidualQuantizer, overlap_add
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.codecs.oscillators import Oscillators, oscillator_frequencies
 from renderer.codecs.tone_analysis import ToneAnalysis

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from renderer.codecs.frame_codec import mel_filters
+from renderer.codecs.mel import mel_filters
 
 _QUICK_FFT, _MEL_BANDS = 1024, 96
 _LONG_FFT = 4096

@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from renderer.decoding.captured_step import CapturedStep
 from renderer.decoding.half_linear import HalfLinear
-from renderer.decoding.key_values.make_cache import make_cache
+from renderer.decoding.key_values import make_cache
+from renderer.decoding.model_input import ModelInput
 from renderer.decoding.sampling import Sampling, draw
 from renderer.decoding.schedule import Occupancy, Slots
-from renderer.decoding.segment_input import SegmentInput
 from renderer.decoding.slot_state import SlotState
 from renderer.device import cache_dtype, even_length, is_out_of_memory, release_memory
 from renderer.model.attention import FullAttention, PrefixAttention
@@ -84,19 +84,17 @@ class Engine:
         told = torch.zeros(batch_size, 1, config.d_model, dtype=weight.dtype, device=self.device)
         self._state = SlotState(batch_size, self.device, told if self.model.ar_roll is not None else None)
 
-    def generate(
-        self, segments: Iterable[SegmentInput], sampling: Sampling
-    ) -> Iterator[tuple[SegmentInput, torch.Tensor]]:
+    def generate(self, segments: Iterable[ModelInput], sampling: Sampling) -> Iterator[tuple[ModelInput, torch.Tensor]]:
         """Each segment with its codes (frames, K) int64, in the order in which they finish."""
         return chain.from_iterable(self.steps(segments, sampling))
 
     @torch.inference_mode()
     def steps(
         self,
-        segments: Iterable[SegmentInput],
+        segments: Iterable[ModelInput],
         sampling: Sampling,
-        progress: Callable[[list[SegmentInput]], None] | None = None,
-    ) -> Iterator[list[tuple[SegmentInput, torch.Tensor]]]:
+        progress: Callable[[list[ModelInput]], None] | None = None,
+    ) -> Iterator[list[tuple[ModelInput, torch.Tensor]]]:
         """The same step by step: what finished with each, mostly nothing.
 
         Segments are pulled when a slot is free for them, and asked for again after there were none, until no slot holds
@@ -135,7 +133,7 @@ class Engine:
             slots.advance()
             yield finished
 
-    def _sizes(self, slots: Slots[SegmentInput]) -> _StepSizes:
+    def _sizes(self, slots: Slots[ModelInput]) -> _StepSizes:
         """The next step's; slots that need not be computed come to lie behind the others."""
         computed = self.batch_size if self._computes_all else slots.filled
         if computed < self.batch_size:
@@ -151,7 +149,7 @@ class Engine:
             self.device,
         )
 
-    def _prefill(self, slot: int, segment: SegmentInput) -> torch.Tensor | None:
+    def _prefill(self, slot: int, segment: ModelInput) -> torch.Tensor | None:
         """Fill a slot's cache with the segment's MIDI rows and its prompt, but for the last prompt frame.
 
         Returns what the piano roll tells of that frame and all that follow, (1, frames + 1, d).
@@ -167,7 +165,7 @@ class Engine:
         self.model.ar_decoder(x, self._ar_affines, attend, self._ar_products)
         return None if told is None else told[:, codes.shape[1] :]
 
-    def _told(self, piano_roll: PianoRoll | None, segment: SegmentInput) -> torch.Tensor | None:
+    def _told(self, piano_roll: PianoRoll | None, segment: ModelInput) -> torch.Tensor | None:
         """What a model's piano roll tells of a segment's frames, the prompt's included: (1, T, d)."""
         if piano_roll is None:
             return None
@@ -183,7 +181,7 @@ class Engine:
         logits = self._ar_head(hidden[:, 0])[:, : self.model.config.end_code].float()
         state.record(draw(logits, sampling, state.key, state.step))
 
-    def _complete(self, segment: SegmentInput, first: torch.Tensor) -> torch.Tensor:
+    def _complete(self, segment: ModelInput, first: torch.Tensor) -> torch.Tensor:
         """Codebook 0 (frames,) -> all codes (frames, K), a non-autoregressive stage for each further codebook."""
         prompt_frames, rows = len(segment.prompt), len(segment.rows)
         codes = torch.zeros(prompt_frames + len(first), self.model.config.codebooks, dtype=torch.int64)

@@ -5,7 +5,7 @@ from copy import copy
 import torch
 from torch.nn import functional as F
 
-from renderer.decoding.segment_input import SegmentInput
+from renderer.decoding.model_input import ModelInput
 
 
 class SlotState:
@@ -51,7 +51,7 @@ class SlotState:
                 tensor[target] = tensor[source]
         self.release(source)
 
-    def admit(self, slot: int, segment: SegmentInput, told: torch.Tensor | None) -> None:
+    def admit(self, slot: int, segment: ModelInput, told: torch.Tensor | None) -> None:
         """Set a slot to a segment's first step; ``told`` (1, at least frames, d) is what becomes its ``roll``."""
         if (more := segment.frames - self.codes.shape[1]) > 0:
             self.codes = F.pad(self.codes, (0, more))
@@ -65,7 +65,7 @@ class SlotState:
         self.prefix[slot] = segment.prefix
         self.prompt_frames[slot] = len(segment.prompt)
 
-    def codes_of(self, slot: int, segment: SegmentInput) -> torch.Tensor:
+    def codes_of(self, slot: int, segment: ModelInput) -> torch.Tensor:
         """The codes that a slot drew for its segment, (frames,)."""
         return self.codes[slot, : segment.frames].clone()
 

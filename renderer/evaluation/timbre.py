@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from renderer.audio.audio_file import FloatSamples, resample
-from renderer.codecs.frame_codec import mel_filters
+from renderer.codecs.mel import mel_filters
 from renderer.midi.notes import FloatArray
 
 SAMPLE_RATE = 32000

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import distributed
 
-from renderer.codecs.frame_codec import nearest
+from renderer.codecs.layers import nearest
 from renderer.training.team import Team
 
 _SMALLEST_COUNT = 1e-5

@@ -10,8 +10,8 @@ import torch
 from renderer.audio.audio_file import FloatSamples, write_audio
 from renderer.codecs.codec import Codec
 from renderer.decoding.engine import Engine
+from renderer.decoding.model_input import ModelInput
 from renderer.decoding.sampling import Sampling, noise_key
-from renderer.decoding.segment_input import SegmentInput
 from renderer.device import choose_dtype
 from renderer.midi.midi_file import write_midi
 from renderer.midi.notes import Notes
@@ -91,7 +91,7 @@ class ModelSamples:
         """Render into the folder ``name``; the mean of the judge's figures, those of the codec with a prefix."""
         model.eval()
         windows = [self.validation.window(number) for number in range(self.count)]
-        work = {_segment_input(window, number): number for number, window in enumerate(windows)}
+        work = {_model_input(window, number): number for number, window in enumerate(windows)}
         figures: list[Mapping[str, float]] = []
         for segment, codes in Engine(model, max(1, len(work))).generate(work, self.sampling):
             number = work[segment]
@@ -113,9 +113,9 @@ class ModelSamples:
         return self.judge(audio, rate, window.notes) if self.judge else {}
 
 
-def _segment_input(window: Window, number: int) -> SegmentInput:
+def _model_input(window: Window, number: int) -> ModelInput:
     frames, prompt = len(window.codes) - window.prompt_frames, window.codes[: window.prompt_frames]
-    return SegmentInput(window.rows, window.positions, prompt, frames, noise_key(number, 0))
+    return ModelInput(window.rows, window.positions, prompt, frames, noise_key(number, 0))
 
 
 def _means(figures: Sequence[Mapping[str, float]], prefix: str) -> dict[str, float]:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from renderer.codecs.frame_codec import mel_filters
+from renderer.codecs.mel import mel_filters
 
 RESOLUTIONS = ((512, 128), (1024, 240), (2048, 480), (4096, 960), (8192, 1600))
 """Samples of the window and of the hop."""

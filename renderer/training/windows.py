@@ -1,6 +1,6 @@
 """What the language model learns from: a prompt of 3 s, then a segment, as inference puts them together.
 
-Rows and positions come from the code that inference uses (renderer/decoding/conditioning.py), segments begin where
+Rows and positions come from the code that inference uses (renderer/decoding/model_input.py), segments begin where
 inference would let them begin, and notes held since before are struck at their beginning, softened, as inference does.
 """
 
@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from renderer.decoding.conditioning import segment_input
+from renderer.decoding.model_input import model_input
 from renderer.errors import TrainingError
 from renderer.midi.notes import IntArray, Notes
 from renderer.model.midi_valle import ModelConfig
@@ -141,7 +141,7 @@ class Windows:
         stop = start + plan.frames
         played = notes_between(notes, start / self.frame_rate, stop / self.frame_rate)
         segment = Segment(0, start, start, stop, stop, played)
-        work = segment_input(segment, prompt, self.seed, self.config, self.frame_rate, self.grid)
+        work = model_input(segment, prompt, self.seed, self.config, self.frame_rate, self.grid)
         both = torch.cat([prompt.codes, torch.from_numpy(codes[start:stop])])
         return Window(work.rows, work.positions, both, self.prompt_frames, played)
 

@@ -23,10 +23,10 @@ import torch
 from typer.testing import CliRunner
 
 from jobs.cli.commands import midi_valle_app
+from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.shard.backend import ModelBackend
-from jobs.storage.open_storage import open_storage
+from jobs.storage import open_storage
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.dummy import DummyBackend
 from tests.jobs.support.rendered import held, render_run

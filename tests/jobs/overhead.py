@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.storage.open_storage import open_storage
+from jobs.storage import open_storage
 from renderer.midi.midi_file import write_midi
 from renderer.midi.notes import Notes
 from tests.jobs.support.noise import NoiseBackend
@@ -171,7 +171,7 @@ def plan(manifest: Path, out: Path) -> float:
     """Seconds until a run of this manifest could begin: all that is read, checked and planned beforehand."""
     from jobs.run.beginning import find_beginning
     from jobs.run.options import RenderOptions
-    from jobs.run.order import longest_first
+    from jobs.run.plan import longest_first
     from jobs.run.preflight import prepare
     from jobs.run_directory.run_directory import RunDirectory
 

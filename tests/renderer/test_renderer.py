@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from renderer import PromptError, Renderer, RenderRequest, Sampling
-from renderer.decoding.conditioning import segment_input
+from renderer.decoding.model_input import model_input
 from renderer.device import has_fbgemm
 from renderer.midi.midi_file import read_midi, write_midi
 from renderer.midi.notes import NoteReport, Notes, Performance
@@ -190,7 +190,7 @@ def test_golden_segment_is_conditioned_as_the_golden_file_says(renderer: Rendere
     """Rows and positions of the golden segment, but for one note that it strikes while its key sounds."""
     notes = read_midi(GOLDEN / "golden.mid", "extend").notes
     segment = Segment(0, 0, 0, 100, 100, notes)
-    made = segment_input(segment, renderer.prompt("salamander-close"), 0, renderer.engine.model.config, 50, "direct")
+    made = model_input(segment, renderer.prompt("salamander-close"), 0, renderer.engine.model.config, 50, "direct")
     with np.load(GOLDEN / "golden.npz") as golden:
         assert np.sum(made.rows.numpy() != golden["midi_rows"]) <= 1
         assert np.abs(made.positions.numpy() - golden["positions"]).max() <= 1e-3
@@ -200,8 +200,8 @@ def test_golden_segment_is_conditioned_as_the_golden_file_says(renderer: Rendere
 def test_index_positions_count_rows_and_onset_positions_share_the_clock_of_the_audio(renderer: Renderer) -> None:
     segment = Segment(0, 0, 0, 100, 100, Notes.of([0.5, 1.25], [1.0, 1.5], [60, 64], [70, 70]))
     prompt = renderer.prompt("salamander-close")
-    index = segment_input(segment, prompt, 0, ModelConfig(), 50, "published").positions
-    onset = segment_input(segment, prompt, 0, ModelConfig(note_position="onset"), 50, "direct").positions
+    index = model_input(segment, prompt, 0, ModelConfig(), 50, "published").positions
+    onset = model_input(segment, prompt, 0, ModelConfig(note_position="onset"), 50, "direct").positions
     assert index.tolist() == list(range(len(prompt.notes) + 4))
     assert onset[[0, -1]].tolist() == [0.0, 0.0]
     assert onset[-3:-1].tolist() == [175.0, 212.5]
@@ -226,7 +226,7 @@ def test_codes_are_each_segments_own_frames_one_after_the_other(renderer: Render
     assert rendering.codes is not None and rendering.codes.shape == (renderer.codec.codebooks, frames)
     expected = np.zeros_like(rendering.codes)
     for segment in segments:
-        work = segment_input(
+        work = model_input(
             segment,
             request.prompt,
             request.seed,

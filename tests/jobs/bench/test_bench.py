@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from jobs.bench.network import random_segment
-from jobs.bench.peaks import Peaks, gemm_gflops, read_gigabytes
+from jobs.bench.peaks import Peaks
 from jobs.bench.published_way import measure_published_way, over_all_steps
 from jobs.bench.settings import BenchSettings, batch_sizes
 from jobs.bench.work import Work
 from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig
 from renderer.device import choose_precision
+from renderer.device_speed import gemm_gflops, read_gigabytes
 from renderer.model.midi_valle import MidiValle, ModelConfig
 from tests.jobs.cli.test_commands import command
 

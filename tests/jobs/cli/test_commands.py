@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def command(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    script = f"from jobs.cli import {name}; {name}()"
+    script = f"from jobs.cli.commands import {name}; {name}()"
     return subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, check=False
     )

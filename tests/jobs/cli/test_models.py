@@ -103,7 +103,7 @@ def test_a_wrong_file_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
 
 def test_help_needs_neither_torch_nor_ray() -> None:
     code = (
-        "import sys; from jobs.models_cli import models_app; "
+        "import sys; from jobs.cli.models import models_app; "
         "print(sorted({'torch', 'ray', 'encodec', 'tqdm'} & set(sys.modules)))"
     )
     start = time.monotonic()

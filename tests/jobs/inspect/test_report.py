@@ -2,7 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.report import Display, Totals, duration, printable, summary
+from jobs.console import duration, printable
+from jobs.inspect.summary import summary
+from jobs.run.display import Display
+from jobs.run_directory.totals import Totals
 from schemas.marker import Marker, StoredObject, count_failures
 
 
@@ -34,7 +37,7 @@ def test_shards_are_added_up_and_reasons_told_with_their_first_items() -> None:
 def test_progress_is_lines_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.report.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("jobs.run.display.SECONDS_BETWEEN_LINES", 0.0)
     totals = Totals()
     totals.add(marker(0))
     display = Display(20, totals)
@@ -52,7 +55,7 @@ def test_how_long_stopping_takes_is_told_at_once(
     display = Display(20, Totals())
     display.begin()
     now = display._last_line + 5.0
-    monkeypatch.setattr("jobs.report.time.monotonic", lambda: now)
+    monkeypatch.setattr("jobs.run.display.time.monotonic", lambda: now)
     display.show(10, 30.0, 0, actors=2)
     assert capsys.readouterr().err == ""  # It is too early for a line.
     # Ten items in 5 s by two actors: one of them needs 1 s for an item.

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from jobs.cli.commands import midi_valle_app
 from jobs.inspect.report_page import page, write_report
 from jobs.inspect.run_report import RunReport, read_report
-from jobs.report import Totals
 from jobs.run_directory.run_directory import RunDirectory
+from jobs.run_directory.totals import Totals
 from schemas.marker import Marker, count_failures
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.rendered import render_run

@@ -12,7 +12,7 @@ from jobs.errors import JobError
 from jobs.inspect.status import status
 from jobs.run_directory.lease import LEASE_KEY, Claim, Lease
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.storage.open_storage import open_storage
+from jobs.storage import open_storage
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.rendered import render_run
 

@@ -27,10 +27,10 @@ from jobs.output.writers import Encoder, FilesWriter
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
 from jobs.run.render import render_corpus
-from jobs.run.retries import Task
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.shard.backend import ModelFacts
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
+from jobs.shard.task import Task
 from jobs.storage.local_storage import LocalStorage
 from renderer.audio.loudness import Level
 from renderer.decoding.sampling import Sampling

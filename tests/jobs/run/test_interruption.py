@@ -13,8 +13,8 @@ import pytest
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
 from jobs.run.render import render_corpus
-from jobs.run.retries import Task
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
+from jobs.shard.task import Task
 from jobs.storage.local_storage import LocalStorage
 from tests.jobs.support.corpus import audio, make_corpus, results
 from tests.jobs.support.dummy import DummyBackend

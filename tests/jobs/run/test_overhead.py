@@ -9,8 +9,8 @@ import pytest
 
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
-from jobs.run.retries import Task
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
+from jobs.shard.task import Task
 from jobs.storage.local_storage import LocalStorage
 from tests.jobs.overhead import make_manifest
 from tests.jobs.support.noise import NoiseBackend

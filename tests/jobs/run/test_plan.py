@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.run.plan import item_seed, plan_shards
+from jobs.run.plan import plan_shards
+from jobs.shard.items import item_seed
 
 
 @given(st.integers(1, 5000), st.integers(1, 64), st.none() | st.integers(1, 6000))

@@ -14,11 +14,12 @@ from jobs.inputs.inputs import Inputs
 from jobs.inspect.report_page import page
 from jobs.inspect.run_report import read_report
 from jobs.inspect.status import status
+from jobs.inspect.summary import summary
 from jobs.inspect.verify import find_problems
-from jobs.report import Totals, summary
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
 from jobs.run_directory.run_directory import RunDirectory
+from jobs.run_directory.totals import Totals
 from jobs.shard.items import ItemReader
 from schemas.manifest import Manifest
 from schemas.marker import QualityCount

@@ -13,7 +13,7 @@ from jobs.inputs.inputs import Inputs
 from jobs.inspect.verify import find_problems
 from jobs.run_directory.lease import LEASE_KEY
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.storage.open_storage import open_storage
+from jobs.storage import open_storage
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.rendered import held, render_run
 

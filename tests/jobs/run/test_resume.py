@@ -13,7 +13,7 @@ from jobs.errors import JobError
 from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
 from jobs.run_directory.lease import LEASE_KEY, Claim
-from jobs.storage.open_storage import open_storage
+from jobs.storage import open_storage
 from schemas.manifest import Manifest
 from tests.jobs.support.corpus import audio, make_corpus, results
 from tests.jobs.support.dummy import DummyBackend
@@ -116,7 +116,7 @@ def test_overwriting_deletes_the_run_and_nothing_else_and_only_after_a_yes(
         run(manifest, out, overwrite=True)
     assert set(audio(out)) == {"audio/a.flac", "audio/b.flac", "midi/a.mid", "midi/b.mid"}
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("typer.confirm", lambda text, err: False)
+    monkeypatch.setattr("jobs.run.beginning.confirmed", lambda question: False)
     with pytest.raises(JobError, match="nothing was deleted"):
         run(manifest, out, overwrite=True)
     assert run(manifest, out, overwrite=True, yes=True) == 0

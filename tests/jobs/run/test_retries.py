@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.run.retries import (
-    FRUITLESS_ROUNDS,
-    ITEM_TRIES,
-    LOAD_TRIES,
-    SLOT_DEATHS,
-    Fault,
-    Retries,
-    SlotHealth,
-    Task,
-)
+from jobs.run.retries import FRUITLESS_ROUNDS, ITEM_TRIES, LOAD_TRIES, SLOT_DEATHS, Retries, SlotHealth
+from jobs.shard.task import Fault, Task
 from schemas.run import Shard
 
 CRASH, HANG = Fault("WorkerCrashed", "killed"), Fault("TimedOut", "silent")

@@ -18,7 +18,7 @@ from jobs.inspect.verify import find_problems
 from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.storage.open_storage import open_storage
+from jobs.storage import open_storage
 from jobs.storage.s3_storage import S3Storage
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.dummy import DummyBackend
@@ -241,7 +241,7 @@ def test_the_secret_is_nowhere_to_be_seen(s3: S3Server, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("ray_session")
 def test_a_model_directory_is_taken_from_s3(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobs.shard.backend import ModelBackend
+    from jobs.run.model_backend import ModelBackend
     from renderer.weights.checkpoint import BUNDLED
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

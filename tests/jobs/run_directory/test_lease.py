@@ -12,7 +12,7 @@ import pytest
 import jobs.run_directory.lease
 from jobs.errors import JobError
 from jobs.run_directory.lease import LEASE_KEY, Lease
-from jobs.storage.open_storage import open_storage
+from jobs.storage import open_storage
 
 
 def quiet(text: str) -> None:

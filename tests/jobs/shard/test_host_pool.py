@@ -14,10 +14,10 @@ import jobs.shard.host_pool
 from jobs.errors import StorageError
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
-from jobs.run.retries import Task
 from jobs.shard.host_pool import HostPool
 from jobs.shard.read_ahead import ITEMS_AHEAD, ReadAhead
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
+from jobs.shard.task import Task
 from jobs.storage.local_storage import LocalStorage
 from renderer.errors import MidiError
 from renderer.midi.notes import NoteReport, Notes, Performance

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from jobs.errors import StorageError
+from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
-from jobs.run.retries import Task
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.shard.backend import ModelBackend
 from jobs.shard.items import ItemReader
 from jobs.shard.progress import ShardProgress
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
+from jobs.shard.task import Task
 from jobs.storage.local_storage import LocalStorage
 from renderer.decoding.sampling import Sampling
 from renderer.midi.notes import Performance

@@ -18,12 +18,12 @@ from jobs.inputs.inputs import Inputs
 from jobs.inspect.garbage import find_garbage
 from jobs.inspect.verify import find_problems
 from jobs.run.options import RenderOptions
-from jobs.run.plan import item_seed
 from jobs.run.preflight import prepare
-from jobs.run.retries import Task
 from jobs.run_directory.run_directory import RunDirectory
+from jobs.shard.items import item_seed
 from jobs.shard.progress import ShardProgress
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
+from jobs.shard.task import Task
 from jobs.storage.local_storage import LocalStorage
 from renderer.midi.midi_file import read_midi
 from renderer.rendering import Rendering

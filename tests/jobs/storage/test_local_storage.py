@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import JobError, StorageError
+from jobs.storage import open_storage
 from jobs.storage.local_storage import LocalStorage
-from jobs.storage.open_storage import open_storage
 from tests.jobs.support.small_disk import SmallDisk
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def test_a_full_disk_is_named_and_leaves_no_half_files(small_disk: SmallDisk) ->
 def test_a_file_size_limit_is_a_refusal_too(tmp_path: Path) -> None:
     script = (
         "import resource, sys; from pathlib import Path\n"
-        "from jobs.local_storage import LocalStorage; from jobs.errors import StorageError\n"
+        "from jobs.storage.local_storage import LocalStorage; from jobs.errors import StorageError\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))\n"
         "try: LocalStorage(Path(sys.argv[1])).write('a', bytes(5000))\n"
         "except StorageError as error: print(error)\n"

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import JobError, StorageError
+from jobs.storage import Storage, open_storage
 from jobs.storage.local_storage import LocalStorage
-from jobs.storage.open_storage import open_storage
 from jobs.storage.s3_storage import MULTIPART_BYTES, S3Storage
-from jobs.storage.storage import Storage
 
 ODD_KEYS = ("a b", "a+b&c=d", "100%41", "ü/日本", "x/y", "x/y.flac", "~'()!*", "a#b?c", "q;r,s@t", "dots../x..y")
 

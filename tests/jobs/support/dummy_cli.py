@@ -7,8 +7,9 @@ import os
 
 from jobs.cli.commands import render_app
 from jobs.cluster import OBJECT_STORE_BYTES
+from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions
-from jobs.shard.backend import Backend, ModelBackend
+from jobs.shard.backend import Backend
 from tests.jobs.support.dummy import DummyBackend, Registered
 
 

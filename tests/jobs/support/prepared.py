@@ -13,10 +13,10 @@ from jobs.corpora.prepare import planned
 from jobs.corpora.prepare_options import PrepareOptions
 from jobs.run import preflight
 from jobs.run.beginning import find_beginning
-from jobs.run.retries import Task
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
-from jobs.storage.open_storage import open_storage
+from jobs.shard.task import Task
+from jobs.storage import open_storage
 from renderer.midi.midi_file import write_midi
 from renderer.midi.notes import Notes
 from tests.renderer.pianos.recordings import tone, write_recordings

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from jobs.output.writers import stored_object
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
-from jobs.run.retries import Task
 from jobs.run_directory.run_directory import RUN_KEY, RunDirectory, marker_key
 from jobs.shard.backend import Backend
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
-from jobs.storage.open_storage import open_storage
+from jobs.shard.task import Task
+from jobs.storage import open_storage
 from tests.jobs.support.dummy import DummyBackend
 
 QUALITY = [

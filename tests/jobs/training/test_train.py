@@ -120,7 +120,7 @@ def test_killed_training_repeats_the_undisturbed_curve(
     arguments = [str(corpus), "--out", str(tmp_path), "--codec", str(model)]
     for name, value in SMALL.items():
         arguments += [f"--{name.replace('_', '-')}", str(value)]
-    code = "import sys; from jobs.cli import midi_valle; midi_valle()"
+    code = "import sys; from jobs.cli.commands import midi_valle; midi_valle()"
     process = subprocess.Popen([sys.executable, "-c", code, "train", *arguments], cwd=Path(__file__).parents[3])
     deadline = time.monotonic() + 120
     while len(curve(tmp_path)) < 4 and process.poll() is None and time.monotonic() < deadline:

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from renderer.codecs.frame_codec import FrameCodec, FrameCodecConfig, mel_filters
+from renderer.codecs.frame_codec import FrameCodec, FrameCodecConfig
+from renderer.codecs.mel import mel_filters
 
 
 def random_codec() -> FrameCodec:

@@ -6,8 +6,8 @@ import torch
 from renderer.decoding import batch_size
 from renderer.decoding.batch_size import plan_batch
 from renderer.decoding.engine import Engine
+from renderer.decoding.model_input import ModelInput
 from renderer.decoding.sampling import Sampling, noise_key
-from renderer.decoding.segment_input import SegmentInput
 from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.weights.checkpoint import find_model, load_model
 
@@ -70,15 +70,15 @@ def test_a_batch_of_one_that_does_not_fit_is_an_error(mini: MidiValle, monkeypat
 
 
 def test_what_the_source_of_segments_raises_is_not_swallowed(mini: MidiValle) -> None:
-    def source() -> "list[SegmentInput]":
+    def source() -> "list[ModelInput]":
         raise MemoryError("while a MIDI file was read")
 
     with pytest.raises(MemoryError, match="MIDI"):
         list(Engine(mini, 2).generate((s for _ in range(1) for s in source()), Sampling()))
 
 
-def segment(index: int) -> SegmentInput:
+def segment(index: int) -> ModelInput:
     random = torch.Generator().manual_seed(index)
     rows = torch.ones(6, 6, dtype=torch.int64)
     prompt = torch.randint(64, (5 + index % 3, 4), generator=random)
-    return SegmentInput(rows, torch.arange(6.0), prompt, 3 + 5 * (index % 4), noise_key(1, index))
+    return ModelInput(rows, torch.arange(6.0), prompt, 3 + 5 * (index % 4), noise_key(1, index))

@@ -9,10 +9,10 @@ import torch
 import torch.nn.attention.varlen
 
 import renderer.decoding.engine
-import renderer.decoding.key_values.make_cache
+import renderer.decoding.key_values
 from renderer.decoding.engine import Engine
+from renderer.decoding.model_input import ModelInput
 from renderer.decoding.sampling import Sampling, noise_key
-from renderer.decoding.segment_input import SegmentInput
 from renderer.device import has_fbgemm, precision_named
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle
@@ -37,7 +37,7 @@ def golden() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def segments(golden: dict[str, torch.Tensor]) -> list[SegmentInput]:
+def segments(golden: dict[str, torch.Tensor]) -> list[ModelInput]:
     """Segments of many lengths, made of the golden rows."""
     random = np.random.default_rng(5)
     made = []
@@ -48,22 +48,22 @@ def segments(golden: dict[str, torch.Tensor]) -> list[SegmentInput]:
         positions = torch.zeros(notes + 2)
         positions[1:-1] = torch.from_numpy(np.sort(random.uniform(0, 200, notes)))
         prompt = golden["prompt_codes"][: int(random.integers(1, 150))]
-        made.append(SegmentInput(rows, positions, prompt, frames, noise_key(9, index)))
+        made.append(ModelInput(rows, positions, prompt, frames, noise_key(9, index)))
     return made
 
 
 def codes_of(
     model: MidiValle,
-    segments: list[SegmentInput],
+    segments: list[ModelInput],
     batch_size: int,
     sampling: Sampling,
     decoding: torch.dtype | None = None,
-) -> dict[SegmentInput, torch.Tensor]:
+) -> dict[ModelInput, torch.Tensor]:
     return dict(Engine(model, batch_size, decoding=decoding).generate(segments, sampling))
 
 
-def golden_segment(golden: dict[str, torch.Tensor]) -> SegmentInput:
-    return SegmentInput(golden["midi_rows"], golden["positions"], golden["prompt_codes"], 40, 0)
+def golden_segment(golden: dict[str, torch.Tensor]) -> ModelInput:
+    return ModelInput(golden["midi_rows"], golden["positions"], golden["prompt_codes"], 40, 0)
 
 
 def test_greedy_codes_are_the_golden_ones(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
@@ -133,7 +133,7 @@ def test_logits_of_decoding_in_fp16_are_within_a_few_thousandths(
 
 
 def test_every_segment_gets_exactly_the_frames_it_wants_and_never_the_end_code(
-    mini: MidiValle, segments: list[SegmentInput]
+    mini: MidiValle, segments: list[ModelInput]
 ) -> None:
     for segment, codes in codes_of(mini, segments, 4, Sampling()).items():
         assert codes.shape == (segment.frames, 4)
@@ -143,7 +143,7 @@ def test_every_segment_gets_exactly_the_frames_it_wants_and_never_the_end_code(
 @pytest.mark.parametrize("precision", ["fp32", "bf16", pytest.param("fp16", marks=needs_fbgemm)])
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.1, top_k=200, top_p=0.95)])
 def test_codes_do_not_depend_on_batch_size_order_or_company(
-    segments: list[SegmentInput], precision: str, sampling: Sampling
+    segments: list[ModelInput], precision: str, sampling: Sampling
 ) -> None:
     arithmetic, decoding = precision_named(precision)
     model = load_model(find_model("mini")).to(arithmetic)
@@ -155,7 +155,7 @@ def test_codes_do_not_depend_on_batch_size_order_or_company(
 
 @pytest.mark.parametrize("decoding", [torch.float32, pytest.param(torch.float16, marks=needs_fbgemm)])
 def test_free_slots_are_computed_where_the_number_of_rows_might_change_a_sum(
-    mini: MidiValle, segments: list[SegmentInput], decoding: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    mini: MidiValle, segments: list[ModelInput], decoding: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed = []
 
@@ -172,11 +172,11 @@ def test_free_slots_are_computed_where_the_number_of_rows_might_change_a_sum(
 
 
 def test_slots_of_ragged_attention_hold_and_see_what_others_do(
-    mini: MidiValle, segments: list[SegmentInput], monkeypatch: pytest.MonkeyPatch
+    mini: MidiValle, segments: list[ModelInput], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renderer.decoding.key_values.make_cache, "adds_up_rows_fast", lambda *about: False)
+    monkeypatch.setattr(renderer.decoding.key_values, "adds_up_rows_fast", lambda *about: False)
     masked = codes_of(mini, segments, 4, GREEDY)
-    monkeypatch.setattr(renderer.decoding.key_values.make_cache, "has_ragged_attention", lambda *about: True)
+    monkeypatch.setattr(renderer.decoding.key_values, "has_ragged_attention", lambda *about: True)
     monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
     ragged = codes_of(mini, segments, 4, GREEDY)
     assert list(ragged) == list(masked)
@@ -186,14 +186,14 @@ def test_slots_of_ragged_attention_hold_and_see_what_others_do(
 
 def test_another_seed_gives_other_codes(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
     one = golden_segment(golden)
-    other = SegmentInput(one.rows, one.positions, one.prompt, one.frames, noise_key(1, 0))
+    other = ModelInput(one.rows, one.positions, one.prompt, one.frames, noise_key(1, 0))
     drawn = codes_of(mini, [one, other], 2, Sampling())
     assert not torch.equal(drawn[one][:, 0], drawn[other][:, 0])
 
 
 def test_cached_steps_give_the_logits_of_the_whole_sequence(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
     """Greedy codes by recomputing the whole prefix at every step, as published, equal the cached ones."""
-    segment = SegmentInput(golden["midi_rows"], golden["positions"], golden["prompt_codes"][:30], 12, 0)
+    segment = ModelInput(golden["midi_rows"], golden["positions"], golden["prompt_codes"][:30], 12, 0)
     codes = segment.prompt[:, 0]
     assert mini.ar_roll is not None
     with torch.inference_mode():
@@ -208,7 +208,7 @@ def test_cached_steps_give_the_logits_of_the_whole_sequence(mini: MidiValle, gol
     assert torch.equal(codes_of(mini, [segment], 3, GREEDY)[segment][:, 0], codes[30:])
 
 
-def test_progress_counts_every_frame(mini: MidiValle, segments: list[SegmentInput]) -> None:
-    seen: Counter[SegmentInput] = Counter()
+def test_progress_counts_every_frame(mini: MidiValle, segments: list[ModelInput]) -> None:
+    seen: Counter[ModelInput] = Counter()
     list(Engine(mini, 4).steps(segments, GREEDY, seen.update))
     assert seen == {segment: segment.frames for segment in segments}

@@ -7,8 +7,8 @@ import torch
 import torch.nn.attention.varlen
 
 import renderer.device
+from renderer.decoding.key_values import make_cache
 from renderer.decoding.key_values.cache import KeyValueCache
-from renderer.decoding.key_values.make_cache import make_cache
 from renderer.decoding.key_values.masked_cache import MaskedCache
 from renderer.decoding.key_values.ragged_attention import has_ragged_attention
 from renderer.decoding.key_values.ragged_cache import RaggedCache

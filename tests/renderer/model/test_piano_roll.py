@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from renderer.decoding.conditioning import segment_input
 from renderer.decoding.engine import Engine
+from renderer.decoding.model_input import ModelInput, model_input
 from renderer.decoding.sampling import Sampling
-from renderer.decoding.segment_input import SegmentInput
 from renderer.midi.notes import KEYS, Notes
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle, ModelConfig
@@ -77,7 +76,7 @@ def model() -> MidiValle:
     return made.eval()
 
 
-def segments() -> list[SegmentInput]:
+def segments() -> list[ModelInput]:
     random = np.random.default_rng(2)
     made = []
     for index, frames in enumerate((40, 7, 63, 25, 40)):
@@ -85,7 +84,7 @@ def segments() -> list[SegmentInput]:
         notes = Notes.of(onset, onset + 0.3, random.integers(30, 90, 8), random.integers(20, 120, 8))
         prompt = Prompt("", torch.from_numpy(random.integers(0, 16, (150, 3))), notes)
         segment = Segment(index, 0, 0, frames, frames, notes)
-        made.append(segment_input(segment, prompt, 1, CONFIG, RATE, "direct"))
+        made.append(model_input(segment, prompt, 1, CONFIG, RATE, "direct"))
     return made
 
 

@@ -8,7 +8,7 @@ import torch
 
 from renderer import Renderer, RenderRequest, Sampling
 from renderer.audio.audio_file import FloatSamples
-from renderer.decoding.conditioning import segment_input
+from renderer.decoding.model_input import model_input
 from renderer.decoding.sampling import noise_key
 from renderer.midi.notes import NoteReport, Notes, Performance
 from renderer.quality.attempts import Attempts, Take, Trial, segment_quality
@@ -106,7 +106,7 @@ def test_a_poor_segment_is_replaced_by_the_best_of_its_attempts(renderer: Render
     frames = -(-len(kept.samples) // FRAME)
     segment = Segment(0, 0, 0, frames, frames, asked.performance.notes)
     model, grid = renderer.engine.model.config, renderer.description.time_grid
-    work = segment_input(segment, asked.prompt, asked.seed, model, 50, grid)
+    work = model_input(segment, asked.prompt, asked.seed, model, 50, grid)
     scores, takes = [], []
     for attempt in range(4):
         again = type(work)(work.rows, work.positions, work.prompt, work.frames, noise_key(1, 0, attempt))

@@ -1,9 +1,10 @@
-"""What the model is told about a segment: the prompt's notes, then the segment's, on one clock."""
+"""What the model is given for one segment: the prompt's notes, then the segment's, on one clock."""
+
+from dataclasses import dataclass
 
 import torch
 
 from renderer.decoding.sampling import noise_key
-from renderer.decoding.segment_input import SegmentInput
 from renderer.midi.notes import Notes
 from renderer.model.midi_valle import ModelConfig
 from renderer.model.tokens import TimeGrid, rows_of, with_markers
@@ -11,13 +12,33 @@ from renderer.prompt import PROMPT_SECONDS, Prompt
 from renderer.segments import Segment
 
 
-def segment_input(
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """What the model needs for one segment.
+
+    ``rows`` (S, 6) int64 with BOS and EOS rows, ``positions`` (S,) float32, ``prompt`` codes (P, K) int64, the
+    number of ``frames`` to generate, and the ``key`` of its noise (renderer/decoding/sampling.py).
+    """
+
+    rows: torch.Tensor
+    positions: torch.Tensor
+    prompt: torch.Tensor
+    frames: int
+    key: int
+
+    @property
+    def prefix(self) -> int:
+        """Cache positions filled by prefill: all but the last prompt frame, which the first step reads."""
+        return len(self.rows) + len(self.prompt) - 1
+
+
+def model_input(
     segment: Segment, prompt: Prompt, seed: int, config: ModelConfig, frame_rate: int, grid: TimeGrid
-) -> SegmentInput:
+) -> ModelInput:
     """The segment's notes follow the prompt's exactly ``PROMPT_SECONDS`` after its start, as its audio does."""
     notes = Notes.joined(prompt.notes, segment.notes.shifted(PROMPT_SECONDS))
     rows = torch.from_numpy(with_markers(rows_of(notes, grid)))
-    return SegmentInput(
+    return ModelInput(
         rows=rows,
         positions=row_positions(notes, config, frame_rate),
         prompt=prompt.codes,
