@@ -13,6 +13,7 @@ import numpy as np
 
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import FloatArray
+from renderer.pianos.fast_length import fast_length
 from renderer.pianos.piano import SAMPLE_RATE
 
 _BANDS = (0.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
@@ -127,7 +128,7 @@ class Room:
 
         What would go beyond full scale is softened as a whole.
         """
-        size = _fast_length(len(dry) + len(self.impulse_response))
+        size = fast_length(len(dry) + len(self.impulse_response))
         spectrum = np.fft.rfft(dry, size) * np.fft.rfft(self.impulse_response, size)
         random = np.random.default_rng(seed & (2**64 - 1))
         noise = random.standard_normal((2, len(spectrum)), np.float32) * _noise_amplitude(
@@ -148,7 +149,7 @@ class Room:
         late *= 10 ** (-self.direct / 20) / np.sqrt(np.sum(late**2))
         response = late + self._early(random, samples) * 10 ** (-self.direct / 20)
         response[0] = 1.0
-        size = _fast_length(2 * samples)
+        size = fast_length(2 * samples)
         spectrum = np.fft.rfft(response, size) * _minimum_phase(self._tone(size), size)
         frequency = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
         heard = (frequency >= _LEVEL_BAND[0]) & (frequency <= _LEVEL_BAND[1])
@@ -223,9 +224,3 @@ def _noise_amplitude(size: int, decibels: float, slope: float) -> FloatSamples:
     colour = 1 / (1 + np.fft.rfftfreq(size, 1 / SAMPLE_RATE) / 100.0) ** (slope / 6)
     power = size * 10 ** (decibels / 10) * colour**2 / np.mean(colour**2)
     return np.sqrt(power / 2).astype(np.float32)
-
-
-def _fast_length(samples: int) -> int:
-    """The next even length of which a Fourier transform is fast: 2, 3 or 5 times a power of two."""
-    power = 1 << (samples - 1).bit_length()
-    return min(length for length in (power, power // 8 * 5, power // 4 * 3) if length >= samples)

@@ -5,6 +5,7 @@ import numpy as np
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY, FloatArray, IntArray, Notes
 from renderer.pianos.bank import Bank
+from renderer.pianos.fast_length import fast_length
 from renderer.pianos.piano import REFERENCE_VELOCITY, SAMPLE_RATE, reference_gain
 from renderer.pianos.tuned_sounds import TunedSounds
 from renderer.pianos.voicing import AS_RECORDED, Voicing
@@ -94,9 +95,10 @@ def _damping_seconds(pitch: int) -> float:
 
 def _treble(audio: FloatSamples) -> FloatSamples:
     """What of it lies above 2 kHz, by a filter of first order."""
-    frequency = np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE)
+    size = fast_length(len(audio))
+    frequency = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     share = 1 / (1 + _TREBLE_HZ / (1j * np.maximum(frequency, 1e-3)))
-    return np.fft.irfft(np.fft.rfft(audio) * share, len(audio)).astype(np.float32)
+    return np.fft.irfft(np.fft.rfft(audio, size) * share, size)[: len(audio)].astype(np.float32)
 
 
 def _add(mix: FloatSamples, sound: FloatSamples, start: int) -> None:
