@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from jobs.console import say
 from jobs.corpora.corpus import Corpus
 from jobs.corpora.encoded_clips import EncodedClips
 from jobs.errors import JobError
-from jobs.report import say
 from renderer.file_hash import file_hash
 from renderer.training.pack import Pack, PackedClip
 from renderer.training.windows import ClipSource
