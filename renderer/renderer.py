@@ -166,16 +166,14 @@ class Renderer:
         try:
             while self._waiting and self.engine.room:
                 self._begin(*self._waiting.popleft())
-            at_once = self.codec.clips_at_once
-            if self.engine.is_idle:
-                whole = len(self._generated)
-            else:
+            is_end = self.engine.is_idle
+            if not is_end:
                 self._generated += self.engine.step(sampling or Sampling())
-                whole = len(self._generated) // at_once * at_once
-            ready, self._generated = self._generated[:whole], self._generated[whole:]
-            return [
-                each for first in range(0, whole, at_once) for each in self._decoded(ready[first : first + at_once])
-            ]
+            finished: list[Rendering] = []
+            while len(self._generated) >= self.codec.clips_at_once or (self._generated and is_end):
+                finished += self._decoded(self._generated[: self.codec.clips_at_once])
+                del self._generated[: self.codec.clips_at_once]
+            return finished
         except BaseException:
             self.clear()
             raise
