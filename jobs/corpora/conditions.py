@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,11 @@ from schemas.splits import Split
 FACTS = "condition_facts"
 """The column in which a corpus' tables say, as JSON, what the condition of a clip is."""
 
-CLIPS_EACH = 2
-"""A condition has so many clips at least, so that one can prompt another."""
+CLIPS_EACH: Mapping[Split, int] = {"train": 2, "validation": 6, "test": 6}
+"""A condition has so many clips of a split at least, so that one can prompt another."""
+
+TOGETHER = 16
+"""So many conditions of training clips are recorded side by side, until each has all its clips."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,17 @@ class Conditions:
         }
 
     def dealt(self, splits: Sequence[Split], random: np.random.Generator) -> list[str]:
-        """A condition for every clip, in turn. There are no more than get two clips each in every split.
+        """A condition for every clip, of which those of one piece are side by side.
 
-        Training clips have conditions that are seen. Others alternate between these and those held out.
+        Training clips have conditions that are seen, some at a time, so that any part of a corpus, as far as it is
+        finished, holds several pieces in each. Others have these and those held out, in turn.
         """
-        seen, held = (
-            [names[place] for place in random.permutation(len(names))] for names in (self.seen, self.held_out)
-        )
-        hands: Mapping[Split, Any] = {
-            split: cycle(_hand(split, splits.count(split) // CLIPS_EACH, seen, held)) for split in set(splits)
-        }
+        seen, held = ([each[place] for place in random.permutation(len(each))] for each in (self.seen, self.held_out))
+        hands: dict[Split, Iterator[str]] = {}
+        for split in set(splits):
+            clips = splits.count(split)
+            names = _hand(split, clips, seen, held)
+            hands[split] = _turns(names, clips, TOGETHER if split == "train" else len(names))
         return [next(hands[split]) for split in splits]
 
 
@@ -92,10 +96,18 @@ def facts_text(facts: Mapping[str, Any]) -> str:
     return json.dumps(facts, sort_keys=True)
 
 
-def _hand(split: Split, size: int, seen: list[str], held: list[str]) -> list[str]:
-    """The conditions, at most ``size`` but one at least, that a split's clips are dealt."""
+def _hand(split: Split, clips: int, seen: list[str], held: list[str]) -> list[str]:
+    """The conditions of a split's clips, one at least, and no more than get enough of them each."""
+    size = max(1, clips // CLIPS_EACH[split])
     if split == "train" or not held:
-        return seen[: max(1, size)]
-    pairs = max(1, min(size // 2, len(held)))
-    known = (seen * -(-pairs // len(seen)))[:pairs] if seen else []
-    return [name for pair in zip(held[:pairs], known, strict=True) for name in pair] if seen else held[:pairs]
+        return seen[:size]
+    pairs = max(1, min(size // 2, len(held), len(seen)))
+    return [name for pair in zip(held[:pairs], seen[:pairs], strict=True) for name in pair]
+
+
+def _turns(names: list[str], clips: int, together: int) -> Iterator[str]:
+    """The names, so many at a time, in turn until they have had their share of the clips."""
+    for start in range(0, len(names), together):
+        part = names[start : start + together]
+        share = clips * (start + len(part)) // len(names) - clips * start // len(names)
+        yield from islice(cycle(part), share)

@@ -210,8 +210,12 @@ def _enough(passes: Iterator[list[PlannedClip]], wanted: Mapping[Split, float]) 
 
 def _table(clips: Sequence[PlannedClip], settings: PlanSettings) -> pa.Table:
     random = _random(settings.seed, "conditions")
-    # Clips of one performance side by side, so that it is read once.
-    clips = sorted(clips, key=lambda clip: (_digest(settings.seed, clip.piece.midi), clip.piece.midi))
+    # Clips of one performance side by side, so that it is read once; first those that a training is validated with,
+    # so that one can begin before a corpus is finished.
+    order: tuple[Split, ...] = ("validation", "train", "test")
+    clips = sorted(
+        clips, key=lambda clip: (order.index(clip.split), _digest(settings.seed, clip.piece.midi), clip.piece.midi)
+    )
     numbers: dict[Split, count[int]] = {"train": count(), "validation": count(), "test": count()}
     recorded = [clip.piece.audio is not None for clip in clips]
     dealt = iter(settings.conditions.dealt([clip.split for clip in clips if clip.piece.audio is None], random))
