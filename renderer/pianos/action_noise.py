@@ -13,7 +13,7 @@ _SECONDS = 0.15
 _SOUNDS = 8
 """So many different knocks a piano has, which its keys take turns at."""
 
-_THUMP, _CLICK = (60.0, 350.0, 0.030), (1200.0, 6000.0, 0.006)
+_THUMP, _CLICK = (60.0, 350.0, 0.030), (700.0, 3000.0, 0.006)
 """Each from and up to a frequency, and with a time constant in seconds."""
 
 
@@ -43,8 +43,8 @@ def _sounds(seed: int, wood: float) -> FloatSamples:
     time = np.arange(samples) / SAMPLE_RATE
     mix = np.zeros((_SOUNDS, samples))
     for share, (lowest, highest, constant) in ((wood, _THUMP), (1 - wood, _CLICK)):
-        # Within the band flat, beyond it falling by 12 dB an octave.
-        band = 1 / (1 + (lowest / np.maximum(frequency, 1.0)) ** 2) / (1 + (frequency / highest) ** 2)
+        # Within the band flat, below it falling by 12 dB an octave, above it by 24.
+        band = 1 / (1 + (lowest / np.maximum(frequency, 1.0)) ** 2) / (1 + (frequency / highest) ** 2) ** 2
         noise = np.fft.irfft(np.fft.rfft(random.standard_normal((_SOUNDS, samples))) * band, samples)
         sound = noise * np.exp(-time / constant) * np.minimum(time / 5e-4, 1.0)
         mix += np.sqrt(share) * sound / np.sqrt(np.mean(sound[:, : SAMPLE_RATE // 50] ** 2, axis=1, keepdims=True))

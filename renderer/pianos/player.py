@@ -11,6 +11,7 @@ _CHORD_SECONDS = 0.035
 """What is struck within so short a time is a chord."""
 
 _SHORTEST_SECONDS = 0.03
+_SOFTEST = 10
 _CONTOUR_STEP = 0.25
 
 
@@ -40,7 +41,7 @@ class Player:
     def drawn(cls, random: np.random.Generator) -> "Player":
         """Any player; some play what is written."""
         return cls(
-            loudness=random.uniform(-28.0, 14.0),
+            loudness=random.uniform(-24.0, 14.0),
             contrast=random.uniform(0.8, 1.6),
             swell=random.uniform(0.0, 12.0),
             phrase=math.exp(random.uniform(math.log(3.0), math.log(12.0))),
@@ -71,7 +72,7 @@ class Player:
         change = self.swell * np.interp(notes.onset, np.arange(len(swell)) * _CONTOUR_STEP, swell)
         change += self.melody * (is_top - is_top.mean()) + random.normal(0.0, self.uneven, len(notes))
         velocity = mean + self.loudness + self.contrast * (notes.velocity - mean) + change
-        return np.clip(np.rint(velocity), 1, 127).astype(np.int64)
+        return np.clip(np.rint(velocity), _SOFTEST, 127).astype(np.int64)
 
 
 AS_WRITTEN = Player()

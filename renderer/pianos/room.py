@@ -13,6 +13,7 @@ import numpy as np
 
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import FloatArray
+from renderer.pianos.fast_length import fast_length
 from renderer.pianos.piano import SAMPLE_RATE
 
 _BANDS = (0.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
@@ -24,6 +25,9 @@ FULL_SCALE = 0.97
 
 _DIRECTIVITY = 3.0
 """How much louder than all around piano and microphone are where they face each other."""
+
+_USUAL_LEVEL = -28.0
+"""Of music, in dBFS."""
 
 _NEAREST = 0.25
 _AIR_DECAY = 1.4
@@ -97,6 +101,7 @@ class Room:
         decay = float(np.clip(usual * math.exp(random.normal(0.0, 0.3)), 0.15, 3.2))
         critical = 0.057 * math.sqrt(_DIRECTIVITY * volume / decay)
         direct = random.uniform(0.0, min(16.0, 20 * math.log10(critical / _NEAREST)))
+        gain = random.uniform(-8.0, 5.0)
         tilt = random.uniform(-1.0, 1.0)
         octaves = np.log2(np.array(_EQUALIZER) / 1000.0)
         gains = np.clip(tilt * octaves + random.normal(0.0, 1.5, len(octaves)), -6.0, 6.0)
@@ -108,12 +113,12 @@ class Room:
             direct=direct,
             spread=float(np.clip(math.sqrt(volume) / 1000, 0.01, 0.08)),
             reflections=int(random.integers(5, 15)),
-            gain=random.uniform(-8.0, 5.0),
-            noise=random.triangular(-85.0, -73.0, -58.0),
+            gain=gain,
+            noise=_USUAL_LEVEL + gain - random.triangular(35.0, 52.0, 65.0),
             equalizer=tuple(gains.round(2).tolist()),
             low_cut=math.exp(random.uniform(math.log(15.0), math.log(100.0))),
             high_cut=math.exp(random.uniform(math.log(7_000.0), math.log(40_000.0))),
-            noise_slope=random.uniform(0.5, 5.0),
+            noise_slope=random.uniform(1.5, 6.0),
             volume=volume,
             distance=critical * 10 ** (-direct / 20),
         )
@@ -123,7 +128,7 @@ class Room:
 
         What would go beyond full scale is softened as a whole.
         """
-        size = _fast_length(len(dry) + len(self.impulse_response))
+        size = fast_length(len(dry) + len(self.impulse_response))
         spectrum = np.fft.rfft(dry, size) * np.fft.rfft(self.impulse_response, size)
         random = np.random.default_rng(seed & (2**64 - 1))
         noise = random.standard_normal((2, len(spectrum)), np.float32) * _noise_amplitude(
@@ -144,7 +149,7 @@ class Room:
         late *= 10 ** (-self.direct / 20) / np.sqrt(np.sum(late**2))
         response = late + self._early(random, samples) * 10 ** (-self.direct / 20)
         response[0] = 1.0
-        size = _fast_length(2 * samples)
+        size = fast_length(2 * samples)
         spectrum = np.fft.rfft(response, size) * _minimum_phase(self._tone(size), size)
         frequency = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
         heard = (frequency >= _LEVEL_BAND[0]) & (frequency <= _LEVEL_BAND[1])
@@ -219,9 +224,3 @@ def _noise_amplitude(size: int, decibels: float, slope: float) -> FloatSamples:
     colour = 1 / (1 + np.fft.rfftfreq(size, 1 / SAMPLE_RATE) / 100.0) ** (slope / 6)
     power = size * 10 ** (decibels / 10) * colour**2 / np.mean(colour**2)
     return np.sqrt(power / 2).astype(np.float32)
-
-
-def _fast_length(samples: int) -> int:
-    """The next even length of which a Fourier transform is fast: 2, 3 or 5 times a power of two."""
-    power = 1 << (samples - 1).bit_length()
-    return min(length for length in (power, power // 8 * 5, power // 4 * 3) if length >= samples)

@@ -1,14 +1,13 @@
 """A piano that is played from recordings of its keys, in layers of velocity."""
 
-import math
-
 import numpy as np
-import soxr
 
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY, FloatArray, IntArray, Notes
 from renderer.pianos.bank import Bank
+from renderer.pianos.fast_length import fast_length
 from renderer.pianos.piano import REFERENCE_VELOCITY, SAMPLE_RATE, reference_gain
+from renderer.pianos.tuned_sounds import TunedSounds
 from renderer.pianos.voicing import AS_RECORDED, Voicing
 
 FIRST_UNDAMPED_KEY = 90
@@ -40,23 +39,23 @@ class SampledPiano:
         """The notes, and the recorded noises of their keys and dampers, as float32 (samples,)."""
         mix = np.zeros(samples, np.float32)
         raised = np.zeros(samples, np.float32) if voicing.brightening else None
-        ratios = 2 ** (voicing.cents() / 1200)
+        sounds = TunedSounds(self._bank, voicing.cents())
         for onset, offset, pitch, velocity in zip(
             notes.onset.tolist(), notes.offset.tolist(), notes.pitch.tolist(), notes.velocity.tolist(), strict=True
         ):
             start = round(onset * SAMPLE_RATE)
-            tone = self._tone(pitch, velocity, offset - onset, voicing, ratios[pitch])
+            tone = self._tone(pitch, velocity, offset - onset, voicing, sounds)
             _add(mix, tone, start)
             if raised is not None:
                 _add(raised, tone * np.float32(voicing.treble_gain(velocity) - 1), start)
             if pitch < FIRST_UNDAMPED_KEY and pitch in self._releases:
                 sound = self._releases[pitch]
                 strength = self._gain * (0.3 + 0.7 * velocity / 127)
-                _add(mix, self._sound(sound, strength, samples), round(offset * SAMPLE_RATE))
+                _add(mix, sounds.get(sound, samples, strength), round(offset * SAMPLE_RATE))
         return mix if raised is None else mix + _treble(raised)
 
-    def _tone(self, pitch: int, velocity: int, duration: float, voicing: Voicing, ratio: float) -> FloatSamples:
-        """One note from its attack until it is inaudible, ``ratio`` times as high as it was recorded."""
+    def _tone(self, pitch: int, velocity: int, duration: float, voicing: Voicing, sounds: TunedSounds) -> FloatSamples:
+        """One note from its attack until it is inaudible."""
         layers = self._layers[pitch]
         nearest = self._distance(layers, min(max(velocity + voicing.hardness, 1.0), 127.0)).argmin()
         sound = int(layers[nearest])
@@ -64,21 +63,11 @@ class SampledPiano:
         decibels = wanted + voicing.dynamics * self._loudness(velocity) - self._loudness(self._centre[sound])
         constant = _damping_seconds(pitch) * voicing.damping
         samples = int((duration + _TIME_CONSTANTS * constant) * SAMPLE_RATE)
-        gain = self._gain * 10 ** (decibels / 20)
-        if ratio == 1:
-            tone = self._sound(sound, gain, samples)
-        else:
-            recorded = self._sound(sound, gain, math.ceil(samples * ratio))
-            tone = soxr.resample(recorded, SAMPLE_RATE * ratio, SAMPLE_RATE, quality="HQ")[:samples]
+        tone = sounds.get(sound, samples, self._gain * 10 ** (decibels / 20))
         held = int(duration * SAMPLE_RATE)
         if held < len(tone):
             tone[held:] *= np.exp(np.arange(len(tone) - held, dtype=np.float32) / np.float32(-constant * SAMPLE_RATE))
         return tone
-
-    def _sound(self, sound: int, gain: float, samples: int) -> FloatSamples:
-        start = int(self._bank.start[sound])
-        stop = start + min(samples, int(self._bank.length[sound]))
-        return self._bank.audio[start:stop] * np.float32(gain * self._bank.scale[sound])
 
     def _distance(self, sounds: IntArray, velocity: float) -> FloatArray:
         """How far a velocity is outside what each sound is for."""
@@ -106,9 +95,10 @@ def _damping_seconds(pitch: int) -> float:
 
 def _treble(audio: FloatSamples) -> FloatSamples:
     """What of it lies above 2 kHz, by a filter of first order."""
-    frequency = np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE)
+    size = fast_length(len(audio))
+    frequency = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     share = 1 / (1 + _TREBLE_HZ / (1j * np.maximum(frequency, 1e-3)))
-    return np.fft.irfft(np.fft.rfft(audio) * share, len(audio)).astype(np.float32)
+    return np.fft.irfft(np.fft.rfft(audio, size) * share, size)[: len(audio)].astype(np.float32)
 
 
 def _add(mix: FloatSamples, sound: FloatSamples, start: int) -> None:

@@ -52,8 +52,8 @@ class Voicing:
             brightening=random.uniform(-2, 6),
             dynamics=random.uniform(0.85, 1.15),
             damping=float(np.exp(np.clip(random.normal(0, 0.35), -0.8, 0.8))),
-            knock=random.uniform(-34, -8),
-            dampers=random.uniform(-44, -18),
+            knock=random.uniform(-36, -12),
+            dampers=random.uniform(-46, -24),
             wood=random.uniform(0.1, 0.9),
             seed=int(random.integers(2**32)),
         )

@@ -112,10 +112,9 @@ class Pack:
         """Read a pack whole; TrainingError if the file is none, or is damaged."""
         try:
             with safe_open(path, "np") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise TrainingError(f"{path} is not a pack: its format is {metadata.get('format')!r}, not {FORMAT}")
-                values: dict[str, Any] = json.loads(metadata["about"])
+                values: dict[str, Any] = json.loads((file.metadata() or {}).get("pack", "{}"))
+                if (found := values.pop("format", None)) != FORMAT:
+                    raise TrainingError(f"{path} is not a pack: its format is {found!r}, not {FORMAT!r}")
                 values |= {name: tuple(values[name]) for name in ("clip_ids", "pieces", "conditions")}
                 return cls(**values, **{name: file.get_tensor(name) for name in _ARRAYS})
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -189,9 +188,10 @@ class Pack:
 
     def _content(self) -> bytes:
         names = ("clip_ids", "pieces", "conditions", "codec", "frame_rate", "facts")
-        about = json.dumps({name: getattr(self, name) for name in names}, sort_keys=True)
+        about = {"format": FORMAT, **{name: getattr(self, name) for name in names}}
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
-        return save(arrays, {"format": FORMAT, "about": about})
+        # One entry alone: safetensors does not keep the order of several.
+        return save(arrays, {"pack": json.dumps(about, sort_keys=True)})
 
 
 def _narrowed(clip: PackedClip) -> PackedClip:
