@@ -261,6 +261,11 @@ class MidiValle(nn.Module):
         embedded = self.ar_audio_embedding(codes)
         return self.ar_audio_position(embedded if roll is None else embedded + roll, positions)
 
+    @property
+    def tells_frames(self) -> bool:
+        """Whether frames are told anything beside their codes."""
+        return self.ar_roll is not None or self.ar_summary is not None
+
     def ar_told(self, rows: torch.Tensor, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
         """What the AR decoder is told of each frame beside its codes, (1, frames, d); None of a published network.
 
