@@ -16,7 +16,7 @@ from torch.nn.attention.bias import causal_lower_right
 CPU_CHUNK = 256
 """Positions whose causal attention the CPU computes in one go: what they cannot see is mostly left out."""
 
-_LONGEST_STEP = 256
+_LONGEST_STEP = 512
 """Longest lengths are rounded up to it: then few values occur, and a compiled network is compiled once."""
 
 

@@ -5,7 +5,7 @@ apart. Whatever a step asks is laid down here, on the CPU, by processes that pre
 waited for to learn a length.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -127,17 +127,30 @@ class PackedWindows:
         """The same in memory that a device reads by itself; what torch's loaders of data call."""
         return self._with(torch.Tensor.pin_memory)
 
-    def _with(self, changed: Any) -> "PackedWindows":
-        new: dict[str, Any] = {}
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As arrays: torch would share each tensor by an open file, of which a process may have a thousand.
+        return PackedWindows._of_arrays, (self._values(torch.Tensor.numpy),)
+
+    @classmethod
+    def _of_arrays(cls, values: dict[str, Any]) -> "PackedWindows":
+        return cls(**values)._with(torch.from_numpy)
+
+    def _with(self, changed: Callable[[Any], Any]) -> "PackedWindows":
+        return PackedWindows(**self._values(changed))
+
+    def _values(self, changed: Callable[[Any], Any]) -> dict[str, Any]:
+        """All fields, their tensors changed."""
+        values: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, torch.Tensor):
-                new[field.name] = changed(value)
-            elif isinstance(value, Sequences):
-                new[field.name] = replace(value, starts=changed(value.starts))
+            if isinstance(value, Sequences):
+                value = replace(value, starts=changed(value.starts))
             elif isinstance(value, RollNotes):
-                new[field.name] = RollNotes(*map(changed, value))
-        return replace(self, **new)
+                value = RollNotes(*map(changed, value))
+            elif field.name != "spans":
+                value = changed(value)
+            values[field.name] = value
+        return values
 
     def joined(self, midi: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         """Inputs (1, sum S, d) and (1, sum T, d) as one sequence (1, N, d), window by window."""
