@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import soundfile
 
 from jobs.errors import JobError
 from jobs.inputs.inputs import CACHE_BYTES, Inputs, absolute
@@ -120,6 +119,8 @@ class Corpus:
 
         ValueError for what lies outside the clip.
         """
+        import soundfile
+
         length = self.clips[index].samples
         samples = length - start if samples is None else samples
         if start < 0 or samples <= 0 or start + samples > length:

@@ -12,7 +12,6 @@ import yaml
 from torch import nn
 from torch.nn.utils import remove_weight_norm
 
-from renderer.codecs.encodec_import import ResidualVectorQuantizer, SEANetDecoder, SEANetEncoder
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.codecs.side_by_side import ROWS, run_side_by_side
 from renderer.device import codec_block
@@ -63,6 +62,9 @@ class EncodecCodec(NeuralCodec):
     clips_at_once = ROWS
 
     def __init__(self, config: EncodecConfig) -> None:
+        # Here, so that all other codecs run where there is no `encodec`.
+        from renderer.codecs.encodec_import import ResidualVectorQuantizer, SEANetDecoder, SEANetEncoder
+
         super().__init__()
         self.config = config
         self.sample_rate = config.sample_rate
