@@ -1,4 +1,4 @@
-"""What is needed for files, storage and clusters is imported when it is used: a bare machine with torch can do the rest.
+"""What is needed for files, storage and clusters is imported when it is used: a machine with torch can do the rest.
 
 A machine with a GPU that is lent for an hour has torch, numpy, pyarrow and typer, and little else.
 """
