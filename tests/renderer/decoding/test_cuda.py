@@ -9,9 +9,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from renderer import Renderer, RenderRequest
 from renderer.decoding.captured_step import CapturedStep
-from renderer.decoding.key_values.ragged_attention import attend_ragged, has_ragged_attention, starts_of
 from renderer.midi.notes import NoteReport, Notes, Performance
 from renderer.model.attention import PrefixAttention
+from renderer.model.varlen import Spans, choose_varlen
 from renderer.weights.checkpoint import find_model, load_model
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden" / "golden.npz"
@@ -60,19 +60,23 @@ def test_a_captured_step_counts_as_an_uncaptured_one_does_and_follows_what_it_wo
 
 @pytest.mark.parametrize("width", [64, 128])
 @torch.inference_mode()
-def test_ragged_attention_is_right_and_does_not_depend_on_company(width: int) -> None:
+def test_attention_to_slots_of_any_lengths_is_right_and_does_not_depend_on_company(width: int) -> None:
     device = torch.device("cuda")
     if torch.cuda.get_device_capability() < (8, 0):
         pytest.skip("torch's flash attention needs compute capability 8.0")
-    assert has_ragged_attention(device, torch.bfloat16, width)
+    kernel = choose_varlen(device, torch.bfloat16, width)
+    assert kernel is not None
     keys, values = torch.randn(2, 8, 1280, 16, width, dtype=torch.bfloat16, device=device)
     query = torch.randn(8, 16, width, dtype=torch.bfloat16, device=device)
     lengths = torch.tensor([1, 1250, 350, 800, 64, 65, 1280, 700], dtype=torch.int32, device=device)
-    together = attend_ragged(query, keys, values, lengths, starts_of(keys))
+    slots = torch.arange(9, dtype=torch.int32, device=device)
+    asking, asked = Spans(slots, 1), Spans(slots * 1280, 1280)
+    packed = query, keys.flatten(0, 1), values.flatten(0, 1), asking, asked
+    together = kernel.attend(*packed, lengths)
     for slot, length in enumerate(lengths.tolist()):
         others = torch.ones_like(lengths)
         others[slot] = length
-        assert torch.equal(attend_ragged(query, keys, values, others, starts_of(keys))[slot], together[slot])
+        assert torch.equal(kernel.attend(*packed, others)[slot], together[slot])
         seen = (tensor[slot, :length].transpose(0, 1) for tensor in (keys, values))
         masked = scaled_dot_product_attention(query[slot, :, None], *seen)[:, 0]
         assert torch.allclose(together[slot], masked, atol=0.02)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.attention.varlen
 
 import renderer.decoding.engine
 import renderer.decoding.key_values
@@ -16,8 +15,8 @@ from renderer.decoding.sampling import Sampling, noise_key
 from renderer.device import has_fbgemm, precision_named
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle
+from renderer.model.varlen import ONE_BY_ONE
 from renderer.weights.checkpoint import find_model, load_model
-from tests.renderer.decoding.ragged import varlen_reference
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden" / "golden.npz"
 GREEDY = Sampling(temperature=0)
@@ -176,8 +175,7 @@ def test_slots_of_ragged_attention_hold_and_see_what_others_do(
 ) -> None:
     monkeypatch.setattr(renderer.decoding.key_values, "adds_up_rows_fast", lambda *about: False)
     masked = codes_of(mini, segments, 4, GREEDY)
-    monkeypatch.setattr(renderer.decoding.key_values, "has_ragged_attention", lambda *about: True)
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
+    monkeypatch.setattr(renderer.decoding.key_values, "choose_varlen", lambda *about: ONE_BY_ONE)
     ragged = codes_of(mini, segments, 4, GREEDY)
     assert list(ragged) == list(masked)
     equal = [(ragged[segment] == masked[segment]).float().mean().item() for segment in segments]

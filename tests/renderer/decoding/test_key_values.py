@@ -4,17 +4,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
-import torch.nn.attention.varlen
 
 import renderer.device
 from renderer.decoding.key_values import make_cache
 from renderer.decoding.key_values.cache import KeyValueCache
 from renderer.decoding.key_values.masked_cache import MaskedCache
-from renderer.decoding.key_values.ragged_attention import has_ragged_attention
 from renderer.decoding.key_values.ragged_cache import RaggedCache
 from renderer.decoding.key_values.row_sum_cache import RowSumCache
 from renderer.device import adds_up_rows_fast, cache_dtype
-from tests.renderer.decoding.ragged import varlen_reference
+from renderer.model.varlen import ONE_BY_ONE
 
 LAYERS, HEADS, WIDTH = 2, 16, 64
 CPU = torch.device("cpu")
@@ -33,7 +31,7 @@ def row_sums(slots: int, dtype: torch.dtype = torch.float32) -> RowSumCache:
 
 
 def ragged(slots: int) -> RaggedCache:
-    return RaggedCache(LAYERS, slots, HEADS, WIDTH, torch.float32, CPU)
+    return RaggedCache(LAYERS, slots, HEADS, WIDTH, torch.float32, CPU, ONE_BY_ONE)
 
 
 MAKERS: dict[str, MakeCache] = {
@@ -43,11 +41,6 @@ MAKERS: dict[str, MakeCache] = {
     "row sums, fp32": row_sums,
     "row sums, fp16": lambda slots: row_sums(slots, torch.float16),
 }
-
-
-@pytest.fixture(autouse=True)
-def reference_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
 
 
 def past(slot: int) -> torch.Tensor:
@@ -175,23 +168,3 @@ def test_what_a_cache_keeps_depends_on_what_the_cpu_reads_fast(monkeypatch: pyte
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has_amx=has_amx: has_amx)
         kept = [cache_dtype(CPU, dtype) for dtype in (torch.float32, torch.bfloat16, torch.float16)]
         assert kept == [torch.float32, bf16, torch.float16]
-
-
-def test_where_the_kernel_fails_decoding_goes_on_without_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    about = (torch.bfloat16, 64)
-    assert not has_ragged_attention(CPU, *about)
-
-    class Cuda:
-        type = "cuda"
-
-    made, tensor = torch.linspace, torch.tensor
-    monkeypatch.setattr(torch, "linspace", lambda *sizes, device: made(*sizes))
-    monkeypatch.setattr(torch, "tensor", lambda data, dtype, device: tensor(data, dtype=dtype))
-    with pytest.warns(UserWarning, match="reads all segments as far as the longest.*CPU"):
-        assert not has_ragged_attention(Cuda(), *about)  # type: ignore[arg-type]
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
-    assert has_ragged_attention(Cuda(), *about)  # type: ignore[arg-type]
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", lambda *a, **b: varlen_reference(*a, **b) + 0.1)
-    with pytest.warns(UserWarning, match="not close"):
-        assert not has_ragged_attention(Cuda(), *about)  # type: ignore[arg-type]
