@@ -157,20 +157,21 @@ def fault_of(attend: VarlenAttention, device: torch.device, dtype: torch.dtype, 
     all_of = Spans(F.pad(ends, (1, 0)), 128)
     one_each = Spans(torch.arange(5, dtype=torch.int32), 1)
     slots = Spans(torch.arange(5, dtype=torch.int32) * 128, 128)
-    waves = torch.linspace(0, 999, 3 * 4 * 128 * 2 * width).sin().view(3, 4 * 128, 2, width).to(dtype)
+    # Queries, keys and values lie beside one another, as one product gives them.
+    waves = torch.linspace(0, 999, 4 * 128 * 3 * 2 * width).sin().view(4 * 128, 3, 2, width).to(dtype)
     used = torch.tensor([1, 65, 128, 77], dtype=torch.int32)
-    packed = waves[:, : int(ends[-1])]
+    query, key, value = waves.unbind(1)
+    packed = tuple(x[: int(ends[-1])] for x in (query, key, value))
     cases: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, Spans, Spans, torch.Tensor | None, bool]] = [
-        (*packed.unbind(), all_of, all_of, None, False),
-        (*packed.unbind(), all_of, all_of, None, True),
-        (waves[0, :4], waves[1], waves[2], one_each, slots, used, False),
+        (*packed, all_of, all_of, None, False),
+        (*packed, all_of, all_of, None, True),
+        (query[:4], key, value, one_each, slots, used, False),
     ]
     try:
         for *tensors, asking, asked, counted, causal in cases:
             expected = attend_one_by_one(*(x.float() for x in tensors), asking, asked, counted, causal)
             there = [Spans(spans.starts.to(device), spans.longest) for spans in (asking, asked)]
-            on_device = (x.to(device).contiguous() for x in tensors)
-            found = attend(*on_device, *there, None if counted is None else counted.to(device), causal)
+            found = attend(*(x.to(device) for x in tensors), *there, None if counted is None else counted.to(device), causal)
             torch.testing.assert_close(found.float().cpu(), expected, atol=0.02, rtol=0.02)
     except (ImportError, TypeError, ValueError, RuntimeError, AssertionError, AttributeError) as error:
         return str(error).partition("\n")[0]

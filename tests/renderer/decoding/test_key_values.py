@@ -9,10 +9,8 @@ import renderer.device
 from renderer.decoding.key_values import make_cache
 from renderer.decoding.key_values.cache import KeyValueCache
 from renderer.decoding.key_values.masked_cache import MaskedCache
-from renderer.decoding.key_values.ragged_cache import RaggedCache
 from renderer.decoding.key_values.row_sum_cache import RowSumCache
 from renderer.device import adds_up_rows_fast, cache_dtype
-from renderer.model.varlen import ONE_BY_ONE
 
 LAYERS, HEADS, WIDTH = 2, 16, 64
 CPU = torch.device("cpu")
@@ -30,14 +28,9 @@ def row_sums(slots: int, dtype: torch.dtype = torch.float32) -> RowSumCache:
     return RowSumCache(LAYERS, slots, HEADS, WIDTH, dtype)
 
 
-def ragged(slots: int) -> RaggedCache:
-    return RaggedCache(LAYERS, slots, HEADS, WIDTH, torch.float32, CPU, ONE_BY_ONE)
-
-
 MAKERS: dict[str, MakeCache] = {
     "masked, fp32": masked,
     "masked, bf16": lambda slots: masked(slots, torch.bfloat16),
-    "ragged": ragged,
     "row sums, fp32": row_sums,
     "row sums, fp16": lambda slots: row_sums(slots, torch.float16),
 }
@@ -138,7 +131,7 @@ def test_one_extent_for_all_shows_the_mask_what_extents_of_each_do() -> None:
 
 
 def test_room_is_made_in_steps_and_extents_are_a_few_sizes() -> None:
-    for make in (masked, ragged, row_sums):
+    for make in (masked, row_sums):
         cache = make(4)
         assert cache.capacity == 0
         for positions, capacity in ((1, 64), (64, 64), (700, 704), (130, 704)):
@@ -146,9 +139,6 @@ def test_room_is_made_in_steps_and_extents_are_a_few_sizes() -> None:
             assert cache.capacity == capacity
     assert row_sums(4).extents(USED) == masked(4).extents(USED) == (704, 64, 192, 128)
     assert MaskedCache(1, 4, 2, 64, torch.float32, CPU).extents(USED) == (704,)
-    cache = ragged(4)
-    cache.reserve(130)
-    assert cache.extents(USED) == (192,)
 
 
 def test_a_cpu_with_fbgemm_adds_up_rows_of_fp32_and_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
