@@ -1,14 +1,21 @@
 """Many sequences in one pass: each comes out as if it were alone, and nobody waits for the device. On the CPU."""
 
+import copy
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from renderer.decoding.engine import Engine
 from renderer.decoding.model_input import ModelInput
 from renderer.decoding.runners.packed_runner import PackedRunner, PackedSizes
+from renderer.decoding.runners.runner import Drawn
 from renderer.decoding.runners.sequential_runner import SequentialRunner
+from renderer.decoding.runners.slot_table import SlotTable
 from renderer.decoding.sampling import Sampling, noise_key
 from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.model.varlen import ONE_BY_ONE, Spans, VarlenKernel
@@ -110,3 +117,61 @@ def test_running_out_of_memory_halves_the_slots_and_changes_no_code(model: MidiV
             found = dict(Engine(runner).generate(SEQUENCES, Sampling()))
         assert runner.slots == slots // 2
         assert all(torch.equal(codes, clean[each]) for each, codes in found.items()) and set(found) == set(clean)
+
+
+class Crossings(TorchDispatchMode):
+    """Counts the operations that touch both the host and the device; what reads a device raises, as there is no data.
+
+    The device is torch's "meta": tensors without content, so that nothing can wait for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        tensors = [value for value in tree_leaves((args, kwargs, result)) if isinstance(value, torch.Tensor)]
+        if len({tensor.device.type for tensor in tensors if tensor.ndim}) > 1:
+            self.operations[str(function)] += 1
+        return result
+
+
+def on_no_device(model: MidiValle, slots: int) -> PackedRunner:
+    empty = VarlenKernel("empty", lambda query, *about, **more: torch.empty_like(query))
+    return PackedRunner(copy.deepcopy(model).to("meta"), slots, empty, sizes=SIZES)
+
+
+@torch.inference_mode()
+def test_nobody_waits_for_the_device_and_a_pass_is_given_its_input_in_one_copy(model: MidiValle) -> None:
+    runner = on_no_device(model, 2)
+    admitted = list(enumerate(SEQUENCES[1:3]))
+    rolls = 0 if model.ar_roll is None else len(admitted)
+    with Crossings() as prefill:
+        runner.prefill(admitted)
+    # One for the pack and one for the slots.
+    assert prefill.operations.total() == 2 + rolls
+    with Crossings() as decode:
+        runner.decode([1, 1], Sampling(temperature=1.1, top_k=20, top_p=0.95))
+        codes = runner.finish(admitted)
+    assert decode.operations.total() == 0
+    with Crossings() as complete:
+        completed = runner.complete([Drawn(each, of) for (_, each), of in zip(admitted, codes, strict=True)])
+    assert complete.operations.total() == 1 + rolls
+    assert [tuple(each.shape) for each in completed] == [(20, 4), (33, 4)]
+
+
+@torch.inference_mode()
+def test_a_host_read_in_a_step_would_be_found(model: MidiValle, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = on_no_device(model, 2)
+    runner.prefill(list(enumerate(SEQUENCES[1:3])))
+    for wrong in (
+        lambda table: int(table.step[0]),
+        lambda table: table.step.tolist(),
+        lambda table: table.step[table.step > 0],
+        lambda table: table.step.cpu(),
+        lambda table: bool((table.step > 3).any()),
+    ):
+        monkeypatch.setattr(SlotTable, "position", property(lambda table, wrong=wrong: (wrong(table), table.step)[1]))
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            runner.decode([1, 1], GREEDY)
