@@ -171,7 +171,9 @@ def fault_of(attend: VarlenAttention, device: torch.device, dtype: torch.dtype, 
         for *tensors, asking, asked, counted, causal in cases:
             expected = attend_one_by_one(*(x.float() for x in tensors), asking, asked, counted, causal)
             there = [Spans(spans.starts.to(device), spans.longest) for spans in (asking, asked)]
-            found = attend(*(x.to(device) for x in tensors), *there, None if counted is None else counted.to(device), causal)
+            found = attend(
+                *(x.to(device) for x in tensors), *there, None if counted is None else counted.to(device), causal
+            )
             torch.testing.assert_close(found.float().cpu(), expected, atol=0.02, rtol=0.02)
     except (ImportError, TypeError, ValueError, RuntimeError, AssertionError, AttributeError) as error:
         return str(error).partition("\n")[0]

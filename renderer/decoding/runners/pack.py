@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 
 import torch
 
+from renderer.device import sent
 from renderer.model.varlen import Spans
 
 MIDI, PROMPT, FRAME = 1, 2, 3
@@ -52,7 +53,12 @@ class Pack:
 
     @classmethod
     def of(
-        cls, parts: Sequence[Part], size: int, device: torch.device, firsts: Sequence[int] | None = None, behind: int = 0
+        cls,
+        parts: Sequence[Part],
+        size: int,
+        device: torch.device,
+        firsts: Sequence[int] | None = None,
+        behind: int = 0,
     ) -> Self:
         """Parts, whose slots' first places are ``firsts``; nobody waits until they have come to the device.
 
@@ -96,18 +102,3 @@ def shared_out(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         some.append(number)
     if some:
         yield some
-
-
-def sent(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
-    """CPU tensors on the device: in one copy, out of memory that the device reads by itself while the host goes on."""
-    sizes = [-(-tensor.numel() * tensor.element_size() // 16) * 16 for tensor in tensors]
-    buffer = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
-    for tensor, part in zip(tensors, buffer.split(sizes), strict=True):
-        _as(tensor, part).copy_(tensor)
-    there = buffer.to(device, non_blocking=True)
-    return [_as(tensor, part) for tensor, part in zip(tensors, there.split(sizes), strict=True)]
-
-
-def _as(tensor: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-    """Bytes as a tensor like another."""
-    return part[: tensor.numel() * tensor.element_size()].view(tensor.dtype).view(tensor.shape)

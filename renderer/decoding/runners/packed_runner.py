@@ -14,11 +14,11 @@ import torch
 from renderer.decoding.captured_step import CapturedStep, capture_on
 from renderer.decoding.key_values.ragged_cache import RaggedCache
 from renderer.decoding.model_input import ModelInput
-from renderer.decoding.runners.pack import FRAME, MIDI, PROMPT, Pack, Part, sent, shared_out
+from renderer.decoding.runners.pack import FRAME, MIDI, PROMPT, Pack, Part, shared_out
 from renderer.decoding.runners.runner import Drawn
 from renderer.decoding.runners.slot_table import SlotTable
 from renderer.decoding.sampling import Sampling, draw
-from renderer.device import cache_dtype
+from renderer.device import cache_dtype, sent
 from renderer.model.midi_valle import MidiValle
 from renderer.model.packed_attention import PackedFullAttention, PackedPrefixAttention
 from renderer.model.piano_roll import PianoRoll, RollNotes, notes_of_rows, roll_of

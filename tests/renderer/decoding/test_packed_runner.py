@@ -39,7 +39,17 @@ def sequence(index: int, frames: int, notes: int, prompt: int) -> ModelInput:
 SEQUENCES = [
     sequence(index, *sizes)
     for index, sizes in enumerate(
-        [(1, 0, 1), (20, 9, 8), (33, 30, 12), (7, 5, 30), (40, 70, 9), (12, 12, 12), (5, 3, 3), (28, 18, 20), (16, 1, 9)]
+        [
+            (1, 0, 1),
+            (20, 9, 8),
+            (33, 30, 12),
+            (7, 5, 30),
+            (40, 70, 9),
+            (12, 12, 12),
+            (5, 3, 3),
+            (28, 18, 20),
+            (16, 1, 9),
+        ]
     )
 ]
 
