@@ -16,6 +16,7 @@ from jobs.bench.settings import BenchSettings
 from jobs.bench.work import Span, Work, complete_work, decode_work, prefill_work
 from renderer.codecs.codec import decode_clips
 from renderer.decoding.engine import Engine
+from renderer.decoding.runners import make_runner
 from renderer.decoding.sampling import Sampling
 from renderer.device import cache_dtype, choose_device, choose_precision, device_name, precision_named
 from renderer.stopwatch import Stopwatch
@@ -135,7 +136,7 @@ class Bench:
         }
 
     def _engine(self, batch_size: int, watch: Stopwatch) -> Engine:
-        return Engine(self._model, batch_size, watch, self._precision.decoding)
+        return Engine(make_runner(self._model, batch_size, self._precision.decoding), watch)
 
     @torch.inference_mode()
     def _render(self, segments: list[RandomSegment], engine: Engine) -> None:

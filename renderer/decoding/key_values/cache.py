@@ -22,6 +22,11 @@ class KeyValueCache(ABC):
         self.slots = torch.arange(keys.shape[1], device=keys.device)
 
     @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All that a step reads and writes."""
+        return tuple(value for value in vars(self).values() if isinstance(value, torch.Tensor))
+
+    @property
     @abstractmethod
     def capacity(self) -> int:
         """Positions a slot can hold."""

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from renderer import Renderer, RenderRequest
-from renderer.decoding.captured_step import CapturedStep
+from renderer.decoding.captured_step import CapturedStep, capture_on
 from renderer.midi.notes import NoteReport, Notes, Performance
 from renderer.model.attention import PrefixAttention
 from renderer.model.varlen import Spans, choose_varlen
@@ -48,7 +48,7 @@ def test_a_captured_step_counts_as_an_uncaptured_one_does_and_follows_what_it_wo
     def step(extents: tuple[int, ...]) -> None:
         place["counts"] += sum(extents)
 
-    captured = CapturedStep(step, lambda: place.values(), torch.device("cuda"))
+    captured = CapturedStep(step, lambda: place.values(), (), capture_on(torch.device("cuda")))
     for extent in (1, 1, 1, 2, 2, 1):
         captured((extent,))
     assert place["counts"].tolist() == [8] * 4
@@ -92,9 +92,9 @@ def test_fp32_logits_are_those_of_the_cpu() -> None:
     for device in ("cpu", "cuda"):
         model = load_model(find_model("mini")).to(device)
         assert model.ar_roll is not None
-        told = model.ar_roll(rows[0].to(device), codes.shape[1])[None]
+        roll = model.ar_roll(rows[0].to(device), codes.shape[1])[None]
         midi = model.ar_midi(rows.to(device), positions.to(device))
-        x = torch.cat([midi, model.ar_audio(codes.to(device), frame.to(device), told)], dim=1)
+        x = torch.cat([midi, model.ar_audio(codes.to(device), frame.to(device), roll)], dim=1)
         hidden = model.ar_decoder(x, model.ar_decoder.affines(), PrefixAttention(rows.shape[1]))
         logits[device] = model.ar_logits(hidden).cpu()
     assert (logits["cuda"] - logits["cpu"]).abs().max() <= 1e-2
