@@ -19,7 +19,14 @@ from renderer.decoding.model_input import ModelInput, model_input
 from renderer.decoding.runners import make_runner
 from renderer.decoding.sampling import Sampling
 from renderer.decoding.schedule import Occupancy
-from renderer.device import choose_batch_size, choose_device, choose_precision, precision_named
+from renderer.device import (
+    choose_batch_size,
+    choose_device,
+    choose_precision,
+    codec_dtype,
+    compute_the_same_way,
+    precision_named,
+)
 from renderer.errors import PromptError
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import PedalPolicy
@@ -48,7 +55,8 @@ class Renderer:
         self.codec = codec
         self.limits = SegmentLimits(int(description.max_segment_seconds * description.frame_rate))
         self.batch_plan = plan_batch(model, decoding, self.limits.longest, description.frame_rate, batch_size)
-        self.engine = Engine(make_runner(model, self.batch_plan.size, decoding))
+        plan = self.batch_plan
+        self.engine = Engine(make_runner(model, plan.size, decoding, plan.positions, self.limits.longest))
         self._prompts: dict[str, Prompt] = {}
         self._waiting: deque[tuple[Piece, Trial]] = deque()
         """Segments for which there is no slot yet."""
@@ -74,8 +82,9 @@ class Renderer:
         description = model if isinstance(model, ModelDescription) else find_model(model)
         place = choose_device(device)
         dtype, decoding = precision_named(choose_precision(precision, place.type))
+        compute_the_same_way(place)
         network = load_model(description).to(place, dtype)
-        codec = load_codec(description).for_inference().to(place, dtype)
+        codec = load_codec(description).for_inference().to(place, codec_dtype(place, dtype))
         return cls(description, network, codec, choose_batch_size(batch_size, place.type), decoding)
 
     @property

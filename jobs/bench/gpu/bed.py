@@ -42,7 +42,7 @@ FULL = BedSizes(ModelConfig(), EncodecConfig(), PackedSizes(), (1, 16, 64, 128, 
 TINY = BedSizes(
     ModelConfig(d_model=64, heads=2, layers=2, codebook_size=64),
     EncodecConfig(n_filters=4, dimension=16, codebook_size=64),
-    PackedSizes(step=4, prefill=512, complete=1024, positions=256, frames=32, steps=4, prefills=2, completes=3),
+    PackedSizes(step=4, prefill=512, complete=1024, positions=256, frames=32, steps=4, refill=2, completes=3),
     (2, 4),
     0.4,
     3,
@@ -62,6 +62,11 @@ class Bed:
         self.sizes, self.device, self.figures = sizes, device, figures
         self.dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         compute_the_same_way(device)
+
+    @property
+    def precision(self) -> str:
+        """As the renderer calls it."""
+        return "bf16" if self.device.type == "cuda" else "fp32"
 
     @cached_property
     def model(self) -> MidiValle:

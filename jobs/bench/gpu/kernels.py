@@ -19,7 +19,9 @@ PRODUCT_SHARE, ATTENTION_READ_SHARE, ATTENTION_FLOP_SHARE = 0.75, 0.67, 0.45
 def environment(bed: Bed) -> Iterator[Figure]:
     """Versions, the device, its peaks, and what torch's attention takes."""
     device = bed.device
-    yield Figure("torch", note=f"{torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}")
+    yield Figure(
+        "torch", note=f"{torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    )
     yield Figure("device", note=device_name(device))
     yield Figure("flash operator", note=str(torch.ops.aten._flash_attention_forward.default._schema))
     for kernel in (PUBLIC, OPERATOR):

@@ -8,6 +8,7 @@ comes to it; nothing is read back.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 
@@ -18,11 +19,14 @@ from renderer.decoding.runners.pack import FRAME, MIDI, PROMPT, Pack, Part, shar
 from renderer.decoding.runners.runner import Drawn
 from renderer.decoding.runners.slot_table import SlotTable
 from renderer.decoding.sampling import Sampling, draw
-from renderer.device import cache_dtype, sent
+from renderer.device import cache_dtype, release_memory, sent
 from renderer.model.midi_valle import MidiValle
 from renderer.model.packed_attention import PackedFullAttention, PackedPrefixAttention
 from renderer.model.piano_roll import PianoRoll, RollNotes, notes_of_rows, roll_of
 from renderer.model.varlen import VarlenKernel
+
+USUAL_SHARE = 0.8
+"""Of the positions for which there is room."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class PackedSizes:
 
     A step has more rows than there are slots where there are fewer slots, for want of memory or by choice: so their
     number changes no code. Room is made for ``positions`` of a sequence, and ``frames`` to generate, from the start;
-    longer sequences make more. ``steps`` are made before slots are refilled, as soon as ``prefills`` are free.
+    longer sequences make more. ``steps`` are made before slots are refilled, as soon as one in ``refill`` is free, and
+    ``completes`` sequences are collected for the stages.
     """
 
     step: int = 256
@@ -40,8 +45,13 @@ class PackedSizes:
     positions: int = 1344
     frames: int = 1024
     steps: int = 8
-    prefills: int = 16
+    refill: int = 16
     completes: int = 15
+
+    @classmethod
+    def made_for(cls, positions: int, frames: int) -> Self:
+        """With room for sequences of so many positions; most have fewer."""
+        return cls(positions=positions, frames=frames, completes=max(1, int(cls.complete / (USUAL_SHARE * positions))))
 
 
 class PackedRunner:
@@ -70,7 +80,7 @@ class PackedRunner:
     @property
     def prefills_at_once(self) -> int:
         """See ``ModelRunner``."""
-        return min(self._sizes.prefills, self.slots)
+        return max(1, self.slots // self._sizes.refill)
 
     def reset(self, slots: int) -> None:
         """See ``ModelRunner``."""
@@ -80,6 +90,7 @@ class PackedRunner:
         config, sizes = self._model.config, self._sizes
         if self.slots:
             del self._step, self._cache, self._table  # Before others take their place in memory.
+            release_memory(self._device)
         self.slots = slots
         self._cache = RaggedCache(
             config.layers,

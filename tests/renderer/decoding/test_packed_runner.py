@@ -2,7 +2,7 @@
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from renderer.decoding.engine import Engine
 from renderer.decoding.model_input import ModelInput
+from renderer.decoding.runners import packed_runner
 from renderer.decoding.runners.packed_runner import PackedRunner, PackedSizes
 from renderer.decoding.runners.runner import Drawn
 from renderer.decoding.runners.sequential_runner import SequentialRunner
@@ -21,7 +22,7 @@ from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.model.varlen import ONE_BY_ONE, Spans, VarlenKernel
 
 GREEDY = Sampling(temperature=0)
-SIZES = PackedSizes(step=6, prefill=96, complete=192, positions=64, frames=16, steps=4, prefills=2, completes=3)
+SIZES = PackedSizes(step=6, prefill=96, complete=192, positions=64, frames=16, steps=4, refill=2, completes=3)
 
 
 def sequence(index: int, frames: int, notes: int, prompt: int) -> ModelInput:
@@ -108,6 +109,27 @@ def test_what_belongs_to_no_sequence_is_never_looked_at(model: MidiValle) -> Non
     clean = codes_of(model, SEQUENCES, 4)
     for each, codes in codes_of(model, SEQUENCES, 4, kernel=VarlenKernel("careless", careless)).items():
         assert torch.equal(codes, clean[each])
+
+
+def test_steps_that_are_recorded_give_the_same_codes_and_work_on_what_they_say(
+    model: MidiValle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a recorded step does again is what it did when it was recorded, with tensors that stay where they are."""
+    captures = []
+
+    class Recorded:
+        def __init__(self, work: Callable[[], None]) -> None:
+            self.replay = work
+
+    def record(work: Callable[[], None], other: object) -> Recorded:
+        captures.append(work)
+        return Recorded(work)
+
+    plain = codes_of(model, SEQUENCES, 4)
+    monkeypatch.setattr(packed_runner, "capture_on", lambda device: record)
+    recorded = codes_of(model, SEQUENCES, 4)
+    assert len(captures) >= 1
+    assert all(torch.equal(codes, plain[each]) for each, codes in recorded.items())
 
 
 @pytest.mark.parametrize("slots", [4])
