@@ -1,6 +1,7 @@
 """The whole renderer at work: requests of uneven lengths come and go, as in a run, and the batch is always full."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +20,17 @@ from renderer.weights.checkpoint import ModelDescription
 
 NOTES_PER_SECOND = 10
 _SHORTEST = 0.2
-"""Of the longest segment."""
+"""Of the longest request."""
+
+_HEAP_SECONDS, _FEWEST_HEAPS = 1e-3, 8
+"""What a codec decodes at once comes out at once."""
 
 
 @dataclass(frozen=True)
 class SteadyResult:
-    """``steady`` audio-seconds a second while half of all audio came out: neither at first nor at last.
+    """``steady`` audio-seconds a second while half of all audio came out: neither at first nor at last; else None.
+
+    It is None where too few came out for that.
 
     ``occupancy`` is of all, ``peak_bytes`` of the device's memory, 0 on a CPU.
     """
@@ -32,7 +38,7 @@ class SteadyResult:
     requests: int
     audio_seconds: float
     wall_seconds: float
-    steady: float
+    steady: float | None
     occupancy: float
     peak_bytes: int
 
@@ -68,9 +74,8 @@ def renderer_of_size(size: str, device: str, precision: str, batch_size: int) ->
     return renderer_of(model, codec, longest, device, precision, batch_size)
 
 
-def measure_steady(renderer: Renderer, waves: int) -> SteadyResult:
-    """Render ``waves`` times as many requests as there are slots, each of one segment of any length."""
-    longest = renderer.description.max_segment_seconds
+def measure_steady(renderer: Renderer, waves: int, longest: float) -> SteadyResult:
+    """Render ``waves`` times as many requests as there are slots, each of any length up to ``longest`` seconds."""
     requests = [random_request(number, longest, renderer) for number in range(waves * renderer.batch_size)]
     on_cuda = next(iter(renderer.codec.parameters())).is_cuda if isinstance(renderer.codec, NeuralCodec) else False
     if on_cuda:
@@ -80,21 +85,28 @@ def measure_steady(renderer: Renderer, waves: int) -> SteadyResult:
     for rendering in renderer.render(requests):
         times.append(time.perf_counter() - begin)
         audio.append(rendering.duration)
-    done = np.cumsum(audio)
-    first, last = np.searchsorted(done, (0.25 * done[-1], 0.75 * done[-1]))
-    elapsed = times[last] - times[first]
     return SteadyResult(
         requests=len(requests),
-        audio_seconds=float(done[-1]),
+        audio_seconds=sum(audio),
         wall_seconds=times[-1],
-        steady=float(done[last] - done[first]) / elapsed if elapsed > 0 else float(done[-1]) / times[-1],
+        steady=middle_rate(times, audio),
         occupancy=renderer.occupancy.share,
         peak_bytes=torch.cuda.max_memory_allocated() if on_cuda else 0,
     )
 
 
+def middle_rate(times: Sequence[float], amounts: Sequence[float]) -> float | None:
+    """How much a second came between a quarter and three quarters of all; None if all came in few heaps."""
+    heaps = np.flatnonzero(np.diff(times, append=np.inf) > _HEAP_SECONDS)
+    if len(heaps) < _FEWEST_HEAPS:
+        return None
+    when, done = np.asarray(times)[heaps], np.cumsum(amounts)[heaps]
+    first, last = np.searchsorted(done, (0.25 * done[-1], 0.75 * done[-1]))
+    return float((done[last] - done[first]) / (when[last] - when[first]))
+
+
 def random_request(number: int, longest: float, renderer: Renderer) -> RenderRequest:
-    """Random notes over a fifth of the longest segment to all of it, tail included, after a random prompt."""
+    """Random notes over a fifth of ``longest`` seconds to all of them, tail included, after a random prompt."""
     random = np.random.default_rng(number)
     tail = 0.1 * longest
     seconds = float(random.uniform(_SHORTEST, 1.0)) * longest - tail
