@@ -2,7 +2,6 @@
 
 import os
 import platform
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -181,24 +180,14 @@ def clips_at_once(device: torch.device) -> int:
     return 64 if device.type == "cuda" else 16
 
 
+def takes_at_once(device: torch.device) -> int:
+    """How many segments' audio the host takes care of between two steps: a GPU should not wait for new ones."""
+    return 8 if device.type == "cuda" else 1024
+
+
 def skips_silent_keys(device: torch.device) -> bool:
     """Whether it is worth it to look where keys are struck, and compute these alone; a GPU would be waited for."""
     return device.type == "cpu"
-
-
-def sent(tensors: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
-    """CPU tensors on the device: in one copy, out of memory that the device reads by itself while the host goes on."""
-    sizes = [-(-tensor.numel() * tensor.element_size() // 16) * 16 for tensor in tensors]
-    buffer = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
-    for tensor, part in zip(tensors, buffer.split(sizes), strict=True):
-        _as(tensor, part).copy_(tensor)
-    there = buffer.to(device, non_blocking=True)
-    return [_as(tensor, part) for tensor, part in zip(tensors, there.split(sizes), strict=True)]
-
-
-def _as(tensor: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-    """Bytes as a tensor like another."""
-    return part[: tensor.numel() * tensor.element_size()].view(tensor.dtype).view(tensor.shape)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from renderer.device import CPU, sent
+from renderer.device import CPU
 from renderer.midi.notes import HIGHEST_KEY, KEYS, LOWEST_KEY, Notes
 from renderer.model.tokens import GRID_PER_BAR, GRID_PER_SECOND
+from renderer.transfer import sent
 
 FEATURES = 5
 """Of each key: what is left of its velocity after three decays, whether it is held, and where in the frame it began."""

@@ -6,8 +6,8 @@ from typing import NamedTuple, Self
 
 import torch
 
-from renderer.device import sent
 from renderer.model.varlen import Spans
+from renderer.transfer import sent
 
 MIDI, PROMPT, FRAME = 1, 2, 3
 """Kinds of positions: MIDI rows, frames whose codes are all known, frames to be completed. What fills up is 0."""

@@ -19,14 +19,19 @@ from renderer.decoding.runners.pack import FRAME, MIDI, PROMPT, Pack, Part, shar
 from renderer.decoding.runners.runner import Drawn
 from renderer.decoding.runners.slot_table import SlotTable
 from renderer.decoding.sampling import Sampling, draw
-from renderer.device import cache_dtype, release_memory, sent
+from renderer.device import cache_dtype, release_memory
 from renderer.model.midi_valle import MidiValle
 from renderer.model.packed_attention import PackedFullAttention, PackedPrefixAttention
 from renderer.model.piano_roll import PianoRoll, RollNotes, notes_of_rows, roll_of
 from renderer.model.varlen import VarlenKernel
+from renderer.transfer import Backlog, sent
 
 USUAL_SHARE = 0.8
 """Of the positions for which there is room."""
+
+
+_CALLS_AHEAD = 2
+"""So many calls of ``decode`` may wait for the device: enough for it never to wait for the host."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class PackedRunner:
         with torch.inference_mode():
             self._ar_affines = model.ar_decoder.affines()
             self._nar_affines = model.nar_affines()
+        self._backlog = Backlog(_CALLS_AHEAD, self._device)
         self.reset(slots)
 
     @property
@@ -129,6 +135,7 @@ class PackedRunner:
     def decode(self, lengths: Sequence[int], sampling: Sampling) -> None:
         """See ``ModelRunner``; the slots know their lengths."""
         self._step(sampling)
+        self._backlog.add()
 
     def finish(self, ended: Sequence[tuple[int, ModelInput]]) -> list[torch.Tensor]:
         """See ``ModelRunner``; a slot stops by itself at its sequence's last frame."""

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from renderer.decoding.model_input import ModelInput
-from renderer.device import sent
+from renderer.transfer import sent
 
 
 class SlotTable:
