@@ -1,5 +1,6 @@
 """The same renderer on a GPU: exact lengths, codes that do not depend on company, logits close to the CPU's."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,20 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from jobs.bench.network import random_segment
 from renderer import Renderer, RenderRequest
+from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig
 from renderer.decoding.captured_step import CapturedStep, capture_on
+from renderer.decoding.engine import Engine
+from renderer.decoding.model_input import ModelInput
+from renderer.decoding.runners import make_runner
+from renderer.decoding.runners.packed_runner import PackedRunner
+from renderer.decoding.runners.runner import Drawn
+from renderer.decoding.runners.sequential_runner import SequentialRunner
+from renderer.decoding.sampling import Sampling
 from renderer.midi.notes import NoteReport, Notes, Performance
 from renderer.model.attention import PrefixAttention
+from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.model.varlen import Spans, choose_varlen
 from renderer.weights.checkpoint import find_model, load_model
 
@@ -39,6 +50,79 @@ def test_renderings_do_not_depend_on_company_and_have_exact_lengths(precision: s
         (alone,) = renderer.render([request])
         assert len(alone.samples) == round((request.performance.notes.end + 1.0) * alone.sample_rate)
         assert alone.samples.tobytes() == together[request.item_id].samples.tobytes()
+
+
+@torch.inference_mode()
+def test_codes_do_not_depend_on_slots_order_or_company_and_are_close_to_those_of_one_after_another() -> None:
+    """At the published width: other kernels add up there than in small networks."""
+    torch.manual_seed(0)
+    model = MidiValle(ModelConfig(layers=2)).eval().requires_grad_(False).to("cuda", torch.bfloat16)
+    sequences = [random_segment(index, 0.5 + 0.3 * index, model, 50).input for index in range(9)]
+
+    def codes_of(some: list[ModelInput], slots: int) -> dict[ModelInput, torch.Tensor]:
+        runner = make_runner(model, slots)
+        assert isinstance(runner, PackedRunner)
+        return dict(Engine(runner).generate(some, Sampling()))
+
+    together = codes_of(sequences, 64)
+    for some, slots in ((sequences[::-1], 64), (sequences[4:5], 64), (sequences, 32), (sequences, 2)):
+        for sequence, codes in codes_of(some, slots).items():
+            assert torch.equal(codes, together[sequence]), (slots, sequence.frames)
+    greedy = Sampling(temperature=0)
+    packed = dict(Engine(make_runner(model, 4)).generate(sequences, greedy))
+    single = dict(Engine(SequentialRunner(model, 4)).generate(sequences, greedy))
+    first = [(packed[each][:8, 0] == single[each][:8, 0]).float().mean().item() for each in sequences]
+    assert np.mean(first) > 0.7  # Sums in another order may turn a code that was as likely as its neighbour.
+
+
+@torch.inference_mode()
+def test_running_out_of_memory_halves_the_slots_and_changes_no_code() -> None:
+    torch.manual_seed(0)
+    model = MidiValle(ModelConfig(layers=2)).eval().requires_grad_(False).to("cuda", torch.bfloat16)
+    sequences = [random_segment(index, 0.5, model, 50).input for index in range(12)]
+    clean = dict(Engine(make_runner(model, 8)).generate(sequences, Sampling()))
+    runner = make_runner(model, 8)
+    decode, calls = runner.decode, iter(range(1000))
+
+    def decode_once_without_memory(lengths: Sequence[int], sampling: Sampling) -> None:
+        if next(calls) == 1:
+            torch.empty(2**50, dtype=torch.uint8, device="cuda")
+        decode(lengths, sampling)
+
+    runner.decode = decode_once_without_memory  # type: ignore[method-assign]
+    found = dict(Engine(runner).generate(sequences, Sampling()))
+    assert runner.slots == 4
+    assert all(torch.equal(codes, clean[each]) for each, codes in found.items()) and set(found) == set(clean)
+
+
+@torch.inference_mode()
+def test_passes_never_wait_for_the_device() -> None:
+    torch.manual_seed(0)
+    model = MidiValle(ModelConfig(layers=2)).eval().requires_grad_(False).to("cuda", torch.bfloat16)
+    admitted = [(index, random_segment(index, 0.5, model, 50).input) for index in range(4)]
+    runner = make_runner(model, 4)
+    for attempt in range(4):  # The first calls choose kernels and record the step.
+        torch.cuda.set_sync_debug_mode("error" if attempt == 3 else "default")
+        try:
+            runner.prefill(admitted)
+            runner.decode([0] * 4, Sampling())
+            codes = runner.finish(admitted)
+            runner.complete([Drawn(each, of) for (_, each), of in zip(admitted, codes, strict=True)])
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@torch.inference_mode()
+def test_an_encodec_decodes_a_clip_alike_in_any_company() -> None:
+    pytest.importorskip("encodec")
+    torch.manual_seed(0)
+    codec = EncodecCodec(EncodecConfig(n_filters=16, codebook_size=64)).for_inference().to("cuda", torch.float16)
+    codes, lengths = torch.randint(64, (5, 4, 400), device="cuda"), torch.tensor([400, 90, 131, 132, 333])
+    together = codec.decode(codes, lengths)
+    assert torch.equal(codec.decode(codes.flip(0), lengths.flip(0)).flip(0), together)
+    for row, frames in enumerate(lengths.tolist()):
+        alone = codec.decode(codes[row : row + 1, :, :frames])[0]
+        assert torch.equal(alone, together[row, : len(alone)])
 
 
 @torch.inference_mode()
