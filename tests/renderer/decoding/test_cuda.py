@@ -23,6 +23,7 @@ from renderer.midi.notes import NoteReport, Notes, Performance
 from renderer.model.attention import PrefixAttention
 from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.model.varlen import Spans, choose_varlen
+from renderer.prompt import Prompt
 from renderer.weights.checkpoint import find_model, load_model
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden" / "golden.npz"
@@ -40,10 +41,17 @@ def performance(seconds: float, seed: int) -> Performance:
     return Performance(notes, NoteReport())
 
 
+def golden_prompt() -> Prompt:
+    """Out of the golden file: to read a recording takes more than a machine with a GPU may have."""
+    with np.load(GOLDEN) as file:
+        codes = torch.from_numpy(file["prompt_codes"])
+    return Prompt("golden", codes, Notes.of([0.5, 1.5], [1.0, 2.5], [60, 67], [70, 80]))
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_renderings_do_not_depend_on_company_and_have_exact_lengths(precision: str) -> None:
     renderer = Renderer.load("mini", device="cuda", precision=precision, batch_size=8)
-    prompt = renderer.prompt("salamander-close")
+    prompt = golden_prompt()
     requests = [RenderRequest(str(i), performance(s, i), prompt, seed=i) for i, s in enumerate([1.0, 9.0, 4.0, 2.5])]
     together = {r.item_id: r for r in renderer.render(requests)}
     for request in requests:
@@ -71,8 +79,8 @@ def test_codes_do_not_depend_on_slots_order_or_company_and_are_close_to_those_of
     greedy = Sampling(temperature=0)
     packed = dict(Engine(make_runner(model, 4)).generate(sequences, greedy))
     single = dict(Engine(SequentialRunner(model, 4)).generate(sequences, greedy))
-    first = [(packed[each][:8, 0] == single[each][:8, 0]).float().mean().item() for each in sequences]
-    assert np.mean(first) > 0.7  # Sums in another order may turn a code that was as likely as its neighbour.
+    first = [int(packed[each][0, 0]) == int(single[each][0, 0]) for each in sequences]
+    assert sum(first) > 6  # Sums in another order may turn a code that was as likely as its neighbour.
 
 
 @torch.inference_mode()
