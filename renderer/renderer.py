@@ -180,15 +180,12 @@ class Renderer:
         try:
             while self._waiting and self.engine.room:
                 self._begin(*self._waiting.popleft())
-            at_once = self.codec.clips_at_once
-            if self.engine.is_idle:
-                whole = len(self._generated)
-            else:
+            is_end = self.engine.is_idle
+            if not is_end:
                 self._generated += self.engine.step(sampling or Sampling())
-                whole = len(self._generated) // at_once * at_once
-            ready, self._generated = self._generated[:whole], self._generated[whole:]
-            for first in range(0, whole, at_once):
-                self._decode(ready[first : first + at_once])
+            while len(self._generated) >= self.codec.clips_at_once or (self._generated and is_end):
+                self._decode(self._generated[: self.codec.clips_at_once])
+                del self._generated[: self.codec.clips_at_once]
             return self._taken()
         except BaseException:
             self.clear()

@@ -143,7 +143,9 @@ def test_what_is_cleared_is_gone() -> None:
 def test_whatever_comes_and_moves_each_sequence_ends_after_its_own_frames(seed: int) -> None:
     """Against a plain count of each sequence's steps."""
     chance = random.Random(seed)
-    slots, made, ended, frames = scheduler(5), {}, [], [chance.randint(1, 12) for _ in range(60)]
+    slots, frames = scheduler(5), [chance.randint(1, 12) for _ in range(60)]
+    made: dict[Work, int] = {}
+    ended: list[int] = []
     left = [Work(index, count, chance.randint(1, 99)) for index, count in enumerate(frames)]
     while len(ended) < len(frames):
         while left and slots.room and chance.random() < 0.7:
