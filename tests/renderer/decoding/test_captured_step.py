@@ -119,3 +119,14 @@ def test_a_tensor_of_the_slots_that_is_forgotten_is_found(recorder: Recorder, mo
     monkeypatch.setattr(SlotState, "tensors", property(all_but_one))
     with pytest.raises(RuntimeError, match="does not say"):
         generate()
+
+
+def test_memory_that_runs_out_while_a_step_is_recorded_is_no_reason_to_give_recording_up() -> None:
+    def capture(work: object, other: object) -> Graph:
+        raise RuntimeError("CUDA error: out of memory")
+
+    step: CapturedStep[int] = CapturedStep(lambda kind: None, list, (), capture)
+    step(1)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            step(1)
