@@ -20,7 +20,7 @@ STEP_SHARE, COMPLETE_SHARE, PREFILL_SHARE, CODEC_SHARE = 0.60, 0.50, 0.30, 0.30
 """Of the rooflines, as predicted; a step with few slots also waits for the launches and tails of its kernels."""
 
 LEAST_STEP_SECONDS = 1.0e-3
-"""As predicted: some 240 kernels in one graph, and one reading of the weights."""
+"""As predicted: some 190 kernels in one graph, and one reading of the weights."""
 
 
 @torch.inference_mode()
@@ -66,7 +66,7 @@ def _kernels_of_a_step(bed: Bed) -> Figure:
     table = profile.key_averages().table(sort_by="self_device_time_total", row_limit=30, max_name_column_width=90)
     (bed.figures.folder / "kernels_of_a_step.txt").write_text(table)
     count = sum(event.count for event in profile.key_averages())
-    return Figure("kernels of a step", count / runner.steps_at_once, "", 236, "kernels_of_a_step.txt")
+    return Figure("kernels of a step", count / runner.steps_at_once, "", 190, "kernels_of_a_step.txt")
 
 
 @torch.inference_mode()

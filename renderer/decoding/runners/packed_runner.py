@@ -24,7 +24,7 @@ from renderer.model.midi_valle import MidiValle
 from renderer.model.packed_attention import PackedFullAttention, PackedPrefixAttention
 from renderer.model.piano_roll import PianoRoll, RollNotes, notes_of_rows, roll_of
 from renderer.model.varlen import VarlenKernel
-from renderer.transfer import Backlog, sent
+from renderer.transfer import Backlog, Lanes, sent
 
 USUAL_SHARE = 0.8
 """Of the positions for which there is room."""
@@ -71,11 +71,13 @@ class PackedRunner:
         kernel: VarlenKernel,
         decoding: torch.dtype | None = None,
         sizes: PackedSizes = PackedSizes(),
+        lanes: Lanes | None = None,
     ) -> None:
         self.slots = 0
         self.steps_at_once, self.completes_at_once = sizes.steps, sizes.completes
         self._model, self._kernel, self._sizes = model, kernel, sizes
         self._device = model.ar_predict_layer.weight.device
+        self._lanes = lanes or Lanes(self._device, is_on=False)
         self._dtype = cache_dtype(self._device, decoding or model.ar_predict_layer.weight.dtype)
         with torch.inference_mode():
             self._ar_affines = model.ar_decoder.affines()
@@ -145,8 +147,9 @@ class PackedRunner:
         """See ``ModelRunner``."""
         parts = [Part(each.rows, each.positions, each.prompt, each.frames) for each, _ in drawn]
         completed: list[torch.Tensor] = []
-        for some in shared_out([part.length for part in parts], self._sizes.complete):
-            completed += self._completed([parts[number] for number in some], [drawn[number] for number in some])
+        with self._lanes.beside(each.codes for each in drawn):
+            for some in shared_out([part.length for part in parts], self._sizes.complete):
+                completed += self._completed([parts[number] for number in some], [drawn[number] for number in some])
         return completed
 
     def _fill(self, parts: list[Part], firsts: list[int], told: list[torch.Tensor | None]) -> None:
