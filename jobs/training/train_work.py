@@ -189,10 +189,10 @@ class TrainWork:
 def _settings(options: TrainOptions) -> ModelTrainingSettings:
     try:
         return ModelTrainingSettings(
-            rate=LearningRate(options.rate, options.warmup, options.steps, options.decay, options.floor),  # type: ignore[arg-type]
+            rate=LearningRate(options.rate, options.warmup, options.steps, options.decay, options.floor),
             batch=options.batch,
             micro_batch=options.micro_batch,
-            stages=options.stages,  # type: ignore[arg-type]
+            stages=options.stages,
             all_nar_stages=options.all_nar_stages,
             train_end=options.train_end,
             dropout=options.dropout,
