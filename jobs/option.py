@@ -4,7 +4,7 @@ A command is made from such a dataclass (jobs/cli/from_options.py), so that an o
 nothing slow: a command's help waits for them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jobs.errors import JobError
@@ -46,6 +46,11 @@ def check_at_least(options: object, least: int, *names: str) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             raise JobError(f"{flag(name)} is {value}; it must be {least} or more")
+
+
+def common_values(cls: Any, source: object) -> dict[str, Any]:
+    """The values of a dataclass' fields that ``source`` has under the same names, to make one of the other."""
+    return {field.name: getattr(source, field.name) for field in fields(cls) if hasattr(source, field.name)}
 
 
 def _choices(hint: Any) -> tuple[str, ...]:

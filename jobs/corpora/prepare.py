@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +21,6 @@ from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
 from jobs.shard.backend import Backend
 from jobs.storage import Storage, open_storage
-from renderer.midi.notes import PedalPolicy
 from renderer.pianos.clips import ClipLengths
 from renderer.pianos.studio import Condition
 
@@ -50,10 +48,9 @@ def planned(options: PrepareOptions) -> tuple[RenderOptions, Backend]:
     storage = open_storage(options.out, options.s3_endpoint_url)
     codec = None if options.codec is None else CodecFiles(options.codec)
     plan = _plan(options, sources, storage, inputs, None if codec is None else codec.sha256())
-    pedal = cast(PedalPolicy, options.pedal)
-    backend: Backend = RecordingsBackend(pedal, codec)
+    backend: Backend = RecordingsBackend(options.pedal, codec)
     if not recorded:
-        backend = StudioBackend(options.pianos(), _conditions(options), pedal, codec)
+        backend = StudioBackend(options.pianos(), _conditions(options), options.pedal, codec)
     run = RenderOptions(
         manifest=f"{storage.uri.rstrip('/')}/{PLAN_KEY}",
         out=options.out,
@@ -109,7 +106,7 @@ def _plan(
         validation=options.validation,
         test=options.test,
         lengths=ClipLengths(options.shortest, options.longest),
-        pedal=cast(PedalPolicy, options.pedal),
+        pedal=options.pedal,
         conditions=_conditions(options),
         augmentation=Augmentation(options.transpose, options.velocity_scale, options.tempo_scale),
         tail=TAIL_SECONDS,

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from jobs.errors import JobError
-from jobs.option import Option, flag
+from jobs.option import Option, check_choice, flag
 from jobs.run.options import RenderOptions
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class PrepareOptions:
     test: Annotated[float, Option("Part of the pieces.", MATERIAL)] = 0.05
     shortest: Annotated[float, Option("Clips, in seconds.", MATERIAL)] = 10.0
     longest: Annotated[float, Option("Clips, in seconds.", MATERIAL)] = 30.0
-    pedal: Annotated[str, Option("Sustain pedal: ignore, or extend (it lengthens notes).", MATERIAL)] = "extend"
+    pedal: Annotated[
+        Literal["ignore", "extend"], Option("Sustain pedal: ignore, or extend (it lengthens notes).", MATERIAL)
+    ] = "extend"
     seed: Annotated[int, Option("Decides all that is drawn.", MATERIAL)] = 0
     piano: Annotated[
         Sequence[str],
@@ -83,6 +85,7 @@ class PrepareOptions:
             raise JobError(f"--hours is {self.hours:g}; it must be more than 0")
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test < 1):
             raise JobError("--validation and --test are shares, and must leave something for training")
+        check_choice(self, "pedal")
         if not 0 <= self.transpose <= 12:
             raise JobError(f"--transpose is {self.transpose}; it must be 0 to 12 semitones")
         for name in ("velocity_scale", "tempo_scale"):

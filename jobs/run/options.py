@@ -12,6 +12,8 @@ from jobs.option import Option, check_at_least, check_choice, flag
 INPUT, SOUND, QUALITY = "Input and output", "Sound", "Quality"
 MACHINE, RUN = "Machine and pace", "Failures, resuming and replacing"
 
+LayoutName = Literal["files", "webdataset", "parquet", "none"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions:
@@ -34,10 +36,7 @@ class RenderOptions:
     s3_endpoint_url: Annotated[str | None, Option("S3 server, where it is not Amazon's.", INPUT)] = None
     limit: Annotated[int | None, Option("Only the first N rows.", INPUT)] = None
     dry_run: Annotated[bool, Option("Say how much it is and how long it takes.", INPUT)] = False
-    layout: Annotated[
-        Literal["files", "webdataset", "parquet", "none"],
-        Option("files, webdataset, parquet, or none: only measure.", INPUT),
-    ] = "files"
+    layout: Annotated[LayoutName, Option("files, webdataset, parquet, or none: only measure.", INPUT)] = "files"
     save_codes: Annotated[bool, Option("Keep the codec's codes as well.", INPUT)] = False
     format: Annotated[str, Option("flac, flac24, wav, wav24, wav-float, ogg, opus or mp3.", SOUND)] = "flac"
     sample_rate: Annotated[int | None, Option("In Hz; the model's own by default.", SOUND)] = None

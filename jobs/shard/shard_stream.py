@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
+from jobs.option import common_values
 from jobs.shard.attempt import NO_ITEMS_FAULT, ShardAttempt
 from jobs.shard.backend import CorpusRenderer
 from jobs.shard.progress import Progress
@@ -20,7 +21,7 @@ class ShardStream:
 
     def __init__(self, renderer: CorpusRenderer, settings: RunSettings, progress: Progress) -> None:
         self._renderer = renderer
-        self._sampling = Sampling(settings.temperature, settings.top_k, settings.top_p)
+        self._sampling = Sampling(**common_values(Sampling, settings))
         self._tail = settings.tail
         self._progress = progress
         self._line: deque[tuple[ShardAttempt, Iterator[RenderRequest]]] = deque()

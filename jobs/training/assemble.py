@@ -12,7 +12,7 @@ from jobs.errors import JobError
 from jobs.training.assemble_options import AssembleOptions
 from renderer.codecs.sinusoidal_codec import SinusoidalCodecConfig
 from renderer.prompt import PROMPT_SECONDS, prompt_notes
-from renderer.training.model_writing import ModelFacts, RecordedPrompt, write_model
+from renderer.training.model_writing import ModelMetadata, RecordedPrompt, write_model
 from renderer.weights.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
 
 _ENCODING = ("encoder.", "quantizer.")
@@ -30,7 +30,7 @@ def assemble_model(options: AssembleOptions) -> None:
     if options.velocity_response:
         decoder = replace(decoder, codec=_responding(decoder, options.velocity_response))
     cards = {"language_model": _card(trained.folder), "codec": _card(decoder.folder)}
-    facts = ModelFacts(
+    facts = ModelMetadata(
         name=options.name,
         config=trained.model,
         max_segment_seconds=trained.max_segment_seconds,

@@ -21,8 +21,8 @@ from renderer.training.history import History
 from renderer.training.initial_weights import embed_codebooks, initialise
 from renderer.training.learning_rate import LearningRate
 from renderer.training.model_training import ModelTraining, ModelTrainingSettings
-from renderer.training.model_validation import Judge, ModelSamples, ModelValidation
-from renderer.training.model_writing import ModelFacts, write_model
+from renderer.training.model_validation import ModelSamples, ModelValidation, Scorer
+from renderer.training.model_writing import ModelMetadata, write_model
 from renderer.training.randomness import seed_torch
 from renderer.training.team import Team
 from renderer.training.windows import ClipSource, Windows, WindowSettings
@@ -152,7 +152,7 @@ class TrainWork:
 
     def _keep(self, step: int, history: History, figures: Figures) -> None:
         options, start = self.options, self.start
-        facts = ModelFacts(
+        facts = ModelMetadata(
             name=options.name,
             config=self.model.config,
             max_segment_seconds=options.longest,
@@ -228,7 +228,7 @@ def _model(options: TrainOptions, origin: CodecDescription, start: ModelDescript
     return model
 
 
-def _judge(name: str) -> Judge:
+def _judge(name: str) -> Scorer:
     from renderer.evaluation.note_score import NoteScore
     from renderer.evaluation.transcriber import TRANSCRIBERS
 
