@@ -1,4 +1,4 @@
-"""``midi-valle prepare``, ``pack``, ``train-codec``, ``train``, ``evaluate``: from pianos and MIDI to a judged model."""
+"""From pianos and MIDI to a judged model: ``prepare``, ``pack``, ``train-codec``, ``train``, ``evaluate``."""
 
 import sys
 

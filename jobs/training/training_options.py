@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 _COURSE_FREE = {
     *("corpus", "out", "init", "codec", "s3_endpoint_url", "name", "licence", "stop_at", "log_every"),
     *("checkpoint_every", "validate_every", "validation_windows", "validation_crops", "sample_every", "samples"),
-    *("transcriber", "workers", "cpus_per_worker", "threads", "device", "ray_address"),
+    *("transcriber", "workers", "cpus_per_worker", "threads", "device", "ray_address", "minutes", "readers", "compile"),
 }
 """What does not change the course of a training, or is part of it by its content, not by its name."""
 
