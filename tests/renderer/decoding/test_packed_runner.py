@@ -173,7 +173,7 @@ def on_no_device(model: MidiValle, slots: int) -> PackedRunner:
     def nothing(query: torch.Tensor, *about: object, **more: object) -> torch.Tensor:
         return torch.empty_like(query)
 
-    empty = VarlenKernel("empty", nothing)  # type: ignore[arg-type]
+    empty = VarlenKernel("empty", nothing)
     return PackedRunner(copy.deepcopy(model).to("meta"), slots, empty, sizes=SIZES)
 
 
