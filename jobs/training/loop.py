@@ -88,6 +88,7 @@ class TrainingLoop:
             elif timetable.is_due(timetable.log_every, self.step):
                 say(f"step {self.step}: {_listed(figures)}; {self.pace(counted, spent)}")
                 spent, counted = 0.0, 0
+            mark = time.perf_counter()
             if valid := self.measure(self.step):
                 history.add(self.step, told.total, **valid)
                 say(f"step {self.step}: {_listed(valid)}")
@@ -97,6 +98,8 @@ class TrainingLoop:
                 is_best = self.checkpoints.save(self.step, valid.get(self.settings.score))
                 if is_best or (is_last and self.checkpoints.best is None):
                     self.keep(self.step, history, valid)
+            if valid:
+                timetable.note_validation(time.perf_counter() - mark)
             mark = time.perf_counter()
         told.read()
         if self.step < timetable.last:

@@ -1,5 +1,6 @@
 """How many steps a training has, and what is due after which of them: as told, or as the time that there is allows."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,7 +19,8 @@ _KEPT_BACK = 0.03
 """Share of the time for the last validation and what is written at the end."""
 
 _WARMUP_SHARE = 0.1
-_MINUTE = 60.0
+_VALIDATION_SHARE = 0.04
+_MINUTE, _CHECKPOINT_SECONDS = 60.0, 180.0
 
 
 @dataclass
@@ -46,8 +48,11 @@ class Timetable:
         return any(self.is_due(every, step) for every in (self.log_every, self.checkpoint_every, self.validate_every))
 
     def note(self, step: int, seconds: float) -> bool:
-        """Take note of when a step was done, in seconds since the beginning; whether that changed the plan."""
+        """Take note of when a step was done, in seconds since the beginning; whether that made a plan."""
         return False
+
+    def note_validation(self, seconds: float) -> None:
+        """Take note of how long a validation took, with what was written after it."""
 
 
 class Paced(Protocol):
@@ -59,7 +64,8 @@ class Paced(Protocol):
 class TimetableOfMinutes(Timetable):
     """Steps, warm-up and decay of ``training`` fit into ``minutes``: the speed is measured first, and then watched.
 
-    Validations come every minute, and checkpoints every three. No samples are rendered.
+    Validations come every minute, or less often, so that they take a twentieth of the time at most; checkpoints with
+    them, and every three minutes. No samples are rendered.
     """
 
     def __init__(self, minutes: float, training: Paced) -> None:
@@ -67,6 +73,7 @@ class TimetableOfMinutes(Timetable):
         self.seconds, self.training = minutes * _MINUTE, training
         self._begin: tuple[int, float] | None = None
         self._noted = 0
+        self._validation = 0.0
         self._is_planned = False
 
     def note(self, step: int, seconds: float) -> bool:
@@ -85,10 +92,14 @@ class TimetableOfMinutes(Timetable):
         pace = measured / (step - begin)
         left = self.seconds * (1 - _KEPT_BACK) - seconds
         self.steps = step + max(1, int(left / pace))
-        every_minute = max(1, round(_MINUTE / pace))
+        every = max(1, math.ceil(max(_MINUTE, self._validation / _VALIDATION_SHARE) / pace))
         self.log_every = max(1, round(_MINUTE / 6 / pace))
-        self.validate_every, self.checkpoint_every = every_minute, 3 * every_minute
+        self.validate_every, self.checkpoint_every = every, max(1, round(_CHECKPOINT_SECONDS / pace))
         warmup = min(self.training.rate.warmup, max(step, int(_WARMUP_SHARE * self.steps)))
         self.training.rate = replace(self.training.rate, warmup=warmup, steps=self.steps)
         is_new, self._is_planned = not self._is_planned, True
         return is_new
+
+    def note_validation(self, seconds: float) -> None:
+        """See ``Timetable``."""
+        self._validation = seconds

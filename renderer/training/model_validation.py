@@ -60,9 +60,9 @@ class ModelValidation:
                     found = torch.stack([nats, correct.double(), nats.new_tensor(len(codes))])
                     sums[codebook] = sums[codebook] + found if codebook in sums else found
         read = {book: total.tolist() for book, total in sums.items()}
-        nats = {f"{self.name}_nats_{book}": total / codes for book, (total, _, codes) in read.items()}
+        by_book = {f"{self.name}_nats_{book}": total / codes for book, (total, _, codes) in read.items()}
         accuracy = {f"{self.name}_accuracy_{book}": correct / codes for book, (_, correct, codes) in read.items()}
-        return {f"{self.name}_nats": fmean(nats.values()), **nats, **accuracy}
+        return {f"{self.name}_nats": fmean(by_book.values()), **by_book, **accuracy}
 
     def window(self, number: int) -> Window:
         """One of the windows."""

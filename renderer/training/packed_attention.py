@@ -73,8 +73,8 @@ class PackedFullAttention:
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``renderer.attention.Attend``; the batch is one pack."""
-        attended = self.within(*(x[0].transpose(0, 1) for x in (query, key, value)), self.windows, False)
-        return attended.transpose(0, 1)[None]
+        query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
+        return self.within(query, key, value, self.windows, False).transpose(0, 1)[None]
 
 
 class PackedPrefixAttention:
@@ -89,9 +89,10 @@ class PackedPrefixAttention:
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``renderer.attention.Attend``; the batch is one pack."""
-        whole = [x[0].transpose(0, 1) for x in (query, key, value)]
-        causal = self.within(*whole, self.windows, True)
-        midi = self.within(*(x.index_select(0, self.places) for x in whole), self.midi, False)
+        query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
+        causal = self.within(query, key, value, self.windows, True)
+        query, key, value = (x.index_select(0, self.places) for x in (query, key, value))
+        midi = self.within(query, key, value, self.midi, False)
         return causal.index_copy(0, self.places, midi.to(causal.dtype)).transpose(0, 1)[None]
 
 
@@ -147,7 +148,8 @@ def _varlen() -> Within:
     ) -> torch.Tensor:
         mask = {"is_causal": is_causal} if has_switch else {"window_size": (-1, 0 if is_causal else -1)}
         starts, longest = sequences.starts, sequences.longest
-        attended: torch.Tensor = varlen_attn(query, key, value, starts, starts, longest, longest, **mask)
+        attended = varlen_attn(query, key, value, starts, starts, longest, longest, **mask)
+        assert isinstance(attended, torch.Tensor)
         return attended
 
     return attend
@@ -176,7 +178,8 @@ def _check(within: Within, device: torch.device, dtype: torch.dtype, width: int)
         results = []
         for attend in (within, attend_one_by_one):
             inputs = waves.view(3, -1, 2, width).clone().requires_grad_()
-            attended = attend(*inputs.unbind(), sequences, is_causal)
+            query, key, value = inputs.unbind()
+            attended = attend(query, key, value, sequences, is_causal)
             attended.float().square().sum().backward()
             results.append((attended, inputs.grad))
         for found, expected in zip(*results, strict=True):

@@ -63,6 +63,9 @@ class PackedRunner:
     """See ``ModelRunner``."""
 
     computes_free_slots = True
+    _cache: RaggedCache
+    _table: SlotTable
+    _step: CapturedStep[Sampling]
 
     def __init__(
         self,
@@ -85,11 +88,6 @@ class PackedRunner:
         self._backlog = Backlog(_CALLS_AHEAD, self._device)
         self.reset(slots)
 
-    @property
-    def prefills_at_once(self) -> int:
-        """See ``ModelRunner``."""
-        return max(1, self.slots // self._sizes.refill)
-
     def reset(self, slots: int) -> None:
         """See ``ModelRunner``."""
         if slots == self.slots:
@@ -99,7 +97,7 @@ class PackedRunner:
         if self.slots:
             del self._step, self._cache, self._table  # Before others take their place in memory.
             release_memory(self._device)
-        self.slots = slots
+        self.slots, self.prefills_at_once = slots, max(1, slots // sizes.refill)
         self._cache = RaggedCache(
             config.layers,
             slots,
@@ -126,7 +124,7 @@ class PackedRunner:
         told = [self._told(self._model.ar_roll, sequence) for _, sequence in admitted]
         firsts = [self._cache.first_place(slot) for slot, _ in admitted]
         for some in shared_out([part.length for part in parts], self._sizes.prefill):
-            self._fill(*([each[number] for number in some] for each in (parts, firsts, told)))
+            self._fill([parts[n] for n in some], [firsts[n] for n in some], [told[n] for n in some])
         self._table.admit(admitted, told)
 
     def move(self, source: int, target: int) -> None:
