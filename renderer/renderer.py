@@ -19,7 +19,15 @@ from renderer.decoding.model_input import ModelInput, model_input
 from renderer.decoding.runners import make_runner
 from renderer.decoding.sampling import Sampling
 from renderer.decoding.schedule import Occupancy
-from renderer.device import choose_batch_size, choose_device, choose_precision, precision_named
+from renderer.device import (
+    choose_batch_size,
+    choose_device,
+    choose_precision,
+    codec_dtype,
+    compute_the_same_way,
+    precision_named,
+    takes_at_once,
+)
 from renderer.errors import PromptError
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import PedalPolicy
@@ -30,7 +38,11 @@ from renderer.quality.attempts import Attempts, Take, Trial
 from renderer.rendering import Rendering, RenderRequest
 from renderer.segments import SegmentLimits
 from renderer.steps import render_all
+from renderer.transfer import Fetch, Lanes
 from renderer.weights.checkpoint import ModelDescription, find_model, load_codec, load_model
+
+_FARTHEST_BEHIND = 3
+"""So many of the codec's batches may be on their way to the host before it waits: they take memory."""
 
 
 class Renderer:
@@ -41,20 +53,31 @@ class Renderer:
     """
 
     def __init__(
-        self, description: ModelDescription, model: MidiValle, codec: Codec, batch_size: int, decoding: torch.dtype
+        self,
+        description: ModelDescription,
+        model: MidiValle,
+        codec: Codec,
+        batch_size: int,
+        decoding: torch.dtype,
+        overlap: bool = False,
     ) -> None:
         self.description = description
         self.model_config = model.config
         self.codec = codec
         self.limits = SegmentLimits(int(description.max_segment_seconds * description.frame_rate))
         self.batch_plan = plan_batch(model, decoding, self.limits.longest, description.frame_rate, batch_size)
-        self.engine = Engine(make_runner(model, self.batch_plan.size, decoding))
+        plan = self.batch_plan
+        self._device = model.ar_predict_layer.weight.device
+        self._lanes = Lanes(self._device, overlap)
+        self.engine = Engine(make_runner(model, plan.size, decoding, plan.positions, self.limits.longest, self._lanes))
         self._prompts: dict[str, Prompt] = {}
         self._waiting: deque[tuple[Piece, Trial]] = deque()
         """Segments for which there is no slot yet."""
         self._running: dict[ModelInput, tuple[Piece, Trial]] = {}
-        """Segments that have a slot, or had one and are not decoded yet."""
+        """Segments that have a slot, or had one and have not come to the host yet."""
         self._generated: list[Generated] = []
+        self._coming: deque[tuple[ModelInput, Fetch]] = deque()
+        """Codes (frames, K) and audio of segments, on their way from the device."""
 
     @classmethod
     def load(
@@ -74,8 +97,9 @@ class Renderer:
         description = model if isinstance(model, ModelDescription) else find_model(model)
         place = choose_device(device)
         dtype, decoding = precision_named(choose_precision(precision, place.type))
+        compute_the_same_way(place)
         network = load_model(description).to(place, dtype)
-        codec = load_codec(description).for_inference().to(place, dtype)
+        codec = load_codec(description).for_inference().to(place, codec_dtype(place, dtype))
         return cls(description, network, codec, choose_batch_size(batch_size, place.type), decoding)
 
     @property
@@ -168,12 +192,12 @@ class Renderer:
                 self._begin(*self._waiting.popleft())
             is_end = self.engine.is_idle
             if not is_end:
-                self._generated += self.engine.step(sampling or Sampling())
-            finished: list[Rendering] = []
+                with self._lanes.first():
+                    self._generated += self.engine.step(sampling or Sampling())
             while len(self._generated) >= self.codec.clips_at_once or (self._generated and is_end):
-                finished += self._decoded(self._generated[: self.codec.clips_at_once])
+                self._decode(self._generated[: self.codec.clips_at_once])
                 del self._generated[: self.codec.clips_at_once]
-            return finished
+            return self._taken()
         except BaseException:
             self.clear()
             raise
@@ -183,13 +207,15 @@ class Renderer:
         self._waiting.clear()
         self._running.clear()
         self._generated.clear()
+        self._coming.clear()
         self.engine.clear()
 
     def progress(self) -> Mapping[str, float]:
         """Of each item under way, the seconds of audio so far; of segments that are rendered again, only this time."""
         seconds = {piece.request.item_id: piece.seconds for piece, _ in (*self._running.values(), *self._waiting)}
-        waiting_for_codec = ((sequence, len(codes)) for sequence, codes in self._generated)
-        for sequence, frames in (*self.engine.frames_drawn(), *waiting_for_codec):
+        drawn = [(sequence, len(codes)) for sequence, codes in self._generated]
+        drawn += [(sequence, sequence.frames) for sequence, _ in self._coming]
+        for sequence, frames in (*self.engine.frames_drawn(), *drawn):
             piece, trial = self._running[sequence]
             seconds[piece.request.item_id] += piece.seconds_of(trial.segment, frames)
         return seconds
@@ -209,19 +235,36 @@ class Renderer:
         self._running[sequence] = (piece, trial)
         self.engine.add(sequence)
 
-    def _decoded(self, generated: Sequence[Generated]) -> list[Rendering]:
-        """Decode segments' codes in one call: the renderings of which these were the last."""
-        parts = [self._running.pop(sequence) for sequence, _ in generated]
+    def _decode(self, generated: Sequence[Generated]) -> None:
+        """Decode segments' codes in one call, and let codes and audio come to the host."""
+        parts = [self._running[sequence] for sequence, _ in generated]
+        codes = [codes for _, codes in generated]
         notes = [piece.notes_near(trial.segment) for piece, trial in parts]
-        audio = decode_clips(self.codec, [codes for _, codes in generated], notes)
-        whole, again = [], []
-        for (piece, trial), (_, codes), samples in zip(parts, generated, audio, strict=True):
-            trial.add(Take(codes.cpu().numpy(), samples.cpu().numpy()), self.sample_rate, self.limits.crossfade)
+        with self._lanes.beside(()):
+            audio = decode_clips(self.codec, codes, notes)
+            self._coming += [
+                (sequence, Fetch([of_codes, samples]))
+                for (sequence, of_codes), samples in zip(generated, audio, strict=True)
+            ]
+
+    def _taken(self) -> list[Rendering]:
+        """Take what has come; the renderings of which these segments were the last.
+
+        Some at a time, as meanwhile the device is asked for nothing new.
+        """
+        renderings = []
+        for _ in range(takes_at_once(self._device)):
+            is_far_behind = len(self._coming) > _FARTHEST_BEHIND * self.codec.clips_at_once
+            if not self._coming or not (self._coming[0][1].is_there or self.engine.is_idle or is_far_behind):
+                break
+            sequence, fetch = self._coming.popleft()
+            piece, trial = self._running.pop(sequence)
+            codes, samples = (each.numpy() for each in fetch.result())
+            trial.add(Take(codes, samples), self.sample_rate, self.limits.crossfade)
             if trial.is_over:
                 piece.add(trial)
             else:
-                again.append((piece, trial))
+                self._waiting.appendleft((piece, trial))
             if piece.is_whole:
-                whole.append(piece.rendering())
-        self._waiting.extendleft(reversed(again))
-        return whole
+                renderings.append(piece.rendering())
+        return renderings

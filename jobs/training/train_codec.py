@@ -129,7 +129,7 @@ class TrainCodecWork:
 def _settings(options: TrainCodecOptions) -> CodecTrainingSettings:
     try:
         return CodecTrainingSettings(
-            rate=LearningRate(options.rate, options.warmup, options.steps, options.decay, options.floor),  # type: ignore[arg-type]
+            rate=LearningRate(options.rate, options.warmup, options.steps, options.decay, options.floor),
             batch=options.batch,
             unquantized=options.unquantized,
             shallow=options.shallow,

@@ -22,8 +22,8 @@ from renderer.training.initial_weights import embed_codebooks, initialise
 from renderer.training.learning_rate import LearningRate
 from renderer.training.model_steps import choose_readers
 from renderer.training.model_training import ModelTraining, ModelTrainingSettings
-from renderer.training.model_validation import Judge, ModelSamples, ModelValidation
-from renderer.training.model_writing import ModelFacts, write_model
+from renderer.training.model_validation import ModelSamples, ModelValidation, Scorer
+from renderer.training.model_writing import ModelMetadata, write_model
 from renderer.training.randomness import seed_torch
 from renderer.training.team import Team
 from renderer.training.windows import Windows, WindowSettings
@@ -159,7 +159,7 @@ class TrainWork:
 
     def _keep(self, step: int, history: History, figures: Figures) -> None:
         options, start = self.options, self.start
-        facts = ModelFacts(
+        facts = ModelMetadata(
             name=options.name,
             config=self.model.config,
             max_segment_seconds=options.longest,
@@ -203,10 +203,10 @@ def _settings(options: TrainOptions, readers: int) -> ModelTrainingSettings:
     steps = ENDLESS if options.minutes else options.steps
     try:
         return ModelTrainingSettings(
-            rate=LearningRate(options.rate, options.warmup, steps, options.decay, options.floor),  # type: ignore[arg-type]
+            rate=LearningRate(options.rate, options.warmup, steps, options.decay, options.floor),
             batch=options.batch,
             micro_batch=options.micro_batch,
-            stages=options.stages,  # type: ignore[arg-type]
+            stages=options.stages,
             all_nar_stages=options.all_nar_stages,
             train_end=options.train_end,
             dropout=options.dropout,
@@ -261,7 +261,7 @@ def _model(options: TrainOptions, origin: CodecDescription, start: ModelDescript
     return model
 
 
-def _judge(name: str) -> Judge:
+def _judge(name: str) -> Scorer:
     from renderer.evaluation.note_score import NoteScore
     from renderer.evaluation.transcriber import TRANSCRIBERS
 

@@ -8,6 +8,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from renderer.device import is_out_of_memory
+
 Kind = TypeVar("Kind", bound=Hashable)
 
 
@@ -96,9 +98,9 @@ class CapturedStep(Generic[Kind]):
         other = next((graph for graph in self._graphs.values() if graph is not None), None)
         try:
             graph = capture(lambda: self._step(kind), other)
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if is_out_of_memory(error):  # A device that could, with a smaller batch.
+                raise
             warnings.warn(f"decoding goes on without CUDA graphs, and slower: {error}", stacklevel=2)
             self._capture, self._graphs = None, {}
             return None
@@ -110,7 +112,7 @@ class _Watch(TorchDispatchMode):
     """Finds the tensors that operations are given but did not make: ``outside``, by their places in memory."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.outside: dict[int, torch.Tensor] = {}
         self._made: set[int] = set()
 

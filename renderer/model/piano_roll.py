@@ -12,8 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from renderer.device import CPU
 from renderer.midi.notes import HIGHEST_KEY, KEYS, LOWEST_KEY, Notes
 from renderer.model.tokens import GRID_PER_BAR, GRID_PER_SECOND
+from renderer.transfer import sent
 
 FEATURES = 5
 """Of each key: what is left of its velocity after three decays, whether it is held, and where in the frame it began."""
@@ -95,8 +97,8 @@ def side_by_side(windows: Sequence[RollNotes]) -> RollNotes:
     return RollNotes(filled(0, 0), filled(1, 0.0), filled(2, _NEVER), filled(3, _NEVER))
 
 
-def roll_of_notes(notes: Notes, frames: int, frame_rate: int) -> torch.Tensor:
-    """The same of notes in seconds, which may have been struck before the first frame, at 0 s.
+def roll_of_notes(notes: Notes, frames: int, frame_rate: int, device: torch.device = CPU) -> torch.Tensor:
+    """The same of notes in seconds, which may have been struck before the first frame, at 0 s; computed on a device.
 
     ValueError if a piano has no such key.
     """
@@ -104,16 +106,18 @@ def roll_of_notes(notes: Notes, frames: int, frame_rate: int) -> torch.Tensor:
         raise ValueError(f"the notes have pitch {strange[0]}; a piano's keys are {LOWEST_KEY} to {HIGHEST_KEY}")
     columns = (notes.onset, notes.offset, notes.velocity / 128)
     onset, offset, loudness = (torch.tensor(column, dtype=torch.float32) for column in columns)
-    return roll_of(RollNotes(torch.tensor(notes.pitch - LOWEST_KEY), loudness, onset, offset), frames, frame_rate)
+    of_notes = RollNotes(torch.tensor(notes.pitch - LOWEST_KEY), loudness, onset, offset)
+    return roll_of(RollNotes(*sent(of_notes, device)), frames, frame_rate)
 
 
-def latest_velocity(notes: Notes, frames: int, frame_rate: int) -> torch.Tensor:
+def latest_velocity(notes: Notes, frames: int, frame_rate: int, device: torch.device = CPU) -> torch.Tensor:
     """How hard each key was struck last, as the frames meet it: (frames, KEYS) float32, 0 to 1; 0 before any strike."""
     first = (torch.tensor(notes.onset) * frame_rate + _EDGE).floor().clamp_min(0).long()
     place = first * KEYS + torch.tensor(notes.pitch - LOWEST_KEY)
     strike, begun = torch.arange(1, len(notes) + 1), first < frames  # Notes are in the order of their onsets.
-    latest = torch.zeros(frames * KEYS, dtype=torch.int64).scatter_reduce(0, place[begun], strike[begun], "amax")
     velocity = functional.pad(torch.tensor(notes.velocity).float() / 128, (1, 0))
+    place, strike, velocity = sent([place[begun], strike[begun], velocity], device)
+    latest = torch.zeros(frames * KEYS, dtype=torch.int64, device=device).scatter_reduce(0, place, strike, "amax")
     return velocity[latest.view(frames, KEYS).cummax(0).values]
 
 

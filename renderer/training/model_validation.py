@@ -25,7 +25,7 @@ from renderer.training.packed_attention import Within, attend_one_by_one
 from renderer.training.packing import Lesson, PackedWindows
 from renderer.training.windows import Window, Windows
 
-Judge = Callable[[FloatSamples, int, Notes], Mapping[str, float]]
+Scorer = Callable[[FloatSamples, int, Notes], Mapping[str, float]]
 """Figures by name of audio, given its sample rate and the notes that should sound in it."""
 
 
@@ -100,7 +100,7 @@ class ModelSamples:
     count: int
     codec: Codec
     folder: Path
-    judge: Judge | None = None
+    judge: Scorer | None = None
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen.
 
     @torch.no_grad()

@@ -70,4 +70,6 @@ def grown(tensor: torch.Tensor, dimension: int, more: int) -> torch.Tensor:
     """A tensor with so many zeros behind it in one dimension."""
     shape = list(tensor.shape)
     shape[dimension] = more
+    if not tensor.numel():
+        return tensor.new_zeros(shape)  # For a moment, joining takes twice the memory.
     return torch.cat([tensor, tensor.new_zeros(shape)], dim=dimension)

@@ -40,7 +40,6 @@ class SequentialRunner:
     steps_at_once = prefills_at_once = completes_at_once = 1
 
     def __init__(self, model: MidiValle, slots: int, decoding: torch.dtype | None = None) -> None:
-        self.slots = 0
         self._model = model
         self._device = model.ar_predict_layer.weight.device
         self._decoding = decoding or model.ar_predict_layer.weight.dtype
@@ -51,13 +50,16 @@ class SequentialRunner:
             self._nar_affines = model.nar_affines()
             self._ar_products = model.ar_decoder.products(make)
             self._ar_head = make(model.ar_predict_layer.weight, None)
-        self.reset(slots)
+        self._begin(slots)
 
     def reset(self, slots: int) -> None:
         """See ``ModelRunner``."""
         if slots == self.slots:
             self._state.clear()
-            return
+        else:
+            self._begin(slots)
+
+    def _begin(self, slots: int) -> None:
         weight, config = self._model.ar_predict_layer.weight, self._model.config
         self.slots = slots
         self._cache = make_cache(

@@ -80,7 +80,10 @@ def test_where_capturing_fails_steps_are_run_as_they_are_with_a_warning() -> Non
     def refuse(work: Callable[[], None], other: Graph | None) -> Graph:
         raise RuntimeError("no graphs here")
 
-    captured = CapturedStep(lambda kind: counts.add_(kind), lambda: [counts], [], refuse)
+    def step(kind: int) -> None:
+        counts.add_(kind)
+
+    captured = CapturedStep(step, lambda: [counts], [], refuse)
     captured(1)
     with pytest.warns(UserWarning, match="decoding goes on without CUDA graphs, and slower: no graphs here"):
         captured(1)
@@ -110,8 +113,20 @@ def test_the_step_of_decoding_says_all_that_it_works_on(recorder: Recorder) -> N
 
 
 def test_a_tensor_of_the_slots_that_is_forgotten_is_found(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = SlotState.tensors.fget
-    assert whole is not None
-    monkeypatch.setattr(SlotState, "tensors", property(lambda state: whole(state)[1:]))
+    def all_but_one(state: SlotState) -> tuple[torch.Tensor, ...]:
+        return tuple(value for name, value in vars(state).items() if name not in ("roll", "key"))
+
+    monkeypatch.setattr(SlotState, "tensors", property(all_but_one))
     with pytest.raises(RuntimeError, match="does not say"):
         generate()
+
+
+def test_memory_that_runs_out_while_a_step_is_recorded_is_no_reason_to_give_recording_up() -> None:
+    def capture(work: object, other: object) -> Graph:
+        raise RuntimeError("CUDA error: out of memory")
+
+    step: CapturedStep[int] = CapturedStep(lambda kind: None, list, (), capture)
+    step(1)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            step(1)

@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.attention.varlen
 
-import renderer.decoding.key_values
 import renderer.decoding.runners.sequential_runner
 from renderer.decoding.engine import Engine
 from renderer.decoding.model_input import ModelInput
@@ -19,7 +17,6 @@ from renderer.device import has_fbgemm, precision_named
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle
 from renderer.weights.checkpoint import find_model, load_model
-from tests.renderer.decoding.ragged import varlen_reference
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden" / "golden.npz"
 GREEDY = Sampling(temperature=0)
@@ -176,19 +173,6 @@ def test_free_slots_are_computed_where_the_number_of_rows_might_change_a_sum(
         under_way.append(engine.occupancy.since(before).filled)
     assert set(under_way) == {1, 2, 3, 4}
     assert computed == (under_way if decoding == torch.float16 else [4] * len(under_way))
-
-
-def test_slots_of_ragged_attention_hold_and_see_what_others_do(
-    mini: MidiValle, segments: list[ModelInput], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(renderer.decoding.key_values, "adds_up_rows_fast", lambda *about: False)
-    masked = codes_of(mini, segments, 4, GREEDY)
-    monkeypatch.setattr(renderer.decoding.key_values, "has_ragged_attention", lambda *about: True)
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
-    ragged = codes_of(mini, segments, 4, GREEDY)
-    assert list(ragged) == list(masked)
-    equal = [(ragged[segment] == masked[segment]).float().mean().item() for segment in segments]
-    assert min(equal) > 0.98  # Sums in another order may turn a code that was as likely as its neighbour.
 
 
 def test_another_seed_gives_other_codes(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
