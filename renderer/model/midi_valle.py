@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from renderer.model.attention import Attend
-from renderer.model.piano_roll import PianoRoll
+from renderer.model.piano_roll import PianoRoll, RollNotes
 from renderer.model.prompt_summary import PromptSummary, told_frames
 from renderer.model.tokens import VOCABULARIES
 
@@ -266,17 +266,17 @@ class MidiValle(nn.Module):
         """Whether frames are told anything beside their codes."""
         return self.ar_roll is not None or self.ar_summary is not None
 
-    def ar_told(self, rows: torch.Tensor, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
+    def ar_told(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
         """What the AR decoder is told of each frame beside its codes, (1, frames, d); None of a published network.
 
-        Rows (S, 6) and prompt codes (P, K) are a window's. The prompt's summary is told from its last frame on, as no
+        Notes (n,) and prompt codes (P, K) are a window's. The prompt's summary is told from its last frame on, as no
         frame may know of later ones.
         """
-        return told_frames(self.ar_roll, self.ar_summary, rows, prompt, frames, len(prompt) - 1)
+        return told_frames(self.ar_roll, self.ar_summary, notes, prompt, frames, len(prompt) - 1)
 
-    def nar_told(self, rows: torch.Tensor, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
+    def nar_told(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
         """The same for the NAR decoder; the summary is told of all frames."""
-        return told_frames(self.nar_roll, self.nar_summary, rows, prompt, frames, 0)
+        return told_frames(self.nar_roll, self.nar_summary, notes, prompt, frames, 0)
 
     def ar_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Final AR hidden states (..., d) -> float32 logits of the next code (..., codebook_size + 1)."""

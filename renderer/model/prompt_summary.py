@@ -4,11 +4,16 @@ It is pooled over time, as what tells speakers apart is (x-vectors: Snyder et al
 the prompt sounds and loses what is played in it. The published network has none.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-from renderer.model.piano_roll import ROLL_WIDTH, PianoRoll, piano_roll
+from renderer.model.piano_roll import ROLL_WIDTH, PianoRoll, RollNotes, roll_of
+
+TellFrames = Callable[[RollNotes, torch.Tensor, int], torch.Tensor | None]
+"""``MidiValle.ar_told`` or ``nar_told``."""
 
 _KERNEL = 5
 _LEAST_VARIANCE = 1e-4
@@ -48,19 +53,20 @@ class PromptSummary(nn.Module):
 def told_frames(
     roll: PianoRoll | None,
     summary: PromptSummary | None,
-    rows: torch.Tensor,
+    notes: RollNotes,
     prompt: torch.Tensor,
     frames: int,
     begin: int,
 ) -> torch.Tensor | None:
     """What a window's frames are told (1, frames, d): what is played, and, from frame ``begin`` on, the summary.
 
-    Rows (S, 6) and prompt codes (P, K) are the window's. None where there is neither.
+    Notes (n,) and prompt codes (P, K) are the window's. None where there is neither.
     """
-    told = None if roll is None else roll(rows, frames)[None]
+    played = None if roll is None else roll_of(notes, frames, roll.frame_rate)[None]
+    told = None if roll is None or played is None else roll.told(played)
     if summary is None:
         return told
-    played = None if roll is None else piano_roll(rows, len(prompt), roll.frame_rate)[None]
-    vector = summary(prompt[None], torch.ones_like(prompt[None, :, 0], dtype=torch.bool), played)
-    is_told = (torch.arange(frames, device=rows.device) >= begin)[:, None].to(vector.dtype)
+    is_heard = torch.ones_like(prompt[None, :, 0], dtype=torch.bool)
+    vector = summary(prompt[None], is_heard, None if played is None else played[:, : len(prompt)])
+    is_told = (torch.arange(frames, device=prompt.device) >= begin)[:, None].to(vector.dtype)
     return is_told * vector[:, None] if told is None else told + is_told * vector[:, None]

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from renderer.model.midi_valle import MidiValle
-from renderer.training.packed_attention import Within, attend_one_by_one
 from renderer.training.packing import PackedWindows
+from renderer.training.window_attention import Within, attend_one_by_one
 
 _EVEN = 8
 """Matrix products on GPUs want widths that are multiples of it; the AR decoder's codes are one more."""

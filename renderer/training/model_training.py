@@ -17,10 +17,10 @@ from renderer.training.model_loss import ar_loss, nar_loss
 from renderer.training.model_steps import ModelSteps, Share, StepsAhead, StepSettings
 from renderer.training.model_work import training_flops
 from renderer.training.moving_average import MovingAverage
-from renderer.training.packed_attention import choose_kernel
 from renderer.training.packing import PackedWindows
 from renderer.training.randomness import seed_torch
 from renderer.training.team import Team
+from renderer.training.window_attention import choose_kernel
 from renderer.training.windows import Windows
 
 Stages = Literal["both", "ar", "nar"]

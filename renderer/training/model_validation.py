@@ -21,8 +21,8 @@ from renderer.midi.notes import Notes
 from renderer.model.midi_valle import MidiValle
 from renderer.training.model_loss import ar_logits, nar_logits
 from renderer.training.model_training import Stages
-from renderer.training.packed_attention import Within, attend_one_by_one
 from renderer.training.packing import Lesson, PackedWindows
+from renderer.training.window_attention import Within, attend_one_by_one
 from renderer.training.windows import Window, Windows
 
 Scorer = Callable[[FloatSamples, int, Notes], Mapping[str, float]]

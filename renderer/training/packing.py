@@ -6,7 +6,7 @@ waited for to learn a length.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from renderer.model.midi_valle import MidiValle
 from renderer.model.piano_roll import PianoRoll, RollNotes, notes_of_rows, roll_of, side_by_side
 from renderer.model.prompt_summary import PromptSummary
-from renderer.training.packed_attention import PackedFullAttention, PackedPrefixAttention, Sequences, Within
+from renderer.training.window_attention import FullWithinWindows, PrefixWithinWindows, Sequences, Within
 from renderer.training.windows import Window
 
 IGNORED = -100
@@ -144,7 +144,7 @@ class PackedWindows:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Sequences):
-                value = replace(value, starts=changed(value.starts))
+                value = value.with_starts(changed(value.spans.starts))
             elif isinstance(value, RollNotes):
                 value = RollNotes(*map(changed, value))
             elif field.name != "spans":
@@ -156,13 +156,13 @@ class PackedWindows:
         """Inputs (1, sum S, d) and (1, sum T, d) as one sequence (1, N, d), window by window."""
         return torch.cat([midi, audio.to(midi.dtype)], dim=1).index_select(1, self.order)
 
-    def full_attention(self, within: Within) -> PackedFullAttention:
+    def full_attention(self, within: Within) -> FullWithinWindows:
         """Of the NAR decoder."""
-        return PackedFullAttention(self.windows, within)
+        return FullWithinWindows(self.windows, within)
 
-    def prefix_attention(self, within: Within) -> PackedPrefixAttention:
+    def prefix_attention(self, within: Within) -> PrefixWithinWindows:
         """Of the AR decoder."""
-        return PackedPrefixAttention(self.windows, self.midi, self.midi_places, within)
+        return PrefixWithinWindows(self.windows, self.midi, self.midi_places, within)
 
     def ar_told(self, model: MidiValle) -> torch.Tensor | None:
         """What the AR decoder is told of the frames, (1, sum T, d): ``MidiValle.ar_told`` of each window."""

@@ -1,6 +1,6 @@
 """The model's passes, one sequence after the other but for the steps of decoding: on any device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,9 +16,8 @@ from renderer.decoding.slot_state import SlotState
 from renderer.device import cache_dtype, even_length, release_memory
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle, plain_product
-
-Tell = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor | None]
-"""``MidiValle.ar_told`` or ``nar_told``."""
+from renderer.model.piano_roll import RollNotes, notes_of_rows
+from renderer.model.prompt_summary import TellFrames
 
 
 class _StepKind(NamedTuple):
@@ -119,10 +118,10 @@ class SequentialRunner:
         self._model.ar_decoder(x, self._ar_affines, attend, self._ar_products)
         return None if roll is None else roll[:, codes.shape[1] :]
 
-    def _told(self, tell: Tell, sequence: ModelInput) -> torch.Tensor | None:
+    def _told(self, tell: TellFrames, sequence: ModelInput) -> torch.Tensor | None:
         """What a sequence's frames are told, the prompt's included, (1, T, d), if the model tells them anything."""
-        rows, prompt = sequence.rows.to(self._device), sequence.prompt.to(self._device)
-        return tell(rows, prompt, len(prompt) + sequence.frames)
+        notes = RollNotes(*(column.to(self._device) for column in notes_of_rows(sequence.rows)))
+        return tell(notes, sequence.prompt.to(self._device), len(sequence.prompt) + sequence.frames)
 
     def _draw_next(self, kind: _StepKind) -> None:
         """Draw the next code of codebook 0 in the first slots; the end code is never drawn."""

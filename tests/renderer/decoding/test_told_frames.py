@@ -1,5 +1,6 @@
 """Models whose frames are told what the prompt sounds like decode as they were trained."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,12 @@ import torch
 
 from renderer.decoding.engine import Engine
 from renderer.decoding.model_input import ModelInput
-from renderer.decoding.runners import make_runner
+from renderer.decoding.runners.packed_runner import PackedRunner, PackedSizes
+from renderer.decoding.runners.runner import ModelRunner
+from renderer.decoding.runners.sequential_runner import SequentialRunner
 from renderer.decoding.sampling import Sampling
 from renderer.model.midi_valle import MidiValle
+from renderer.model.varlen import ONE_BY_ONE
 from renderer.training.initial_weights import initialise
 from renderer.training.model_loss import ar_logits, nar_logits
 from renderer.training.packing import Lesson, PackedWindows
@@ -18,9 +22,17 @@ from renderer.training.windows import Window
 from tests.renderer.training.clips import CONFIG, Clips, windows_of
 
 
+def packed_runner(model: MidiValle, slots: int) -> ModelRunner:
+    sizes = PackedSizes(step=4, prefill=256, complete=512, positions=64, frames=16, steps=3, refill=2, completes=3)
+    return PackedRunner(model, slots, ONE_BY_ONE, sizes=sizes)
+
+
+@pytest.mark.parametrize("make_runner", [SequentialRunner, packed_runner])
 @pytest.mark.parametrize("roll_frame_rate", [0, 50])
 @torch.no_grad()
-def test_greedy_codes_are_the_likeliest_ones_of_training(roll_frame_rate: int) -> None:
+def test_greedy_codes_are_the_likeliest_ones_of_training(
+    roll_frame_rate: int, make_runner: Callable[[MidiValle, int], ModelRunner]
+) -> None:
     seed_torch("told frames")
     model = MidiValle(replace(CONFIG, roll_frame_rate=roll_frame_rate, summary_width=8)).eval()
     initialise(model)

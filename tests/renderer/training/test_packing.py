@@ -12,19 +12,20 @@ from torch.nn.attention.bias import causal_lower_right
 
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle
-from renderer.training import packed_attention
+from renderer.model.piano_roll import notes_of_rows
+from renderer.training import window_attention
 from renderer.training.initial_weights import initialise
 from renderer.training.model_loss import ar_loss, nar_loss
-from renderer.training.packed_attention import (
-    PackedPrefixAttention,
+from renderer.training.packing import Lesson, PackedWindows
+from renderer.training.randomness import seed_torch
+from renderer.training.window_attention import (
+    PrefixWithinWindows,
     Sequences,
     attend_one_by_one,
     attention,
     causal_attention,
     choose_kernel,
 )
-from renderer.training.packing import Lesson, PackedWindows
-from renderer.training.randomness import seed_torch
 from renderer.training.windows import Window
 from tests.renderer.training.clips import CONFIG, Clips, windows_of
 
@@ -88,7 +89,7 @@ def test_packed_nar_loss_is_that_of_each_window_alone(model: MidiValle, windows:
 
 
 def test_attention_written_out_equals_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_attention, "CPU_CHUNK", 7)
+    monkeypatch.setattr(window_attention, "CPU_CHUNK", 7)
     query, key, value = (torch.randn(2, 33, 8) for _ in range(3))
     torch.testing.assert_close(attention(query, key, value), functional.scaled_dot_product_attention(query, key, value))
     visible = torch.ones(20, 33).tril(13).bool()
@@ -117,7 +118,7 @@ def test_pack_crosses_processes_without_open_files(windows: list[Window]) -> Non
     again = pickle.loads(content, buffers=buffers)
     assert again.spans == pack.spans
     assert torch.equal(again.codes, pack.codes)
-    assert torch.equal(again.windows.starts, pack.windows.starts)
+    assert torch.equal(again.windows.spans.starts, pack.windows.spans.starts)
     assert torch.equal(again.notes.onset, pack.notes.onset)
 
 
@@ -162,7 +163,7 @@ def test_frames_of_a_pack_are_told_what_each_windows_are_in_inference(
         (pack.nar_told(told_model), told_model.nar_told),
     ):
         assert told is not None
-        expected = [alone(window.rows, window.codes[:150], len(window.codes)) for window in windows]
+        expected = [alone(notes_of_rows(window.rows), window.codes[:150], len(window.codes)) for window in windows]
         torch.testing.assert_close(told, torch.cat([frames for frames in expected if frames is not None], dim=1))
 
 
@@ -172,7 +173,9 @@ def test_summary_says_how_the_prompt_sounds_to_what_comes_after_it(
 ) -> None:
     window, other = windows[0], (windows[0].codes + 1) % CONFIG.codebook_size
     frames = len(window.codes)
-    ar, ar_other = (told_model.ar_told(window.rows, codes[:150], frames) for codes in (window.codes, other))
+    ar, ar_other = (
+        told_model.ar_told(notes_of_rows(window.rows), codes[:150], frames) for codes in (window.codes, other)
+    )
     assert ar is not None and ar_other is not None
     assert torch.equal(ar[:, :149], ar_other[:, :149])  # Where the prompt itself is predicted, it must not be told.
     difference = (ar - ar_other)[0, 149:]
@@ -191,9 +194,11 @@ def test_summary_begins_as_if_it_were_not_there(windows: list[Window]) -> None:
 def test_prefix_attention_is_one_causal_mask_and_midi_once_more() -> None:
     lengths = [(3, 5), (1, 7), (4, 4)]
     windows = Sequences.of(rows + frames for rows, frames in lengths)
-    places = torch.cat([begin + torch.arange(rows) for begin, (rows, _) in zip(windows.starts, lengths, strict=False)])
+    places = torch.cat(
+        [begin + torch.arange(rows) for begin, (rows, _) in zip(windows.spans.starts, lengths, strict=False)]
+    )
     query, key, value = (torch.randn(1, 2, 24, 8) for _ in range(3))
-    attend = PackedPrefixAttention(windows, Sequences.of(rows for rows, _ in lengths), places, attend_one_by_one)
+    attend = PrefixWithinWindows(windows, Sequences.of(rows for rows, _ in lengths), places, attend_one_by_one)
     found = attend(0, query, key, value)
     begin = 0
     for rows, frames in lengths:
@@ -206,5 +211,5 @@ def test_prefix_attention_is_one_causal_mask_and_midi_once_more() -> None:
 def test_cpu_attends_window_by_window() -> None:
     kernel = choose_kernel(torch.device("cpu"), torch.bfloat16, 64)
     assert kernel.within is attend_one_by_one
-    assert Sequences.of([700, 3]).longest == 1024
-    assert Sequences.of([700, 3]).starts.tolist() == [0, 700, 703]
+    assert Sequences.of([700, 3]).spans.longest == 1024
+    assert Sequences.of([700, 3]).spans.starts.tolist() == [0, 700, 703]

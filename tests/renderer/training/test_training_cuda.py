@@ -10,9 +10,9 @@ from renderer.training.figures import read_figures
 from renderer.training.initial_weights import initialise
 from renderer.training.learning_rate import LearningRate
 from renderer.training.model_training import ModelTraining, ModelTrainingSettings
-from renderer.training.packed_attention import attend_one_by_one
 from renderer.training.randomness import seed_torch
 from renderer.training.team import Team
+from renderer.training.window_attention import attend_one_by_one
 from tests.renderer.training.clips import CONFIG, Clips, windows_of
 
 pytestmark = [

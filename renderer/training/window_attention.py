@@ -1,17 +1,15 @@
-"""Attention within sequences that lie one after another in one tensor: by torch's varlen kernel, or one by one.
+"""Attention within the windows of a pack, to train with: by the varlen kernel of the device, or window by window."""
 
-A kernel is chosen once for a device, by trying it.
-"""
-
-import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
 from torch.nn import functional
 from torch.nn.attention.bias import causal_lower_right
+
+from renderer.model.varlen import Spans, choose_varlen
 
 CPU_CHUNK = 256
 """Positions whose causal attention the CPU computes in one go: what they cannot see is mostly left out."""
@@ -22,18 +20,21 @@ _LONGEST_STEP = 512
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Where sequences lie among N positions: ``starts`` (W + 1,) int32 ends with N; ``longest`` or less is each."""
+    """Where W sequences lie among N positions, for a device, and how long each is, for the host."""
 
-    starts: torch.Tensor
+    spans: Spans
     lengths: tuple[int, ...]
-    longest: int
 
     @classmethod
     def of(cls, lengths: Iterable[int]) -> "Sequences":
         """Sequences of these lengths."""
         lengths = tuple(lengths)
         longest = -(-max(lengths) // _LONGEST_STEP) * _LONGEST_STEP
-        return cls(torch.tensor([0, *accumulate(lengths)], dtype=torch.int32), lengths, longest)
+        return cls(Spans(torch.tensor([0, *accumulate(lengths)], dtype=torch.int32), longest), lengths)
+
+    def with_starts(self, starts: torch.Tensor) -> "Sequences":
+        """The same, with ``starts`` elsewhere."""
+        return Sequences(Spans(starts, self.spans.longest), self.lengths)
 
 
 Within = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Sequences, bool], torch.Tensor]
@@ -41,31 +42,36 @@ Within = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Sequences, bool], t
 
 
 @dataclass(frozen=True)
-class PackedKernel:
+class WindowKernel:
     """A way to compute attention within sequences, and what it is called."""
 
     name: str
     within: Within
 
 
-def choose_kernel(device: torch.device, dtype: torch.dtype, width: int) -> PackedKernel:
-    """The fastest that works on the device for heads of this width; a warning says why a faster one does not."""
-    one_by_one = PackedKernel("each window by itself", attend_one_by_one)
-    if device.type != "cuda" or dtype.itemsize != 2:
+def choose_kernel(device: torch.device, dtype: torch.dtype, width: int) -> WindowKernel:
+    """The fastest that can be trained with on the device, for heads of this width."""
+    one_by_one = WindowKernel("each window by itself", attend_one_by_one)
+    kernel = choose_varlen(device, dtype, width)
+    if kernel is None:
         return one_by_one
-    for name, make in (("torch.nn.attention.varlen", _varlen), ("torch's flash attention", _flash)):
-        try:
-            within = make()
-            _check(within, device, dtype, width)
-        except (ImportError, TypeError, ValueError, RuntimeError, AssertionError) as error:
-            reason = str(error).partition("\n")[0]
-            warnings.warn(f"{name} cannot be had: {reason}", stacklevel=2)
-        else:
-            return PackedKernel(name, within)
-    return one_by_one
+    attend = kernel.attend
+
+    def within(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sequences: Sequences, is_causal: bool
+    ) -> torch.Tensor:
+        return attend(query, key, value, sequences.spans, sequences.spans, causal=is_causal)
+
+    try:
+        check_learning(within, device, dtype, width)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"{kernel.name} cannot be trained with, so windows are attended apart: {reason}", stacklevel=2)
+        return one_by_one
+    return WindowKernel(kernel.name, within)
 
 
-class PackedFullAttention:
+class FullWithinWindows:
     """Within a window, every position sees every position: the NAR decoder."""
 
     def __init__(self, windows: Sequences, within: Within) -> None:
@@ -77,7 +83,7 @@ class PackedFullAttention:
         return self.within(query, key, value, self.windows, False).transpose(0, 1)[None]
 
 
-class PackedPrefixAttention:
+class PrefixWithinWindows:
     """Within a window, MIDI rows see all MIDI, audio frames all MIDI and audio up to themselves: the AR decoder.
 
     What comes last sees all that a causal mask shows, so audio needs no more than one. ``places`` (M,) are those of the
@@ -137,42 +143,11 @@ def _written_out(
     return weights @ value
 
 
-def _varlen() -> Within:
-    from torch.nn.attention.varlen import varlen_attn
-
-    # torch 2.10 has a switch for the mask, later versions a window.
-    has_switch = "is_causal" in inspect.signature(varlen_attn).parameters
-
-    def attend(
-        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sequences: Sequences, is_causal: bool
-    ) -> torch.Tensor:
-        mask = {"is_causal": is_causal} if has_switch else {"window_size": (-1, 0 if is_causal else -1)}
-        starts, longest = sequences.starts, sequences.longest
-        attended = varlen_attn(query, key, value, starts, starts, longest, longest, **mask)
-        assert isinstance(attended, torch.Tensor)
-        return attended
-
-    return attend
-
-
-def _flash() -> Within:
-    def attend(
-        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sequences: Sequences, is_causal: bool
-    ) -> torch.Tensor:
-        starts, longest = sequences.starts, sequences.longest
-        attended: torch.Tensor = torch.ops.aten._flash_attention_forward(
-            query, key, value, starts, starts, longest, longest, 0.0, is_causal, return_debug_mask=False
-        )[0]
-        return attended
-
-    return attend
-
-
-def _check(within: Within, device: torch.device, dtype: torch.dtype, width: int) -> None:
+def check_learning(within: Within, device: torch.device, dtype: torch.dtype, width: int) -> None:
     """AssertionError if a kernel, forward or backward, does not give what sequences give one by one."""
     lengths: Sequence[int] = (3, 40, 300)
     sequences = Sequences.of(lengths)
-    sequences = replace(sequences, starts=sequences.starts.to(device))
+    sequences = sequences.with_starts(sequences.spans.starts.to(device))
     waves = torch.linspace(0, 999, 3 * sum(lengths) * 2 * width, device=device).sin().to(dtype)
     for is_causal in (False, True):
         results = []
