@@ -125,9 +125,9 @@ class ShardRenderer:
         """The first shard in line when all its items have results, and the seconds since those of the last had."""
         attempt = self._open[0].attempt
         try:
-            self._stream.render(lambda: attempt.is_over)
-            attempt.collect(wait=True)
-            assert attempt.is_over, "items were neither rendered nor failed"
+            self._stream.render(attempt.collect)
+            is_over = attempt.collect(wait=True)
+            assert is_over, "items were neither rendered nor failed"
             self._stream.remove(attempt)
         except BaseException:
             self._drop_all()
