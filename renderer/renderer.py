@@ -38,8 +38,11 @@ from renderer.quality.attempts import Attempts, Take, Trial
 from renderer.rendering import Rendering, RenderRequest
 from renderer.segments import SegmentLimits
 from renderer.steps import render_all
-from renderer.transfer import Fetch
+from renderer.transfer import Fetch, Lanes
 from renderer.weights.checkpoint import ModelDescription, find_model, load_codec, load_model
+
+_FARTHEST_BEHIND = 3
+"""So many of the codec's batches may be on their way to the host before it waits: they take memory."""
 
 
 class Renderer:
@@ -50,7 +53,13 @@ class Renderer:
     """
 
     def __init__(
-        self, description: ModelDescription, model: MidiValle, codec: Codec, batch_size: int, decoding: torch.dtype
+        self,
+        description: ModelDescription,
+        model: MidiValle,
+        codec: Codec,
+        batch_size: int,
+        decoding: torch.dtype,
+        overlap: bool = False,
     ) -> None:
         self.description = description
         self.model_config = model.config
@@ -58,7 +67,9 @@ class Renderer:
         self.limits = SegmentLimits(int(description.max_segment_seconds * description.frame_rate))
         self.batch_plan = plan_batch(model, decoding, self.limits.longest, description.frame_rate, batch_size)
         plan = self.batch_plan
-        self.engine = Engine(make_runner(model, plan.size, decoding, plan.positions, self.limits.longest))
+        self._device = model.ar_predict_layer.weight.device
+        self._lanes = Lanes(self._device, overlap)
+        self.engine = Engine(make_runner(model, plan.size, decoding, plan.positions, self.limits.longest, self._lanes))
         self._prompts: dict[str, Prompt] = {}
         self._waiting: deque[tuple[Piece, Trial]] = deque()
         """Segments for which there is no slot yet."""
@@ -67,7 +78,6 @@ class Renderer:
         self._generated: list[Generated] = []
         self._coming: deque[tuple[ModelInput, Fetch]] = deque()
         """Codes (frames, K) and audio of segments, on their way from the device."""
-        self._device = model.ar_predict_layer.weight.device
 
     @classmethod
     def load(
@@ -182,7 +192,8 @@ class Renderer:
                 self._begin(*self._waiting.popleft())
             is_end = self.engine.is_idle
             if not is_end:
-                self._generated += self.engine.step(sampling or Sampling())
+                with self._lanes.first():
+                    self._generated += self.engine.step(sampling or Sampling())
             while len(self._generated) >= self.codec.clips_at_once or (self._generated and is_end):
                 self._decode(self._generated[: self.codec.clips_at_once])
                 del self._generated[: self.codec.clips_at_once]
@@ -228,11 +239,13 @@ class Renderer:
         """Decode segments' codes in one call, and let codes and audio come to the host."""
         parts = [self._running[sequence] for sequence, _ in generated]
         codes = [codes for _, codes in generated]
-        audio = decode_clips(self.codec, codes, [piece.notes_near(trial.segment) for piece, trial in parts])
-        self._coming += [
-            (sequence, Fetch([of_codes, samples]))
-            for (sequence, of_codes), samples in zip(generated, audio, strict=True)
-        ]
+        notes = [piece.notes_near(trial.segment) for piece, trial in parts]
+        with self._lanes.beside(()):
+            audio = decode_clips(self.codec, codes, notes)
+            self._coming += [
+                (sequence, Fetch([of_codes, samples]))
+                for (sequence, of_codes), samples in zip(generated, audio, strict=True)
+            ]
 
     def _taken(self) -> list[Rendering]:
         """Take what has come; the renderings of which these segments were the last.
@@ -241,7 +254,8 @@ class Renderer:
         """
         renderings = []
         for _ in range(takes_at_once(self._device)):
-            if not self._coming or not (self._coming[0][1].is_there or self.engine.is_idle):
+            is_far_behind = len(self._coming) > _FARTHEST_BEHIND * self.codec.clips_at_once
+            if not self._coming or not (self._coming[0][1].is_there or self.engine.is_idle or is_far_behind):
                 break
             sequence, fetch = self._coming.popleft()
             piece, trial = self._running.pop(sequence)

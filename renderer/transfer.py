@@ -1,7 +1,8 @@
 """To the device and back, without the host waiting for it; and how far the host may run ahead."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -45,6 +46,44 @@ class Fetch:
         if self._event is not None:
             self._event.synchronize()
         return self._here
+
+
+class Lanes:
+    """Two streams of a GPU: what must come first, and what the GPU does beside it when it has room.
+
+    Without ``is_on``, and on a CPU, all goes one after the other.
+    """
+
+    def __init__(self, device: torch.device, is_on: bool) -> None:
+        self._streams: tuple[torch.cuda.Stream, torch.cuda.Stream] | None = None
+        if is_on and device.type == "cuda":
+            self._streams = torch.cuda.Stream(device, priority=-1), torch.cuda.Stream(device, priority=0)
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """What is asked for inside comes first, after all that was asked for outside."""
+        if self._streams is None:
+            yield
+            return
+        self._streams[0].wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._streams[0]):
+            yield
+
+    @contextmanager
+    def beside(self, given: Iterable[torch.Tensor]) -> Iterator[None]:
+        """What is asked for inside is done beside the rest, when all that was asked for before is done.
+
+        It may read ``given``, tensors that are made in the first lane; nothing in that lane reads its results.
+        """
+        if self._streams is None:
+            yield
+            return
+        first, beside = self._streams
+        beside.wait_stream(first)
+        for tensor in given:
+            tensor.record_stream(beside)
+        with torch.cuda.stream(beside):
+            yield
 
 
 class Backlog:

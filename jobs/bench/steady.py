@@ -44,7 +44,13 @@ class SteadyResult:
 
 
 def renderer_of(
-    model: MidiValle, codec: NeuralCodec, longest: float, device: str, precision: str, batch_size: int
+    model: MidiValle,
+    codec: NeuralCodec,
+    longest: float,
+    device: str,
+    precision: str,
+    batch_size: int,
+    overlap: bool = False,
 ) -> Renderer:
     """A renderer of networks that need not come from a folder; segments are at most ``longest`` seconds."""
     place = choose_device(device)
@@ -63,9 +69,8 @@ def renderer_of(
         model=model.config,
     )
     network = model.to(place, dtype)
-    return Renderer(
-        description, network, codec.for_inference().to(place, codec_dtype(place, dtype)), batch_size, decoding
-    )
+    sounding = codec.for_inference().to(place, codec_dtype(place, dtype))
+    return Renderer(description, network, sounding, batch_size, decoding, overlap)
 
 
 def renderer_of_size(size: str, device: str, precision: str, batch_size: int) -> Renderer:

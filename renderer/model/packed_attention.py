@@ -18,7 +18,8 @@ class PackedFullAttention:
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``renderer.model.attention.Attend``; the batch is one pack."""
-        attended = self.kernel.attend(*(unpacked(x) for x in (query, key, value)), self.spans, self.spans)
+        query, key, value = unpacked(query), unpacked(key), unpacked(value)
+        attended = self.kernel.attend(query, key, value, self.spans, self.spans)
         return attended.transpose(0, 1)[None]
 
 
@@ -36,10 +37,10 @@ class PackedPrefixAttention:
 
     def __call__(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """See ``renderer.model.attention.Attend``; the batch is one pack."""
-        packed = [unpacked(x) for x in (query, key, value)]
-        self.keep(layer, *packed[1:])
-        of_frames = self.kernel.attend(*packed, self.spans, self.spans, causal=True)
-        of_rows = self.kernel.attend(*packed, self.spans, self.spans, self.midi)
+        query, key, value = unpacked(query), unpacked(key), unpacked(value)
+        self.keep(layer, key, value)
+        of_frames = self.kernel.attend(query, key, value, self.spans, self.spans, causal=True)
+        of_rows = self.kernel.attend(query, key, value, self.spans, self.spans, self.midi)
         return torch.where(self.is_midi[:, None, None], of_rows, of_frames).transpose(0, 1)[None]
 
 

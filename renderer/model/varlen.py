@@ -157,24 +157,27 @@ def fault_of(attend: VarlenAttention, device: torch.device, dtype: torch.dtype, 
     all_of = Spans(F.pad(ends, (1, 0)), 128)
     one_each = Spans(torch.arange(5, dtype=torch.int32), 1)
     slots = Spans(torch.arange(5, dtype=torch.int32) * 128, 128)
+    used = torch.tensor([1, 65, 128, 77], dtype=torch.int32)
+    cases: list[tuple[int, int, Spans, Spans, torch.Tensor | None, bool]] = [
+        (int(ends[-1]), int(ends[-1]), all_of, all_of, None, False),
+        (int(ends[-1]), int(ends[-1]), all_of, all_of, None, True),
+        (4, 4 * 128, one_each, slots, used, False),
+    ]
     # Queries, keys and values lie beside one another, as one product gives them.
     waves = torch.linspace(0, 999, 4 * 128 * 3 * 2 * width).sin().view(4 * 128, 3, 2, width).to(dtype)
-    used = torch.tensor([1, 65, 128, 77], dtype=torch.int32)
-    query, key, value = waves.unbind(1)
-    packed = tuple(x[: int(ends[-1])] for x in (query, key, value))
-    cases: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, Spans, Spans, torch.Tensor | None, bool]] = [
-        (*packed, all_of, all_of, None, False),
-        (*packed, all_of, all_of, None, True),
-        (query[:4], key, value, one_each, slots, used, False),
-    ]
+
+    def attended(
+        attend: VarlenAttention, x: torch.Tensor, case: tuple[int, int, Spans, Spans, torch.Tensor | None, bool]
+    ) -> torch.Tensor:
+        queries, keys, asking, asked, counted, causal = case
+        asking, asked = (Spans(each.starts.to(x.device), each.longest) for each in (asking, asked))
+        counted = None if counted is None else counted.to(x.device)
+        return attend(x[:queries, 0], x[:keys, 1], x[:keys, 2], asking, asked, counted, causal).float().cpu()
+
     try:
-        for *tensors, asking, asked, counted, causal in cases:
-            expected = attend_one_by_one(*(x.float() for x in tensors), asking, asked, counted, causal)
-            there = [Spans(spans.starts.to(device), spans.longest) for spans in (asking, asked)]
-            found = attend(
-                *(x.to(device) for x in tensors), *there, None if counted is None else counted.to(device), causal
-            )
-            torch.testing.assert_close(found.float().cpu(), expected, atol=0.02, rtol=0.02)
+        for case in cases:
+            expected = attended(attend_one_by_one, waves.float(), case)
+            torch.testing.assert_close(attended(attend, waves.to(device), case), expected, atol=0.02, rtol=0.02)
     except (ImportError, TypeError, ValueError, RuntimeError, AssertionError, AttributeError) as error:
         return str(error).partition("\n")[0]
     return None

@@ -1,6 +1,7 @@
 """What products and attention do by themselves: how fast, and whether what lies beside a row changes its bits."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -52,7 +53,7 @@ def products(bed: Bed) -> Iterator[Figure]:
             alone[rows // 2] = x[rows // 2]
             company = torch.equal(F.linear(alone, weight)[rows // 2], straight[rows // 2])
             fewer = torch.equal(F.linear(x[: rows // 2], weight), straight[: rows // 2])
-            seconds = bed.timed(lambda x=x, weight=weight: F.linear(x, weight))
+            seconds = bed.timed(partial(F.linear, x, weight))
             flops = 2 * rows * outputs * inputs
             least = bed.least_seconds(Work(flops, (x.numel() + weight.numel() + straight.numel()) * 2))
             yield Figure(
@@ -76,7 +77,7 @@ def attention(bed: Bed) -> Iterator[Figure]:
         spans = Spans(torch.arange(sizes.completes + 1, dtype=torch.int32, device=bed.device) * length, length)
         qkv = torch.randn(sizes.complete, 3, heads, width, device=bed.device).to(bed.dtype)
         query, key, value = qkv.unbind(1)
-        seconds = bed.timed(lambda k=kernel, s=spans, q=query, x=key, v=value: k.attend(q, x, v, s, s))
+        seconds = bed.timed(partial(kernel.attend, query, key, value, spans, spans))
         flops = 4 * sizes.completes * length**2 * heads * width
         least = bed.least_seconds(Work(flops, qkv.numel() * 2)) / ATTENTION_FLOP_SHARE
         note = f"{flops / seconds / 1e12:.0f} TFLOP/s, {kernel.name}"

@@ -13,11 +13,12 @@ from jobs.bench.gpu.figures import Figure
 from jobs.bench.steady import SteadyResult, measure_steady, random_request, renderer_of, renderer_of_size
 from renderer.codecs.encodec_codec import EncodecCodec
 from renderer.model.midi_valle import MidiValle
+from renderer.renderer import Renderer
 
 PREDICTED = {1: 45.0, 16: 330.0, 64: 650.0, 128: 770.0, 256: 870.0}
 """Audio-seconds a second of the published size on an H100, by slots, one stage after another."""
 
-PREDICTED_MINI = 2500.0
+PREDICTED_OVERLAP, PREDICTED_MINI = 1000.0, 2500.0
 TESTS = Path("tests/renderer/decoding/test_cuda.py")
 _TEST_SECONDS = 150
 
@@ -33,30 +34,32 @@ def cuda_tests(bed: Bed) -> Iterator[Figure]:
 
 
 def steady(bed: Bed) -> Iterator[Figure]:
-    """The size that is put to the test, at several numbers of slots."""
-    for slots in reversed(bed.sizes.batches):
+    """The size that is put to the test, at several numbers of slots; first the most, without overlap and with it."""
+    most, least = bed.sizes.batches[-1], bed.sizes.batches[0]
+    is_published = bed.sizes.model.d_model == 1024
+    for slots, overlap in ((most, False), (most, True), *((each, False) for each in bed.sizes.batches[-2::-1])):
         torch.manual_seed(0)
         model = MidiValle(bed.sizes.model).eval().requires_grad_(False)
         codec = EncodecCodec(bed.sizes.codec)
-        renderer = renderer_of(model, codec, max(3.0, bed.sizes.seconds), bed.device.type, bed.precision, slots)
-        is_published = bed.sizes.model.d_model == 1024
-        waves = bed.sizes.waves if slots > 16 else 2
-        predicted = PREDICTED.get(slots) if is_published else None
-        yield _steady(f"steady, {slots} slots", measure_steady(renderer, waves, bed.sizes.seconds), predicted)
-        if slots == bed.sizes.batches[0]:
-            request = random_request(0, 10.0 if is_published else bed.sizes.seconds, renderer)
-            begin = time.perf_counter()
-            (rendering,) = renderer.render([request])
-            yield Figure(
-                "first audio",
-                time.perf_counter() - begin,
-                "s",
-                1.2 if is_published else None,
-                f"of a piece of {rendering.duration:.1f} s, alone",
-            )
+        longest = max(3.0, bed.sizes.seconds)
+        renderer = renderer_of(model, codec, longest, bed.device.type, bed.precision, slots, overlap)
+        result = measure_steady(renderer, bed.sizes.waves if slots > 16 else 2, bed.sizes.seconds)
+        predicted = PREDICTED_OVERLAP if overlap else PREDICTED.get(slots)
+        name = f"steady, {slots} slots" + (", overlap" if overlap else "")
+        yield _steady(name, result, predicted if is_published else None)
+        if slots == least:
+            yield _first_audio(renderer, 10.0 if is_published else bed.sizes.seconds, is_published)
         del renderer, model, codec
         if bed.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _first_audio(renderer: Renderer, seconds: float, is_published: bool) -> Figure:
+    request = random_request(0, seconds, renderer)
+    begin = time.perf_counter()
+    (rendering,) = renderer.render([request])
+    took = time.perf_counter() - begin
+    return Figure("first audio", took, "s", 1.2 if is_published else None, f"of {rendering.duration:.1f} s, alone")
 
 
 def mini(bed: Bed) -> Iterator[Figure]:

@@ -24,7 +24,7 @@ from renderer.model.midi_valle import MidiValle
 from renderer.model.packed_attention import PackedFullAttention, PackedPrefixAttention
 from renderer.model.piano_roll import PianoRoll, RollNotes, notes_of_rows, roll_of
 from renderer.model.varlen import VarlenKernel
-from renderer.transfer import Backlog, sent
+from renderer.transfer import Backlog, Lanes, sent
 
 USUAL_SHARE = 0.8
 """Of the positions for which there is room."""
@@ -63,6 +63,9 @@ class PackedRunner:
     """See ``ModelRunner``."""
 
     computes_free_slots = True
+    _cache: RaggedCache
+    _table: SlotTable
+    _step: CapturedStep[Sampling]
 
     def __init__(
         self,
@@ -71,22 +74,19 @@ class PackedRunner:
         kernel: VarlenKernel,
         decoding: torch.dtype | None = None,
         sizes: PackedSizes = PackedSizes(),
+        lanes: Lanes | None = None,
     ) -> None:
         self.slots = 0
         self.steps_at_once, self.completes_at_once = sizes.steps, sizes.completes
         self._model, self._kernel, self._sizes = model, kernel, sizes
         self._device = model.ar_predict_layer.weight.device
+        self._lanes = lanes or Lanes(self._device, is_on=False)
         self._dtype = cache_dtype(self._device, decoding or model.ar_predict_layer.weight.dtype)
         with torch.inference_mode():
             self._ar_affines = model.ar_decoder.affines()
             self._nar_affines = model.nar_affines()
         self._backlog = Backlog(_CALLS_AHEAD, self._device)
         self.reset(slots)
-
-    @property
-    def prefills_at_once(self) -> int:
-        """See ``ModelRunner``."""
-        return max(1, self.slots // self._sizes.refill)
 
     def reset(self, slots: int) -> None:
         """See ``ModelRunner``."""
@@ -97,7 +97,7 @@ class PackedRunner:
         if self.slots:
             del self._step, self._cache, self._table  # Before others take their place in memory.
             release_memory(self._device)
-        self.slots = slots
+        self.slots, self.prefills_at_once = slots, max(1, slots // sizes.refill)
         self._cache = RaggedCache(
             config.layers,
             slots,
@@ -124,7 +124,7 @@ class PackedRunner:
         told = [self._told(self._model.ar_roll, sequence) for _, sequence in admitted]
         firsts = [self._cache.first_place(slot) for slot, _ in admitted]
         for some in shared_out([part.length for part in parts], self._sizes.prefill):
-            self._fill(*([each[number] for number in some] for each in (parts, firsts, told)))
+            self._fill([parts[n] for n in some], [firsts[n] for n in some], [told[n] for n in some])
         self._table.admit(admitted, told)
 
     def move(self, source: int, target: int) -> None:
@@ -145,8 +145,9 @@ class PackedRunner:
         """See ``ModelRunner``."""
         parts = [Part(each.rows, each.positions, each.prompt, each.frames) for each, _ in drawn]
         completed: list[torch.Tensor] = []
-        for some in shared_out([part.length for part in parts], self._sizes.complete):
-            completed += self._completed([parts[number] for number in some], [drawn[number] for number in some])
+        with self._lanes.beside(each.codes for each in drawn):
+            for some in shared_out([part.length for part in parts], self._sizes.complete):
+                completed += self._completed([parts[number] for number in some], [drawn[number] for number in some])
         return completed
 
     def _fill(self, parts: list[Part], firsts: list[int], told: list[torch.Tensor | None]) -> None:

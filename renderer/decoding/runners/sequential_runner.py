@@ -1,6 +1,6 @@
 """The model's passes, one sequence after the other but for the steps of decoding: on any device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,9 @@ from renderer.decoding.slot_state import SlotState
 from renderer.device import cache_dtype, even_length, release_memory
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle, plain_product
-from renderer.model.piano_roll import PianoRoll
+
+Tell = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor | None]
+"""``MidiValle.ar_told`` or ``nar_told``."""
 
 
 class _StepKind(NamedTuple):
@@ -69,7 +71,7 @@ class SequentialRunner:
             self._device,
         )
         roll = torch.zeros(slots, 1, config.d_model, dtype=weight.dtype, device=self._device)
-        self._state = SlotState(slots, self._device, None if self._model.ar_roll is None else roll)
+        self._state = SlotState(slots, self._device, roll if self._model.tells_frames else None)
         self._step = CapturedStep(
             self._draw_next,
             lambda: (*self._cache.tensors, *self._state.tensors),
@@ -104,10 +106,10 @@ class SequentialRunner:
     def _filled(self, slot: int, sequence: ModelInput) -> torch.Tensor | None:
         """Fill a slot's cache with the sequence's MIDI rows and its prompt, but for the last prompt frame.
 
-        Returns the piano roll of that frame and all that follow, (1, frames + 1, d).
+        Returns what that frame and all that follow are told, (1, frames + 1, d).
         """
         self._cache.reserve(sequence.prefix + sequence.frames + 1)
-        roll = self._roll(self._model.ar_roll, sequence)
+        roll = self._told(self._model.ar_told, sequence)
         codes = sequence.prompt[None, :-1, 0].to(self._device)
         frame = torch.arange(codes.shape[1], device=self._device)[None].float()
         midi = self._model.ar_midi(sequence.rows[None].to(self._device), sequence.positions[None].to(self._device))
@@ -117,11 +119,10 @@ class SequentialRunner:
         self._model.ar_decoder(x, self._ar_affines, attend, self._ar_products)
         return None if roll is None else roll[:, codes.shape[1] :]
 
-    def _roll(self, piano_roll: PianoRoll | None, sequence: ModelInput) -> torch.Tensor | None:
-        """The piano roll of a sequence's frames, the prompt's included, (1, T, d), if the model has one."""
-        if piano_roll is None:
-            return None
-        return piano_roll(sequence.rows.to(self._device), len(sequence.prompt) + sequence.frames)[None]
+    def _told(self, tell: Tell, sequence: ModelInput) -> torch.Tensor | None:
+        """What a sequence's frames are told, the prompt's included, (1, T, d), if the model tells them anything."""
+        rows, prompt = sequence.rows.to(self._device), sequence.prompt.to(self._device)
+        return tell(rows, prompt, len(prompt) + sequence.frames)
 
     def _draw_next(self, kind: _StepKind) -> None:
         """Draw the next code of codebook 0 in the first slots; the end code is never drawn."""
@@ -142,7 +143,7 @@ class SequentialRunner:
         codes[0, prompt_frames:, 0] = first
         midi = self._model.nar_midi(sequence.rows[None].to(self._device), sequence.positions[None].to(self._device))
         frame = torch.arange(codes.shape[1], device=self._device)[None].float()
-        roll = self._roll(self._model.nar_roll, sequence)
+        roll = self._told(self._model.nar_told, sequence)
         length = rows + codes.shape[1]
         filling = even_length(length, self._device) - length
         for stage, affines in enumerate(self._nar_affines):

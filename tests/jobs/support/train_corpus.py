@@ -19,8 +19,7 @@ from renderer.midi.notes import Notes
 from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.rendering import Rendering, RenderRequest
 from renderer.training.initial_weights import initialise
-from renderer.training.model_writing import ModelFacts as WrittenFacts
-from renderer.training.model_writing import write_model
+from renderer.training.model_writing import ModelMetadata, write_model
 from renderer.training.randomness import seed_torch
 from renderer.weights.checkpoint import FORMAT, describe, load_codec
 from tests.jobs.support.dummy import DummyRenderer
@@ -52,7 +51,7 @@ def make_model(folder: Path, seed: int = 0) -> Path:
     save_file({}, origin / "model.safetensors")
     model = MidiValle(MODEL)
     initialise(model)
-    written = WrittenFacts("tiny", MODEL, 3.0, "extend", "direct", {})
+    written = ModelMetadata("tiny", MODEL, 3.0, "extend", "direct", {})
     write_model(folder / "tiny", model.state_dict(), written, describe(origin))
     return folder / "tiny"
 

@@ -11,7 +11,8 @@ import renderer.codecs.encodec_codec
 import renderer.codecs.touch
 from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig, PadMode
 from renderer.codecs.neural_codec import NeuralCodec
-from renderer.codecs.windows import WindowShape, in_windows
+from renderer.codecs.windows import in_windows
+from renderer.device import WindowShape
 from renderer.midi.notes import Notes
 from renderer.weights.checkpoint import find_model, load_codec
 

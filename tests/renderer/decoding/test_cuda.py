@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from jobs.bench.network import random_segment
+from jobs.bench.steady import random_request, renderer_of
 from renderer import Renderer, RenderRequest
 from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig
 from renderer.decoding.captured_step import CapturedStep, capture_on
@@ -101,6 +102,19 @@ def test_running_out_of_memory_halves_the_slots_and_changes_no_code() -> None:
     found = dict(Engine(runner).generate(sequences, Sampling()))
     assert runner.slots == 4
     assert all(torch.equal(codes, clean[each]) for each, codes in found.items()) and set(found) == set(clean)
+
+
+def test_stages_and_codec_beside_the_steps_change_no_byte() -> None:
+    pytest.importorskip("encodec")
+    rendered = []
+    for overlap in (False, True):
+        torch.manual_seed(0)
+        model = MidiValle(ModelConfig(layers=2, codebook_size=64)).eval().requires_grad_(False)
+        codec = EncodecCodec(EncodecConfig(n_filters=16, codebook_size=64))
+        renderer = renderer_of(model, codec, 5.0, "cuda", "bf16", 32, overlap)
+        requests = [random_request(number, 5.0, renderer) for number in range(100)]
+        rendered.append({each.item_id: each.samples.tobytes() for each in renderer.render(requests)})
+    assert rendered[0] == rendered[1]
 
 
 @torch.inference_mode()

@@ -158,7 +158,7 @@ class Crossings(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: Counter[str] = Counter()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -170,7 +170,10 @@ class Crossings(TorchDispatchMode):
 
 
 def on_no_device(model: MidiValle, slots: int) -> PackedRunner:
-    empty = VarlenKernel("empty", lambda query, *about, **more: torch.empty_like(query))
+    def nothing(query: torch.Tensor, *about: object, **more: object) -> torch.Tensor:
+        return torch.empty_like(query)
+
+    empty = VarlenKernel("empty", nothing)
     return PackedRunner(copy.deepcopy(model).to("meta"), slots, empty, sizes=SIZES)
 
 
@@ -197,13 +200,19 @@ def test_nobody_waits_for_the_device_and_a_pass_is_given_its_input_in_one_copy(m
 def test_a_host_read_in_a_step_would_be_found(model: MidiValle, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = on_no_device(model, 2)
     runner.prefill(list(enumerate(SEQUENCES[1:3])))
-    for wrong in (
+    wrongs: list[Callable[[SlotTable], object]] = [
         lambda table: int(table.step[0]),
         lambda table: table.step.tolist(),
         lambda table: table.step[table.step > 0],
         lambda table: table.step.cpu(),
         lambda table: bool((table.step > 3).any()),
-    ):
-        monkeypatch.setattr(SlotTable, "position", property(lambda table, wrong=wrong: (wrong(table), table.step)[1]))
+    ]
+    for wrong in wrongs:
+
+        def position(table: SlotTable, wrong: Callable[[SlotTable], object] = wrong) -> torch.Tensor:
+            wrong(table)
+            return table.step
+
+        monkeypatch.setattr(SlotTable, "position", property(position))
         with pytest.raises((RuntimeError, NotImplementedError)):
             runner.decode([1, 1], GREEDY)

@@ -1,7 +1,6 @@
 """Attention within sequences that lie one after another: what torch is asked for, and what is chosen."""
 
 import itertools
-import types
 
 import pytest
 import torch
@@ -65,7 +64,7 @@ def test_a_kernel_that_is_absent_or_wrong_is_found_out() -> None:
 
     assert fault_of(ONE_BY_ONE.attend, CPU, torch.float32, 64) is None
     assert fault_of(ONE_BY_ONE.attend, CPU, torch.bfloat16, 64) is None
-    assert "not close" in str(fault_of(wrong, CPU, torch.float32, 64))
+    assert "not close" in str(fault_of(wrong, CPU, torch.float32, 64))  # type: ignore[arg-type]
     assert "CPU" in str(fault_of(OPERATOR.attend, CPU, torch.bfloat16, 64))
 
 
@@ -87,7 +86,7 @@ def test_the_operator_is_used_where_the_public_call_takes_no_lengths(monkeypatch
     monkeypatch.setattr(varlen, "fault_of", try_here)
     with pytest.warns(UserWarning, match="read as far as the longest.*unexpected keyword argument 'seqused_k'.*CPU"):
         assert choose_varlen(Cuda(), torch.bfloat16, 64) is None  # type: ignore[arg-type]
-    there = types.SimpleNamespace(attend=attend_one_by_one, name="operator")
+    there = VarlenKernel("operator", attend_one_by_one)
     monkeypatch.setattr(varlen, "OPERATOR", there)
     assert choose_varlen(Cuda(), torch.bfloat16, 64) is there  # type: ignore[arg-type]
     assert choose_varlen(Cuda(), torch.float32, 64) is None  # type: ignore[arg-type]
