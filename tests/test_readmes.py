@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
-from jobs.cli.commands import midi_valle_app, render_app
+from jobs.cli.commands import midi_valle_app
+from jobs.cli.render import render_app
 from renderer.midi.midi_file import read_midi, write_midi
 from renderer.midi.notes import Excerpt
 

@@ -10,6 +10,7 @@ from typing import cast
 from jobs.console import duration
 from jobs.errors import JobError
 from jobs.inputs.inputs import folder_of
+from jobs.option import common_values
 from jobs.run.preflight import Job
 from jobs.shard.items import ItemReader, read_performance
 from renderer.decoding.sampling import Sampling
@@ -89,7 +90,7 @@ def _measure_speed(job: Job, rows: Sequence[ManifestRow]) -> tuple[float, float]
         replace(excerpt, item_id=str(index))
         for index, excerpt in enumerate(itertools.islice(itertools.cycle(excerpts), settings.batch_size))
     ]
-    sampling = Sampling(settings.temperature, settings.top_k, settings.top_p)
+    sampling = Sampling(**common_values(Sampling, settings))
 
     def render(requests: Sequence[RenderRequest]) -> float:
         renderings = render_all(renderer, requests, sampling)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jobs.option import common_values
 from jobs.shard.attempt import NO_ITEMS_FAULT, ShardAttempt
 from jobs.shard.backend import CorpusRenderer
 from jobs.shard.progress import ProgressReporter
@@ -26,7 +27,7 @@ class ShardStream:
 
     def __init__(self, renderer: CorpusRenderer, settings: RunSettings, progress: ProgressReporter) -> None:
         self._renderer = renderer
-        self._sampling = Sampling(settings.temperature, settings.top_k, settings.top_p)
+        self._sampling = Sampling(**common_values(Sampling, settings))
         self._progress = progress
         self._attempts: list[ShardAttempt] = []
         self._under_way: dict[str, _Item] = {}

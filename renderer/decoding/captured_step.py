@@ -112,7 +112,7 @@ class _Watch(TorchDispatchMode):
     """Finds the tensors that operations are given but did not make: ``outside``, by their places in memory."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.outside: dict[int, torch.Tensor] = {}
         self._made: set[int] = set()
 

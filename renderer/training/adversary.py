@@ -52,10 +52,10 @@ class Adversary:
             [functional.relu(1 - r).mean() + functional.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]
         ).mean()
         (loss / self.team.size).backward()
-        figures = {"adversary": float(loss.detach()) / self.team.size}
+        figures = {"adversary": loss.detach() / self.team.size}
         self.team.add_up(self.network.parameters(), figures)
         self.optimizer.step()
-        return figures["adversary"]
+        return float(figures["adversary"])
 
     def losses(self, audio: torch.Tensor, reference: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the codec has to bring down: being told apart, and differing in what the discriminators see."""

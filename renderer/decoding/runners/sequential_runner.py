@@ -1,6 +1,6 @@
 """The model's passes, one sequence after the other but for the steps of decoding: on any device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,9 @@ from renderer.decoding.slot_state import SlotState
 from renderer.device import cache_dtype, even_length, release_memory
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle, plain_product
-from renderer.model.piano_roll import PianoRoll
+
+Tell = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor | None]
+"""``MidiValle.ar_told`` or ``nar_told``."""
 
 
 class _StepKind(NamedTuple):
@@ -38,7 +40,6 @@ class SequentialRunner:
     steps_at_once = prefills_at_once = completes_at_once = 1
 
     def __init__(self, model: MidiValle, slots: int, decoding: torch.dtype | None = None) -> None:
-        self.slots = 0
         self._model = model
         self._device = model.ar_predict_layer.weight.device
         self._decoding = decoding or model.ar_predict_layer.weight.dtype
@@ -49,13 +50,16 @@ class SequentialRunner:
             self._nar_affines = model.nar_affines()
             self._ar_products = model.ar_decoder.products(make)
             self._ar_head = make(model.ar_predict_layer.weight, None)
-        self.reset(slots)
+        self._begin(slots)
 
     def reset(self, slots: int) -> None:
         """See ``ModelRunner``."""
         if slots == self.slots:
             self._state.clear()
-            return
+        else:
+            self._begin(slots)
+
+    def _begin(self, slots: int) -> None:
         weight, config = self._model.ar_predict_layer.weight, self._model.config
         self.slots = slots
         self._cache = make_cache(
@@ -67,7 +71,7 @@ class SequentialRunner:
             self._device,
         )
         roll = torch.zeros(slots, 1, config.d_model, dtype=weight.dtype, device=self._device)
-        self._state = SlotState(slots, self._device, None if self._model.ar_roll is None else roll)
+        self._state = SlotState(slots, self._device, roll if self._model.tells_frames else None)
         self._step = CapturedStep(
             self._draw_next,
             lambda: (*self._cache.tensors, *self._state.tensors),
@@ -102,10 +106,10 @@ class SequentialRunner:
     def _filled(self, slot: int, sequence: ModelInput) -> torch.Tensor | None:
         """Fill a slot's cache with the sequence's MIDI rows and its prompt, but for the last prompt frame.
 
-        Returns the piano roll of that frame and all that follow, (1, frames + 1, d).
+        Returns what that frame and all that follow are told, (1, frames + 1, d).
         """
         self._cache.reserve(sequence.prefix + sequence.frames + 1)
-        roll = self._roll(self._model.ar_roll, sequence)
+        roll = self._told(self._model.ar_told, sequence)
         codes = sequence.prompt[None, :-1, 0].to(self._device)
         frame = torch.arange(codes.shape[1], device=self._device)[None].float()
         midi = self._model.ar_midi(sequence.rows[None].to(self._device), sequence.positions[None].to(self._device))
@@ -115,11 +119,10 @@ class SequentialRunner:
         self._model.ar_decoder(x, self._ar_affines, attend, self._ar_products)
         return None if roll is None else roll[:, codes.shape[1] :]
 
-    def _roll(self, piano_roll: PianoRoll | None, sequence: ModelInput) -> torch.Tensor | None:
-        """The piano roll of a sequence's frames, the prompt's included, (1, T, d), if the model has one."""
-        if piano_roll is None:
-            return None
-        return piano_roll(sequence.rows.to(self._device), len(sequence.prompt) + sequence.frames)[None]
+    def _told(self, tell: Tell, sequence: ModelInput) -> torch.Tensor | None:
+        """What a sequence's frames are told, the prompt's included, (1, T, d), if the model tells them anything."""
+        rows, prompt = sequence.rows.to(self._device), sequence.prompt.to(self._device)
+        return tell(rows, prompt, len(prompt) + sequence.frames)
 
     def _draw_next(self, kind: _StepKind) -> None:
         """Draw the next code of codebook 0 in the first slots; the end code is never drawn."""
@@ -140,7 +143,7 @@ class SequentialRunner:
         codes[0, prompt_frames:, 0] = first
         midi = self._model.nar_midi(sequence.rows[None].to(self._device), sequence.positions[None].to(self._device))
         frame = torch.arange(codes.shape[1], device=self._device)[None].float()
-        roll = self._roll(self._model.nar_roll, sequence)
+        roll = self._told(self._model.nar_told, sequence)
         length = rows + codes.shape[1]
         filling = even_length(length, self._device) - length
         for stage, affines in enumerate(self._nar_affines):

@@ -69,8 +69,13 @@ def test_a_long_item_is_seen_to_progress_however_many_were_rendered_before(repor
 
 def test_little_is_reported_in_between_and_nothing_is_counted_for_it() -> None:
     reports: list[ShardProgress] = []
-    asked: list[int] = []
-    reporter = ProgressReporter(reports.append, lambda: asked.append(1) or {})
+    asked: list[dict[str, float]] = []
+
+    def generated() -> dict[str, float]:
+        asked.append({})
+        return asked[-1]
+
+    reporter = ProgressReporter(reports.append, generated)
     reporter.began(0, request("a", 4.0))
     for _ in range(1000):
         reporter.report_now_and_then()

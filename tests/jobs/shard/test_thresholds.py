@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.jobs.support.dummy import DummyBackend
 
 @pytest.mark.parametrize("level", [{}, {"loudness": -23.0}, {"peak": -1.0}])
 def test_takes_may_go_beyond_full_scale_only_where_their_level_is_changed(
-    tmp_path: Path, level: dict[str, float]
+    tmp_path: Path, level: dict[str, Any]
 ) -> None:
     manifest = make_corpus(tmp_path, ["a"])
     settings = prepare(RenderOptions(manifest=str(manifest), actors=1, device="cpu"), DummyBackend()).run.settings

@@ -80,7 +80,10 @@ def test_where_capturing_fails_steps_are_run_as_they_are_with_a_warning() -> Non
     def refuse(work: Callable[[], None], other: Graph | None) -> Graph:
         raise RuntimeError("no graphs here")
 
-    captured = CapturedStep(lambda kind: counts.add_(kind), lambda: [counts], [], refuse)
+    def step(kind: int) -> None:
+        counts.add_(kind)
+
+    captured = CapturedStep(step, lambda: [counts], [], refuse)
     captured(1)
     with pytest.warns(UserWarning, match="decoding goes on without CUDA graphs, and slower: no graphs here"):
         captured(1)
@@ -110,9 +113,10 @@ def test_the_step_of_decoding_says_all_that_it_works_on(recorder: Recorder) -> N
 
 
 def test_a_tensor_of_the_slots_that_is_forgotten_is_found(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = SlotState.tensors.fget
-    assert whole is not None
-    monkeypatch.setattr(SlotState, "tensors", property(lambda state: whole(state)[1:]))
+    def all_but_one(state: SlotState) -> tuple[torch.Tensor, ...]:
+        return tuple(value for name, value in vars(state).items() if name not in ("roll", "key"))
+
+    monkeypatch.setattr(SlotState, "tensors", property(all_but_one))
     with pytest.raises(RuntimeError, match="does not say"):
         generate()
 
