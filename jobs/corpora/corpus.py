@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import soundfile
 
 from jobs.corpora.conditions import FACTS
 from jobs.errors import JobError
@@ -127,6 +126,8 @@ class Corpus:
 
         ValueError for what lies outside the clip.
         """
+        import soundfile
+
         length = self.clips[index].samples
         samples = length - start if samples is None else samples
         if start < 0 or samples <= 0 or start + samples > length:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from jobs.console import say
 from jobs.corpora.corpus import Corpus
 from jobs.corpora.encoded_clips import EncodedClips
+from jobs.corpora.pack_options import PackOptions
 from jobs.errors import JobError
 from renderer.file_hash import file_hash
 from renderer.training.pack import Pack, PackedClip
@@ -23,26 +24,6 @@ from renderer.training.windows import ClipSource
 from renderer.weights.checkpoint import find_codec, load_codec
 
 _CLIPS_A_TASK = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class PackOptions:
-    """The options of ``midi-valle pack``; without ``codec`` the codes are those that the corpus has.
-
-    ``processes`` None is one for each core. JobError for a value that makes no sense.
-    """
-
-    corpus: str
-    out: Path
-    codec: str | None = None
-    processes: int | None = None
-    s3_endpoint_url: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.processes is not None and self.processes < 1:
-            raise JobError(f"--processes is {self.processes}; it must be at least 1")
-        if not self.out.absolute().parent.is_dir():
-            raise JobError(f"--out {self.out}: there is no folder {self.out.absolute().parent}")
 
 
 @dataclass(frozen=True)

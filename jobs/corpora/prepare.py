@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +23,6 @@ from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
 from jobs.shard.backend import Backend
 from jobs.storage import Storage, open_storage
-from renderer.midi.notes import PedalPolicy
 from renderer.pianos.clips import ClipLengths
 
 PLAN_KEY = "_state/manifest.parquet"
@@ -51,10 +49,9 @@ def planned(options: PrepareOptions) -> tuple[RenderOptions, Backend]:
     storage = open_storage(options.out, options.s3_endpoint_url)
     codec = None if options.codec is None else CodecFiles(options.codec)
     plan = _plan(options, sources, storage, inputs, None if codec is None else codec.sha256())
-    pedal = cast(PedalPolicy, options.pedal)
-    backend: Backend = RecordingsBackend(pedal, codec)
+    backend: Backend = RecordingsBackend(options.pedal, codec)
     if not recorded:
-        backend = StudioBackend(options.pianos(), options.recording_conditions().all, pedal, codec)
+        backend = StudioBackend(options.pianos(), options.recording_conditions().all, options.pedal, codec)
     run = RenderOptions(
         manifest=f"{storage.uri.rstrip('/')}/{PLAN_KEY}",
         out=options.out,
@@ -106,7 +103,7 @@ def _plan(
         validation=options.validation,
         test=options.test,
         lengths=ClipLengths(options.shortest, options.longest),
-        pedal=cast(PedalPolicy, options.pedal),
+        pedal=options.pedal,
         conditions=options.recording_conditions(),
         augmentation=Augmentation(options.transpose, options.velocity_scale, options.tempo_scale),
         tail=TAIL_SECONDS,

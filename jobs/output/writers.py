@@ -57,7 +57,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ItemEncoder:
     """Turns renderings into bytes; equal renderings give equal bytes."""
 
     audio_format: AudioFormat
@@ -91,7 +91,7 @@ class FilesWriter:
     (another kind of machine rounds differently), this one's file is ``<item_id>.<attempt>.flac``.
     """
 
-    def __init__(self, storage: Storage, encoder: Encoder, attempt: str) -> None:
+    def __init__(self, storage: Storage, encoder: ItemEncoder, attempt: str) -> None:
         self._storage = storage
         self._encoder = encoder
         self._attempt = attempt

@@ -175,8 +175,12 @@ class Driver:
         else:
             slot.health.succeeded()
             self._retries.ended(call.task)
-            if result is not None:
-                self._finished(slot, result)
+            if result.dropped:
+                self._events.add(
+                    "shard_dropped", shard=call.following and call.following.shard.index, reason=result.dropped
+                )
+            if result.marker is not None:
+                self._finished(slot, result.marker)
         self._give_next(slot, call.following)
 
     def _finished(self, slot: _Slot, marker: Any) -> None:

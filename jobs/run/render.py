@@ -16,10 +16,9 @@ from jobs.run.beginning import Beginning, find_beginning, overwrite
 from jobs.run.display import Display
 from jobs.run.driver import Driver, Limits
 from jobs.run.dry_run import dry_run
-from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions
 from jobs.run.plan import longest_first
-from jobs.run.preflight import Job, prepare, resolved
+from jobs.run.preflight import Job, prepare
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.lease import Lease
 from jobs.run_directory.run_directory import RunDirectory
@@ -44,7 +43,7 @@ def render_corpus(options: RenderOptions, backend: Backend | None = None) -> int
 
     JobError, TableError or RendererError say what is wrong with the input; then nothing was written.
     """
-    job = prepare(options, backend or ModelBackend.from_options(resolved(options)))
+    job = prepare(options, backend)
     directory = RunDirectory(open_storage(options.out, options.s3_endpoint_url))
     for warning in job.warnings:
         say(f"warning: {warning}")

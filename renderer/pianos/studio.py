@@ -1,6 +1,6 @@
 """Pianos in their settings: performances become recordings as a model would be asked to make them, and codes beside."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from renderer.audio.audio_file import FloatSamples
 from renderer.codecs.codec import Codec
-from renderer.decoding.sampling import Sampling
 from renderer.errors import PromptError
 from renderer.midi.notes import Notes
 from renderer.pianos.action_noise import add_action_noise
@@ -20,6 +19,7 @@ from renderer.pianos.piano import SAMPLE_RATE, Piano
 from renderer.pianos.setting import Setting
 from renderer.prompt import Prompt
 from renderer.rendering import Rendering, RenderRequest
+from renderer.steps import OneByOne
 
 SETTINGS_KEPT = 64
 
@@ -45,7 +45,7 @@ class Condition:
         return cls(piano, setting)
 
 
-class Studio:
+class Studio(OneByOne):
     """Sampled pianos in their settings, in place of a model: a prompt's id is the condition to record under.
 
     ``codec``, if there is one, encodes what was recorded.
@@ -54,6 +54,7 @@ class Studio:
     sample_rate = SAMPLE_RATE
 
     def __init__(self, pianos: Mapping[str, PianoFiles], codec: Codec | None = None) -> None:
+        super().__init__()
         self._files = pianos
         self._pianos: dict[str, Piano] = {}
         self._codec = codec
@@ -74,39 +75,27 @@ class Studio:
         """A sampled piano cannot sound like a recording: PromptError."""
         raise PromptError(f"{audio}: sampled pianos are chosen by name, not by a recording")
 
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        """Play and record each request; the seed decides the background noise, and what a drawn player makes of it."""
-        for request in requests:
-            condition = Condition.from_id(request.prompt.prompt_id)
-            setting = self._setting(condition.setting)
-            notes = setting.player.play(request.performance.notes, request.seed)
-            duration = notes.end + tail
-            dry = self._piano(condition.piano).play(notes, round(duration * SAMPLE_RATE), setting.voicing)
-            add_action_noise(dry, notes, setting.voicing)
-            samples = setting.room.record(dry, request.seed)
-            if progress is not None:
-                progress(request.item_id, duration)
-            yield [
-                Rendering(
-                    item_id=request.item_id,
-                    samples=samples,
-                    sample_rate=SAMPLE_RATE,
-                    duration=duration,
-                    notes=notes,
-                    report=request.performance.report,
-                    segments=1,
-                    seed=request.seed,
-                    prompt_id=condition.id,
-                    codes=None if self._codec is None else encode(self._codec, samples),
-                )
-            ]
+    def rendering(self, request: RenderRequest) -> Rendering:
+        """Play and record a request; the seed decides the background noise, and what a drawn player makes of it."""
+        condition = Condition.from_id(request.prompt.prompt_id)
+        setting = self._setting(condition.setting)
+        notes = setting.player.play(request.performance.notes, request.seed)
+        duration = notes.end + request.tail
+        dry = self._piano(condition.piano).play(notes, round(duration * SAMPLE_RATE), setting.voicing)
+        add_action_noise(dry, notes, setting.voicing)
+        samples = setting.room.record(dry, request.seed)
+        return Rendering(
+            item_id=request.item_id,
+            samples=samples,
+            sample_rate=SAMPLE_RATE,
+            duration=duration,
+            notes=notes,
+            report=request.performance.report,
+            segments=1,
+            seed=request.seed,
+            prompt_id=condition.id,
+            codes=None if self._codec is None else encode(self._codec, samples),
+        )
 
     def _piano(self, name: str) -> Piano:
         if name not in self._pianos:

@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.run.options import LayoutName
 from jobs.storage import open_storage
 from renderer.midi.midi_file import write_midi
 from renderer.midi.notes import Notes
@@ -156,7 +157,7 @@ def _rendered(out: str) -> tuple[datetime, datetime, int]:
     return datetime.fromisoformat(start), datetime.fromisoformat(end), sum(event["items"] for event in finished)
 
 
-def run(manifest: str, out: str, layout: str, actors: str) -> int:
+def run(manifest: str, out: str, layout: LayoutName, actors: str) -> int:
     """One run, in this process."""
     from jobs.run.options import RenderOptions
     from jobs.run.render import render_corpus

@@ -11,7 +11,8 @@ from jobs.cli.commands import midi_valle_app
 from jobs.corpora import pack_corpus as module
 from jobs.corpora.corpus import Corpus
 from jobs.corpora.encoded_clips import EncodedClips
-from jobs.corpora.pack_corpus import PackOptions, pack_corpus
+from jobs.corpora.pack_corpus import pack_corpus
+from jobs.corpora.pack_options import PackOptions
 from jobs.errors import JobError
 from renderer.training.pack import Pack
 from renderer.weights.checkpoint import find_codec, load_codec

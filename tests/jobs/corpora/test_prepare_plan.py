@@ -176,6 +176,7 @@ def test_a_tables_own_splits_are_kept_and_may_not_divide_a_piece() -> None:
         ({"shortest": 20.0}, "cannot be cut"),
         ({"tempo_scale": (1.1, 0.9)}, "--tempo-scale"),
         ({"format": "mp3"}, "--format"),
+        ({"pedal": "model"}, "--pedal is 'model'; it must be one of ignore, extend"),
         ({"sources": []}, "at least one"),
     ],
 )

@@ -1,6 +1,7 @@
 """Settings drawn by chance: each its own, whole in its facts, plausible, and true to the labels."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ def test_a_name_is_one_setting_and_another_index_or_seed_another() -> None:
 
 def test_facts_are_json_and_hold_every_parameter() -> None:
     facts = json.loads(json.dumps(SETTINGS[7].facts()))
-    room = Room(**{name: tuple(value) if isinstance(value, list) else value for name, value in facts["room"].items()})
-    assert room == SETTINGS[7].room
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in facts["room"].items()}
+    assert Room(**values) == SETTINGS[7].room
     assert facts["voicing"]["pitch"] == SETTINGS[7].voicing.pitch
     assert facts["player"]["swell"] == SETTINGS[7].player.swell
 
