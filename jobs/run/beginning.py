@@ -1,6 +1,7 @@
 """How a run begins: anew, where an earlier session stopped, with more rows than it had, or in place of another."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from jobs.errors import JobError
 from jobs.run.plan import plan_shards
 from jobs.run.preflight import Job
 from jobs.run_directory.lease import Lease
-from jobs.run_directory.run_directory import RUN_KEY, RunDirectory
+from jobs.run_directory.run_directory import RunDirectory
 from schemas.run import Run, Shard
 
 
@@ -63,11 +64,13 @@ def _extended(before: Run, job: Job, place: str) -> Run:
 
 def overwrite(directory: RunDirectory, yes: bool) -> bool:
     """Delete the run in a folder, after asking; JobError if nobody says yes. False if there is none."""
-    if not directory.storage.exists(RUN_KEY):
+    run = directory.existing()
+    if run is None:
         return False
-    contents = directory.contents()
-    listed = ", ".join(f"{count:,} in {folder}" for folder, count in sorted(contents.items()))
-    what = f"--overwrite deletes {contents.total():,} objects of the run in {directory.storage.uri} ({listed})"
+    keys = directory.own_keys(run)
+    folders = Counter(key.rpartition("/")[0].partition("/")[0] for key in keys)
+    listed = ", ".join(f"{count:,} in {folder}" for folder, count in sorted(folders.items()) if folder)
+    what = f"--overwrite deletes {len(keys):,} objects of the run in {directory.storage.uri} ({listed})"
     if not yes:
         if not sys.stdin.isatty():
             raise JobError(f"{what}: add --yes if that is what you want")
@@ -75,6 +78,13 @@ def overwrite(directory: RunDirectory, yes: bool) -> bool:
             raise JobError("nothing was deleted")
     lease = Lease(directory.storage)
     lease.acquire(say)
-    say(what)
-    directory.clear()
+    try:
+        if directory.own_keys(run) != keys:
+            raise JobError(f"{directory.storage.uri}: the run has changed in the meantime; run the command again")
+        say(what)
+        for key in keys:
+            directory.storage.delete(key)
+            lease.renew()
+    finally:
+        lease.release()
     return True

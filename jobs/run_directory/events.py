@@ -5,6 +5,7 @@ one is long.
 """
 
 import json
+import re
 import time
 import uuid
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from jobs.errors import StorageError
 from jobs.storage import Storage
 
 EVENTS_FOLDER = "events"
+EVENTS_NAME = re.compile(rf"{EVENTS_FOLDER}/\d{{8}}T\d{{6}}-[0-9a-f]{{8}}-\d{{3,}}\.jsonl")
 EVENTS_PER_OBJECT = 1000
 SECONDS_BETWEEN_WRITES = 30.0
 

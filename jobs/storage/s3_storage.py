@@ -54,7 +54,7 @@ class S3Storage:
     def at(cls, location: str, endpoint_url: str | None = None) -> "S3Storage":
         """The storage at ``s3://bucket/prefix``."""
         bucket, prefix = bucket_and_key(location)
-        return cls(bucket, prefix.strip("/"), chosen_endpoint(endpoint_url))
+        return cls(bucket, prefix.removesuffix("/"), chosen_endpoint(endpoint_url))
 
     def __reduce__(self) -> tuple[type["S3Storage"], tuple[str, str, str | None]]:
         # A client holds connections and credentials: each process makes its own.
@@ -185,10 +185,17 @@ class S3Storage:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The keys under a folder, page by page."""
-        return (found.key for found in self.listing(prefix))
+        return (found.key for found in self._listed(prefix))
 
-    def listing(self, prefix: str = "") -> Iterator[Listed]:
-        """The objects under a folder, with their sizes and times, page by page."""
+    def listing(self) -> Iterator[Listed]:
+        """All objects, with their sizes and times, page by page."""
+        return self._listed("")
+
+    def links(self) -> Iterator[str]:
+        """None: a bucket has no links."""
+        return iter(())
+
+    def _listed(self, prefix: str) -> Iterator[Listed]:
         for entry in self._pages("list_objects_v2", "Contents", prefix):
             if not entry["Key"].endswith("/"):  # Consoles show an empty object of such a name as a folder.
                 yield Listed(self._relative(entry["Key"]), entry["Size"], entry["LastModified"].timestamp())

@@ -13,6 +13,7 @@ from jobs.inputs.input_cache import PREFIX, InputCache
 from jobs.inputs.inputs import Inputs, absolute, folder_of
 from jobs.storage.s3_storage import S3Storage
 from tests.jobs.support.fault_proxy import running_proxy
+from tests.jobs.support.memory_s3 import running_memory_s3
 from tests.jobs.support.s3_server import S3Server
 
 
@@ -195,3 +196,55 @@ def test_two_caches_do_not_share_and_what_a_killed_process_left_is_removed(tempo
     assert not left.exists() and one.folder.exists() and two.folder.exists() and three.folder.exists()
     with (one.folder / ".lock").open("rb") as lock, pytest.raises(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_of_a_model_prefix_only_what_a_model_has_is_copied_and_nothing_is_written_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    victim = tmp_path / "keys"
+    victim.write_text("mine")
+    wanted = {
+        *("config.json", "card.json", "codec.json", "model.safetensors", "codec.safetensors", "LICENSE", "README.md"),
+        *("prompts/soft.wav", "prompts/söft 2.mid"),
+    }
+    foreign = [
+        *(
+            f"{'../' * 12}{str(victim)[1:]}",
+            f"/{victim}",
+            str(victim),
+            "prompts/../../x",
+            "prompts//x",
+            "../config.json",
+        ),
+        *("./config.json", "prompts/sub/x.wav", ".bashrc", "prompts/.hidden", "code.py", "prompts/a\\..\\b.wav", "x/"),
+        *("..safetensors", "sub/model.safetensors", "prompts/", "prompts/..", "config.json/x", "../config.json"),
+    ]
+    with running_memory_s3() as server:
+        server.objects |= {f"corpus/m/{key}": b"theirs" for key in [*wanted, *foreign]}
+        folder = Inputs((), server.endpoint).directory("s3://corpus/m")
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == wanted
+    written = {path for path in tmp_path.rglob("*") if path.is_file()} - set(folder.rglob("*"))
+    assert written == {victim, folder.with_name(f"{folder.name}.lock")} and victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("prefix", ["corpus", "", "/", "/corpus", "a//b", "a/"])
+def test_slashes_are_part_of_s3_keys(prefix: str) -> None:
+    with running_memory_s3() as server:
+        names = {"m.parquet": "m.parquet", "midi/a.mid": "midi/a.mid", "midi//b.mid": "midi//b.mid"}
+        folder = f"{prefix}/" if prefix else ""
+        server.objects |= {f"corpus/{folder}{key}": key.encode() for key in names}
+        server.objects["corpus//root.mid"] = b"root"
+        inputs = Inputs((), server.endpoint)
+        manifest = f"s3://corpus/{folder}m.parquet"
+        assert inputs.local(manifest).read_bytes() == b"m.parquet"
+        for location in ("midi/a.mid", "./midi/x/../a.mid", "midi//b.mid"):
+            assert inputs.local(location, folder_of(manifest)).read_bytes().startswith(b"midi/")
+        assert inputs.local("s3://corpus//root.mid").read_bytes() == b"root"
+        storage = S3Storage.at(f"s3://corpus/{folder}", server.endpoint)
+        assert sorted(storage.keys()) == sorted(["m.parquet", "midi/a.mid", "midi//b.mid", *strays(prefix)])
+
+
+def strays(prefix: str) -> list[str]:
+    """What else lies under a prefix of the test above: the object at the root, as seen from there."""
+    return {"": ["/root.mid"], "/": []}.get(prefix, [])

@@ -41,7 +41,7 @@ def test_what_is_written_is_read_back_listed_and_deleted(storage: Storage) -> No
 
 def test_a_listing_tells_sizes_and_times(storage: Storage) -> None:
     storage.write("a/b", b"12345")
-    (found,) = storage.listing("a")
+    (found,) = storage.listing()
     assert (found.key, found.bytes) == ("a/b", 5) and abs(found.modified - time.time()) < 60
 
 
@@ -74,9 +74,10 @@ def test_odd_keys_are_objects_like_others(storage: Storage) -> None:
 
 
 def test_a_key_cannot_lead_out_of_the_storage(storage: Storage) -> None:
-    for key in ("../x", "a/../../x", "/etc/x"):
+    keys = ["../x", "a/../../x", *(["/etc/x"] if isinstance(storage, LocalStorage) else [])]
+    for key in keys:
         for call in (lambda key: storage.write(key, b""), storage.read, storage.exists, storage.delete):
-            with pytest.raises(ValueError, match="leads out"):
+            with pytest.raises(StorageError, match="leads out"):
                 call(key)
 
 
