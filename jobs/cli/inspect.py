@@ -62,12 +62,13 @@ def verify(
         from jobs.console import one_line, say
         from jobs.inputs.inputs import Inputs
         from jobs.inspect.verify import find_problems
+        from jobs.storage import S3Access
 
         directory = _directory(out, endpoint_url)
         items = directory.begun().items
         count = 0
         with tqdm(total=items, unit=" items", disable=None) as bar:
-            for problem in find_problems(directory, Inputs(endpoint_url=endpoint_url), quick, bar.update):
+            for problem in find_problems(directory, Inputs(s3=S3Access(endpoint_url)), quick, bar.update):
                 bar.write(one_line(problem), file=sys.stdout)
                 count += 1
         say(f"{count:,} problems" if count else f"clean: {items:,} items{' (by size)' if quick else ''}", sys.stdout)
@@ -99,9 +100,9 @@ def gc(
 
 def _directory(out: str, endpoint_url: str | None) -> "RunDirectory":
     from jobs.run_directory.run_directory import RunDirectory
-    from jobs.storage import open_storage
+    from jobs.storage import S3Access, open_storage
 
-    return RunDirectory(open_storage(out, endpoint_url))
+    return RunDirectory(open_storage(out, S3Access(endpoint_url)))
 
 
 def _collect(directory: "RunDirectory", garbage: "Garbage", yes: bool) -> int:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from jobs.errors import InputError, JobError, UnavailableError
 from jobs.inputs.input_cache import InputCache
-from jobs.storage.s3_storage import S3Storage, bucket_and_key, chosen_endpoint
+from jobs.storage import Listed, S3Access
+from jobs.storage.s3_storage import S3Storage, bucket_and_key
 from renderer.weights.published import cache_directory
 
 CACHE_BYTES = 1 << 30
@@ -36,18 +37,16 @@ class Inputs:
     folders), or on S3; symbolic links are followed before that is decided.
     """
 
-    def __init__(
-        self, roots: tuple[str, ...] = (), endpoint_url: str | None = None, cache_bytes: int = CACHE_BYTES
-    ) -> None:
+    def __init__(self, roots: tuple[str, ...] = (), s3: S3Access | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         self.roots, self.cache_bytes = roots, cache_bytes
-        self.endpoint_url = chosen_endpoint(endpoint_url)
+        self.s3 = (s3 or S3Access()).chosen()
         self._storages: dict[str, S3Storage] = {}
         self._one_at_a_time = threading.Lock()
         self._copies: InputCache | None = None
 
-    def __reduce__(self) -> tuple[type["Inputs"], tuple[tuple[str, ...], str | None, int]]:
+    def __reduce__(self) -> tuple[type["Inputs"], tuple[tuple[str, ...], S3Access, int]]:
         # The copies belong to a process.
-        return Inputs, (self.roots, self.endpoint_url, self.cache_bytes)
+        return Inputs, (self.roots, self.s3, self.cache_bytes)
 
     def local(self, location: str, folder: str | None = None) -> Path:
         """The file at a location, or a copy of the object there.
@@ -84,8 +83,8 @@ class Inputs:
         """
         if not is_s3(location):
             return Path(location)
-        storage = S3Storage.at(location, self.endpoint_url)
-        objects = []
+        storage = S3Storage.at(location, self.s3)
+        objects: list[Listed] = []
         for found in storage.listing():
             if len(objects) == MODEL_OBJECTS:
                 raise JobError(f"{location} holds more than {MODEL_OBJECTS:,} objects; it is not a model directory")
@@ -136,7 +135,7 @@ class Inputs:
         if not key or ".." in key.split("/"):
             raise InputError(f"{location}: names no object")
         if bucket not in self._storages:
-            self._storages[bucket] = S3Storage.at(f"{_S3}{bucket}", self.endpoint_url)
+            self._storages[bucket] = S3Storage.at(f"{_S3}{bucket}", self.s3)
         return self._storages[bucket], key
 
     @property

@@ -1,6 +1,7 @@
 """How a run begins: anew, where an earlier session stopped, with more rows than it had, or in place of another."""
 
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from jobs.errors import JobError
 from jobs.run.plan import plan_shards
 from jobs.run.preflight import Job
 from jobs.run_directory.lease import Lease
-from jobs.run_directory.run_directory import RunDirectory
+from jobs.run_directory.run_directory import STATE_FOLDER, RunDirectory
 from schemas.run import Run, Shard
 
 
@@ -25,6 +26,7 @@ class Beginning:
     def write(self, directory: RunDirectory) -> None:
         """Write run.json, if it is not there already as it must be. The caller has the run's lease."""
         if self.before is None:
+            directory.storage.check(f"{STATE_FOLDER}/probe-{uuid.uuid4().hex}")
             directory.start(self.job.run)
         elif self.before != self.job.run:
             directory.change(self.before, self.job.run)

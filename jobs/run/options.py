@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import JobError
+from jobs.storage import S3Access
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,11 @@ class RenderOptions:
             raise JobError(f"--gpus {self.gpus} does not go with --device cpu")
         if self.device == "cuda" and self.gpus == 0:
             raise JobError("--gpus 0 does not go with --device cuda")
+
+    @property
+    def s3(self) -> S3Access:
+        """How an S3 server is reached."""
+        return S3Access(self.s3_endpoint_url)
 
     def _check_choice(self, name: str, *choices: str) -> None:
         if getattr(self, name) not in choices:

@@ -45,7 +45,7 @@ def render_corpus(options: RenderOptions, backend: Backend | None = None) -> int
     JobError, TableError or RendererError say what is wrong with the input; then nothing was written.
     """
     job = prepare(options, backend or ModelBackend.from_options(resolved(options)))
-    directory = RunDirectory(open_storage(options.out, options.s3_endpoint_url))
+    directory = RunDirectory(open_storage(options.out, options.s3))
     for warning in job.warnings:
         say(f"warning: {warning}")
     is_replaced = options.overwrite and not options.dry_run and overwrite(directory, options.yes)

@@ -86,6 +86,9 @@ class LocalStorage:
             if not is_temporary(path.name):
                 yield path.relative_to(self.root).as_posix()
 
+    def check(self, key: str) -> None:
+        """Nothing: between a disk and us there is no protocol."""
+
     def delete(self, key: str) -> None:
         """Delete the file, if it is there; StorageError if one of its folders is a link."""
         path = self._path(key)

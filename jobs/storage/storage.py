@@ -56,6 +56,10 @@ class Storage(Protocol):
         """The keys of all objects under a folder (``""``: of all), in no particular order."""
         ...
 
+    def check(self, key: str) -> None:
+        """StorageError if what is written under a key does not come back as it was; nothing is left there."""
+        ...
+
     def delete(self, key: str) -> None:
         """Delete the object, if it is there. Never through a link to elsewhere."""
         ...

@@ -23,7 +23,7 @@ from jobs.storage.s3_storage import S3Storage
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.dummy import DummyBackend
 from tests.jobs.support.fault_proxy import FAULTS, running_proxy
-from tests.jobs.support.overwriting_server import running_overwriting_server
+from tests.jobs.support.memory_s3 import running_memory_s3
 from tests.jobs.support.rendered import held, render_run
 from tests.jobs.support.s3_server import BUCKET, SECRET_KEY, S3Server
 
@@ -127,7 +127,7 @@ def test_failed_items_are_rendered_again_into_archives_of_their_own(s3: S3Server
 
 def test_a_server_that_does_not_know_create_only_writes_is_refused(tmp_path: Path) -> None:
     local = make_corpus(tmp_path / "corpus", ["a"])
-    with running_overwriting_server() as server:
+    with running_memory_s3(overwrites=True) as server:
         with pytest.raises(JobError, match=r"s3://corpus/out: this storage replaces objects .*If-None-Match"):
             run(local, "s3://corpus/out", s3_endpoint_url=server.endpoint)
         assert server.objects == {}

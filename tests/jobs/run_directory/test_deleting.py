@@ -14,7 +14,7 @@ from jobs.errors import JobError, StorageError
 from jobs.inspect.garbage import delete_garbage, find_garbage
 from jobs.run.beginning import overwrite
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.storage import open_storage
+from jobs.storage import S3Access, open_storage
 from jobs.storage.local_storage import LocalStorage
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.memory_s3 import MemoryS3, running_memory_s3
@@ -251,7 +251,7 @@ def objects_of(marker: object) -> Iterator[str]:
 def bucket() -> Iterator[tuple[MemoryS3, RunDirectory]]:
     """A server that keeps keys as they are, and a run's place on it."""
     with running_memory_s3() as server:
-        yield server, RunDirectory(open_storage("s3://corpus/run", server.endpoint))
+        yield server, RunDirectory(open_storage("s3://corpus/run", S3Access(server.endpoint)))
 
 
 STRANGE_KEYS = (
