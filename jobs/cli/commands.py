@@ -243,6 +243,7 @@ def midi_valle_app() -> typer.Typer:
     from jobs.cli.evaluate import evaluate
     from jobs.cli.inspect import gc, report, status, verify
     from jobs.cli.models import models_app
+    from jobs.cli.pack import pack
     from jobs.cli.prepare import prepare
     from jobs.cli.train import train
     from jobs.cli.train_codec import train_codec
@@ -257,7 +258,7 @@ def midi_valle_app() -> typer.Typer:
     app.add_typer(manifest_app, name="manifest")
     app.add_typer(prompts_app, name="prompts")
     app.command()(bench)
-    for command in (status, report, verify, gc, prepare, train_codec, train, evaluate):
+    for command in (status, report, verify, gc, prepare, pack, train_codec, train, evaluate):
         app.command()(command)
     return app
 

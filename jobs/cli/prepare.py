@@ -49,6 +49,20 @@ def prepare(
         list[str], typer.Option(help="close, chamber or hall; repeatable; all by default.", rich_help_panel=SOUND)
     ] = [],  # noqa: B006
     room_variants: Annotated[int, typer.Option(help="Variants of every room.", rich_help_panel=SOUND)] = 4,
+    conditions: Annotated[
+        int | None,
+        typer.Option(
+            help="Draw so many in place of --room: rooms, microphones, noise, tuning, voicing and touch.",
+            rich_help_panel=SOUND,
+        ),
+    ] = None,
+    hold_out_piano: Annotated[
+        list[str],
+        typer.Option(help="A piano that no training clip is played on; repeatable.", rich_help_panel=SOUND),
+    ] = [],  # noqa: B006
+    hold_out_rooms: Annotated[
+        float, typer.Option(help="Share of rooms that no training clip is recorded in.", rich_help_panel=SOUND)
+    ] = 0.0,
     codec: Annotated[
         str | None, typer.Option(help="Keep this model's codes as well: a name or directory.", rich_help_panel=SOUND)
     ] = None,

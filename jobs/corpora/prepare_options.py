@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.corpora.conditions import Conditions
 from jobs.corpora.piano_options import read_pianos
 from jobs.errors import JobError
 from jobs.run.options import RenderOptions
@@ -19,8 +20,8 @@ DEFAULT_ROOMS = ("close", "chamber", "hall")
 class PrepareOptions:
     """The options of ``midi-valle prepare``, under the same names and with the same defaults.
 
-    ``None`` stands for: equal parts (``share``), everything once (``hours``), no codes (``codec``). JobError for a
-    value that makes no sense.
+    ``None`` stands for: everything once (``hours``), named rooms (``conditions``), no codes (``codec``). JobError for
+    a value that makes no sense.
     """
 
     sources: Sequence[str]
@@ -30,6 +31,9 @@ class PrepareOptions:
     piano: Sequence[str] = ()
     room: Sequence[str] = DEFAULT_ROOMS
     room_variants: int = 4
+    conditions: int | None = None
+    hold_out_piano: Sequence[str] = ()
+    hold_out_rooms: float = 0.0
     hours: float | None = None
     validation: float = 0.05
     test: float = 0.05
@@ -70,6 +74,10 @@ class PrepareOptions:
                 raise JobError(f"--{name.replace('_', '-')} is {low:g} {high:g}; give two factors, 0.25 to 4")
         if self.room_variants < 1 or not self.room:
             raise JobError("--room and --room-variants must leave at least one room")
+        if self.conditions is not None and self.conditions < 1:
+            raise JobError(f"--conditions is {self.conditions}; it must be at least 1")
+        if not 0 <= self.hold_out_rooms < 1:
+            raise JobError(f"--hold-out-rooms is {self.hold_out_rooms:g}; it is a share, below 1")
         if self.format not in ("flac", "flac24", "wav", "wav24", "wav-float"):
             raise JobError(f"--format is {self.format!r}; train on flac, flac24, wav, wav24 or wav-float")
         try:
@@ -78,13 +86,22 @@ class PrepareOptions:
                 Room.named(room)
         except ValueError as error:
             raise JobError(str(error)) from None
-        self.pianos()
+        pianos = self.pianos()
+        if unknown := [name for name in self.hold_out_piano if name not in pianos]:
+            raise JobError(f"--hold-out-piano {unknown[0]} is none of the pianos: {', '.join(pianos)}")
+        if pianos and not self.recording_conditions().seen:
+            raise JobError("no condition is left to train on: hold out fewer pianos or rooms, or draw more conditions")
 
     def pianos(self) -> dict[str, PianoFiles]:
         """The pianos by name; JobError for what is not ``NAME=PATH`` or ``NAME=SOUNDFONT#BANK:PRESET``."""
         return read_pianos(self.piano)
 
-    def rooms(self) -> list[str]:
-        """All rooms with their variants: ``hall``, ``hall-1``, ``hall-2``, ..."""
+    def recording_conditions(self) -> Conditions:
+        """Every piano in every room and its variants, ``hall``, ``hall-1``, ``hall-2``, ...; or drawn at random."""
+        if self.conditions is not None:
+            return Conditions.drawn(
+                list(self.pianos()), self.conditions, set(self.hold_out_piano), self.hold_out_rooms, self.seed
+            )
         variants = range(self.room_variants)
-        return [f"{room}-{variant}" if variant else room for room in self.room for variant in variants]
+        rooms = [f"{room}-{variant}" if variant else room for room in self.room for variant in variants]
+        return Conditions.named(list(self.pianos()), rooms, set(self.hold_out_piano), self.hold_out_rooms, self.seed)

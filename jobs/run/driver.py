@@ -175,8 +175,12 @@ class Driver:
         else:
             slot.health.succeeded()
             self._retries.ended(call.task)
-            if result is not None:
-                self._finished(slot, result)
+            if result.dropped:
+                self._events.add(
+                    "shard_dropped", shard=call.following and call.following.shard.index, reason=result.dropped
+                )
+            if result.marker is not None:
+                self._finished(slot, result.marker)
         self._give_next(slot, call.following)
 
     def _finished(self, slot: _Slot, marker: Any) -> None:
@@ -259,7 +263,6 @@ class Driver:
         except ray.exceptions.RayError:  # A run does not end because its progress cannot be read.
             return
         by_shard = {progress.shard: progress for progress in latest}
-        # Actors that wait for a storage are not hung.
         was_blind = now - self._last_reading > BLIND_SECONDS or self._heartbeat.silent_seconds > 0
         self._last_reading = now
         for call in self._calls.values():

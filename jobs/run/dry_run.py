@@ -16,6 +16,7 @@ from renderer.decoding.sampling import Sampling
 from renderer.errors import RendererError
 from renderer.midi.notes import Excerpt, PedalPolicy
 from renderer.rendering import RenderRequest
+from renderer.steps import render_all
 from schemas.manifest import ManifestRow
 
 SAMPLED_ROWS = 500
@@ -91,8 +92,8 @@ def _measure_speed(job: Job, rows: Sequence[ManifestRow]) -> tuple[float, float]
     sampling = Sampling(settings.temperature, settings.top_k, settings.top_p)
 
     def render(requests: Sequence[RenderRequest]) -> float:
-        steps = renderer.steps(requests, sampling=sampling, tail=settings.tail)
-        return sum(len(rendering.samples) / rendering.sample_rate for finished in steps for rendering in finished)
+        renderings = render_all(renderer, requests, sampling)
+        return sum(len(rendering.samples) / rendering.sample_rate for rendering in renderings)
 
     render(batch[:1])  # The first call is slower than all others.
     began = time.monotonic()

@@ -1,17 +1,21 @@
-"""Audio files: read as mono float32 at a wanted rate, and written so that equal samples give equal bytes."""
+"""Audio files: read as mono float32 at a wanted rate, and written so that equal samples give equal bytes.
+
+What reads and writes them is imported when it is needed: a training from codes alone runs where it is not installed.
+"""
 
 import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from renderer.errors import AudioError
+
+if TYPE_CHECKING:
+    import soundfile
 
 FloatSamples = NDArray[np.float32]
 AudioFormat = Literal["flac", "flac24", "wav", "wav24", "wav-float", "ogg", "opus", "mp3"]
@@ -84,6 +88,8 @@ def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration:
         AudioError: the file is missing, unreadable or empty, ends before ``start``, or holds NaN or infinity.
 
     """
+    import soundfile
+
     try:
         with Path(path).open("rb") as stream, soundfile.SoundFile(stream) as file:
             rate = int(file.samplerate)
@@ -102,7 +108,7 @@ def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration:
     return resample(samples, rate, sample_rate)
 
 
-def _read_mono(file: soundfile.SoundFile, start: int, frames: int | None) -> FloatSamples:
+def _read_mono(file: "soundfile.SoundFile", start: int, frames: int | None) -> FloatSamples:
     # In blocks, because a damaged header may promise more frames than memory holds.
     file.seek(min(start, file.frames))
     blocks: list[FloatSamples] = []
@@ -121,6 +127,8 @@ def resample(samples: FloatSamples, rate: int, wanted_rate: int) -> FloatSamples
     """Mono float32 (N,) from one rate to another: float32 (ceil(N * wanted_rate / rate),)."""
     if rate == wanted_rate:
         return samples
+    import soxr
+
     resampled = soxr.resample(samples, rate, wanted_rate, quality="HQ")
     length = -(-len(samples) * wanted_rate // rate)
     # soxr rounds the length to the nearest.
@@ -182,6 +190,8 @@ def _encoding(audio_format: str) -> _Encoding:
 
 
 def _encode(samples: FloatSamples, sample_rate: int, encoding: _Encoding) -> bytes:
+    import soundfile
+
     buffer = io.BytesIO()
     with soundfile.SoundFile(
         buffer, "w", sample_rate, channels=1, format=encoding.container, subtype=encoding.subtype

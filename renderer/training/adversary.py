@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from renderer.codecs.encodec_import import MultiScaleSTFTDiscriminator
 from renderer.training.team import Team
 
 
@@ -28,6 +27,9 @@ class Adversary:
     """The discriminators and their optimizer. Audio is (B, N) float32."""
 
     def __init__(self, settings: AdversarySettings, device: torch.device, team: Team) -> None:
+        # Here, so that trainings without an adversary run where there is no `encodec`.
+        from renderer.codecs.encodec_import import MultiScaleSTFTDiscriminator
+
         self.team = team
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*weight_norm.* is deprecated", category=FutureWarning)

@@ -11,6 +11,7 @@ from renderer.audio.audio_file import FloatSamples, write_audio
 from renderer.codecs.codec import Codec
 from renderer.decoding.engine import Engine
 from renderer.decoding.model_input import ModelInput
+from renderer.decoding.runners import make_runner
 from renderer.decoding.sampling import Sampling, noise_key
 from renderer.device import choose_dtype
 from renderer.midi.midi_file import write_midi
@@ -93,7 +94,7 @@ class ModelSamples:
         windows = [self.validation.window(number) for number in range(self.count)]
         work = {_model_input(window, number): number for number, window in enumerate(windows)}
         figures: list[Mapping[str, float]] = []
-        for segment, codes in Engine(model, max(1, len(work))).generate(work, self.sampling):
+        for segment, codes in Engine(make_runner(model, max(1, len(work)))).generate(work, self.sampling):
             number = work[segment]
             figures.append(self._keep(windows[number], codes.cpu(), self.folder / name / f"{number:02}.wav"))
         reference: list[Mapping[str, float]] = []

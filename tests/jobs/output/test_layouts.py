@@ -7,7 +7,6 @@ import io
 import json
 import tarfile
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from renderer.audio.loudness import Level
 from renderer.decoding.sampling import Sampling
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import NoteReport, Notes
-from renderer.rendering import Rendering, RenderRequest
+from renderer.rendering import Rendering
 from schemas.manifest import ManifestError
 from schemas.marker import Marker
 from tests.jobs.support.corpus import make_corpus, results
@@ -55,15 +54,15 @@ class BackwardsBackend(DummyBackend):
 
 
 class BackwardsRenderer(DummyRenderer):
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        yield from reversed(list(super().steps(requests, sampling=sampling, tail=tail, progress=progress)))
+    @property
+    def room(self) -> int:
+        return 99
+
+    def step(self, sampling: Sampling | None = None) -> list[Rendering]:
+        finished: list[Rendering] = []
+        while not self.is_idle:
+            finished = super().step(sampling) + finished
+        return finished
 
 
 def render(manifest: Path, out: Path, backend: DummyBackend | None = None, **options: Any) -> Marker:

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from jobs.shard.shard_renderer import ShardRenderer, ShardWork
 from jobs.shard.task import Task
 from jobs.storage.local_storage import LocalStorage
 from renderer.midi.midi_file import read_midi
-from renderer.rendering import Rendering
+from renderer.rendering import Rendering, RenderRequest
 from schemas.marker import Marker
 from tests.jobs.support.corpus import audio, make_corpus, results
 from tests.jobs.support.dummy import SAMPLE_RATE, DummyBackend, DummyRenderer
@@ -219,9 +218,9 @@ class OtherMachine(DummyBackend):
 
 
 class Rounding(DummyRenderer):
-    def steps(self, *given: Any, **more: Any) -> Iterator[list[Rendering]]:
-        for finished in super().steps(*given, **more):
-            yield [replace(rendering, samples=rendering.samples * np.float32(0.999)) for rendering in finished]
+    def _rendering(self, request: RenderRequest) -> Rendering:
+        rendering = super()._rendering(request)
+        return replace(rendering, samples=rendering.samples * np.float32(0.999))
 
 
 def test_a_late_attempt_of_another_machine_does_not_touch_what_is_finished(tmp_path: Path, out: Path) -> None:
