@@ -40,6 +40,19 @@ def render(
     s3_endpoint_url: Annotated[
         str | None, typer.Option(help="S3 server, where it is not Amazon's.", rich_help_panel=INPUT)
     ] = RenderOptions.s3_endpoint_url,
+    s3_addressing: Annotated[
+        str | None,
+        typer.Option(help="Where the bucket's name stands: path, virtual, auto.", rich_help_panel=INPUT),
+    ] = RenderOptions.s3_addressing,
+    s3_requester_pays: Annotated[
+        bool, typer.Option("--s3-requester-pays", help="Agree to pay for what is read.", rich_help_panel=INPUT)
+    ] = RenderOptions.s3_requester_pays,
+    s3_encryption: Annotated[
+        str | None, typer.Option(help="What is asked for when writing: AES256, aws:kms[:KEY].", rich_help_panel=INPUT)
+    ] = RenderOptions.s3_encryption,
+    storage_patience: Annotated[
+        float, typer.Option(help="Seconds for which a silent S3 server is waited for.", rich_help_panel=RUN)
+    ] = RenderOptions.storage_patience,
     limit: Annotated[
         int | None, typer.Option(help="Only the first N rows.", rich_help_panel=INPUT)
     ] = RenderOptions.limit,

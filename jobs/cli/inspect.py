@@ -16,6 +16,7 @@ SECONDS_PER_HOUR = 3600.0
 
 Out = Annotated[str, typer.Argument(help="The run's folder, or s3://bucket/prefix: what --out was.")]
 EndpointUrl = Annotated[str | None, typer.Option("--s3-endpoint-url", help="An S3 server other than Amazon's.")]
+Encryption = Annotated[str | None, typer.Option("--s3-encryption", help="As the run was given.")]
 
 
 def status(out: Out, endpoint_url: EndpointUrl = None) -> None:
@@ -31,7 +32,7 @@ def status(out: Out, endpoint_url: EndpointUrl = None) -> None:
     finish(work)
 
 
-def report(out: Out, endpoint_url: EndpointUrl = None) -> None:
+def report(out: Out, endpoint_url: EndpointUrl = None, encryption: Encryption = None) -> None:
     """Write OUT/report.html: what was asked, done and failed, how fast, and how it sounds."""
 
     def work() -> int:
@@ -39,7 +40,7 @@ def report(out: Out, endpoint_url: EndpointUrl = None) -> None:
         from jobs.inspect.report_page import write_report
         from jobs.run_directory.totals import Totals
 
-        directory = _directory(out, endpoint_url)
+        directory = _directory(out, endpoint_url, encryption)
         run, totals = directory.begun(), Totals()
         for marker in directory.markers():
             totals.add(marker)
@@ -98,11 +99,11 @@ def gc(
     finish(work)
 
 
-def _directory(out: str, endpoint_url: str | None) -> "RunDirectory":
+def _directory(out: str, endpoint_url: str | None, encryption: str | None = None) -> "RunDirectory":
     from jobs.run_directory.run_directory import RunDirectory
     from jobs.storage import S3Access, open_storage
 
-    return RunDirectory(open_storage(out, S3Access(endpoint_url)))
+    return RunDirectory(open_storage(out, S3Access(endpoint_url, encryption=encryption)))
 
 
 def _collect(directory: "RunDirectory", garbage: "Garbage", yes: bool) -> int:

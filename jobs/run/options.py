@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import JobError
-from jobs.storage import S3Access
+from jobs.storage import Patience, S3Access
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,10 @@ class RenderOptions:
     prompts: str | None = None
     allow_root: Sequence[str] = ()
     s3_endpoint_url: str | None = None
+    s3_addressing: str | None = None
+    s3_requester_pays: bool = False
+    s3_encryption: str | None = None
+    storage_patience: float = 300.0
     layout: str = "files"
     format: str = "flac"
     sample_rate: int | None = None
@@ -92,7 +96,13 @@ class RenderOptions:
     @property
     def s3(self) -> S3Access:
         """How an S3 server is reached."""
-        return S3Access(self.s3_endpoint_url)
+        return S3Access(
+            self.s3_endpoint_url,
+            self.s3_addressing,
+            self.s3_requester_pays,
+            self.s3_encryption,
+            Patience(self.storage_patience),
+        )
 
     def _check_choice(self, name: str, *choices: str) -> None:
         if getattr(self, name) not in choices:

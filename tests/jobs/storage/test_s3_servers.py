@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import JobError, StorageError, UnavailableError
+from jobs.run.options import RenderOptions
 from jobs.storage import Patience, S3Access, patience
 from jobs.storage.patience import Fault
 from jobs.storage.s3_check import SETTING, check_round_trip
@@ -139,6 +140,21 @@ def test_what_a_server_demands_is_an_option_and_the_refusal_names_it(server: Mem
         assert encrypting.read("c") == b"c" and encrypting.size("large") == MULTIPART_BYTES + 1
     with pytest.raises(JobError, match="it must be AES256, aws:kms or aws:kms:KEY"):
         S3Access(encryption="rot13")
+
+
+def test_a_runs_options_say_how_its_server_is_reached_and_for_how_long_it_is_waited_for() -> None:
+    options = RenderOptions(
+        manifest="m",
+        s3_endpoint_url="http://host:1",
+        s3_addressing="virtual",
+        s3_requester_pays=True,
+        s3_encryption="AES256",
+        storage_patience=7.0,
+    )
+    assert options.s3 == S3Access("http://host:1", "virtual", True, "AES256", Patience(seconds=7.0))
+    for wrong in ({"s3_addressing": "x"}, {"s3_encryption": "x"}, {"storage_patience": -1.0}):
+        with pytest.raises(JobError, match=r"it must be|for -1 s"):
+            _ = RenderOptions(manifest="m", **wrong).s3  # type: ignore[arg-type]
 
 
 def test_a_public_bucket_is_read_without_credentials(server: MemoryS3, monkeypatch: pytest.MonkeyPatch) -> None:
