@@ -154,7 +154,7 @@ def test_a_runs_options_say_how_its_server_is_reached_and_for_how_long_it_is_wai
     assert options.s3 == S3Access("http://host:1", "virtual", True, "AES256", Patience(seconds=7.0))
     for wrong in ({"s3_addressing": "x"}, {"s3_encryption": "x"}, {"storage_patience": -1.0}):
         with pytest.raises(JobError, match=r"it must be|for -1 s"):
-            _ = RenderOptions(manifest="m", **wrong).s3  # type: ignore[arg-type]
+            _ = RenderOptions(manifest="m", **wrong).s3
 
 
 def test_a_public_bucket_is_read_without_credentials(server: MemoryS3, monkeypatch: pytest.MonkeyPatch) -> None:
