@@ -203,5 +203,6 @@ class ShardRenderer:
 def _with_rows(table: pa.Table, rows: pa.Table, places: Sequence[int]) -> pa.Table:
     """The table with other rows in some places."""
     kept = sorted(set(range(len(table))) - set(places))
-    both = pa.concat_tables([table.take(kept), rows], promote_options="default")
+    # Where nothing is kept, the type of no places must be said.
+    both = pa.concat_tables([table.take(pa.array(kept, pa.int64())), rows], promote_options="default")
     return both.take(np.argsort([*kept, *places]))
