@@ -16,6 +16,7 @@ SECONDS_PER_HOUR = 3600.0
 
 Out = Annotated[str, typer.Argument(help="The run's folder, or s3://bucket/prefix: what --out was.")]
 EndpointUrl = Annotated[str | None, typer.Option("--s3-endpoint-url", help="An S3 server other than Amazon's.")]
+Encryption = Annotated[str | None, typer.Option("--s3-encryption", help="As the run was given.")]
 
 
 @finishes
@@ -29,13 +30,13 @@ def status(out: Out, endpoint_url: EndpointUrl = None) -> int:
 
 
 @finishes
-def report(out: Out, endpoint_url: EndpointUrl = None) -> int:
+def report(out: Out, endpoint_url: EndpointUrl = None, encryption: Encryption = None) -> int:
     """Write OUT/report.html: what was asked, done and failed, how fast, and how it sounds."""
     from jobs.console import say
     from jobs.inspect.report_page import write_report
     from jobs.run_directory.totals import Totals
 
-    directory = _directory(out, endpoint_url)
+    directory = _directory(out, endpoint_url, encryption)
     run, totals = directory.begun(), Totals()
     for marker in directory.markers():
         totals.add(marker)
@@ -55,12 +56,13 @@ def verify(
     from jobs.console import one_line, say
     from jobs.inputs.inputs import Inputs
     from jobs.inspect.verify import find_problems
+    from jobs.storage import S3Access
 
     directory = _directory(out, endpoint_url)
     items = directory.begun().items
     count = 0
     with tqdm(total=items, unit=" items", disable=None) as bar:
-        for problem in find_problems(directory, Inputs(endpoint_url=endpoint_url), quick, bar.update):
+        for problem in find_problems(directory, Inputs(s3=S3Access(endpoint_url)), quick, bar.update):
             bar.write(one_line(problem), file=sys.stdout)
             count += 1
     say(f"{count:,} problems" if count else f"clean: {items:,} items{' (by size)' if quick else ''}", sys.stdout)
@@ -85,11 +87,11 @@ def gc(
     return _collect(directory, garbage, yes)
 
 
-def _directory(out: str, endpoint_url: str | None) -> "RunDirectory":
+def _directory(out: str, endpoint_url: str | None, encryption: str | None = None) -> "RunDirectory":
     from jobs.run_directory.run_directory import RunDirectory
-    from jobs.storage import open_storage
+    from jobs.storage import S3Access, open_storage
 
-    return RunDirectory(open_storage(out, endpoint_url))
+    return RunDirectory(open_storage(out, S3Access(endpoint_url, encryption=encryption)))
 
 
 def _collect(directory: "RunDirectory", garbage: "Garbage", yes: bool) -> int:

@@ -23,7 +23,7 @@ from jobs.errors import JobError
 from jobs.inputs.inputs import CACHE_BYTES, Inputs, absolute
 from jobs.output.parquet_archive import AUDIO, CODES
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.storage import Storage, open_storage
+from jobs.storage import S3Access, Storage, open_storage
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import IntArray, Notes
 from schemas.marker import Marker
@@ -82,7 +82,8 @@ class Corpus:
         Of S3 shards about ``cache_bytes`` are kept on this machine. CorpusError if there is no corpus.
         """
         uri = absolute(uri)
-        directory = RunDirectory(open_storage(uri, endpoint_url))
+        s3 = S3Access(endpoint_url)
+        directory = RunDirectory(open_storage(uri, s3))
         run = directory.begun()
         if run.settings.layout != "parquet":
             raise CorpusError(f"{uri}: its layout is {run.settings.layout}; a corpus has the layout parquet")
@@ -112,7 +113,7 @@ class Corpus:
             raise CorpusError(f"{uri}: no clip is finished yet")
         codec = codecs.pop() if run.settings.save_codes and len(codecs) == 1 else None
         facts = _Facts(run.settings.sample_rate, digest.hexdigest(), codec, conditions)
-        return cls(uri, Inputs((), endpoint_url, cache_bytes), tuple(clips), places, facts)
+        return cls(uri, Inputs((), s3, cache_bytes), tuple(clips), places, facts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Open files belong to a process.

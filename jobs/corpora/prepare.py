@@ -22,7 +22,7 @@ from jobs.inputs.inputs import Inputs, folder_of, is_s3
 from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
 from jobs.shard.backend import Backend
-from jobs.storage import Storage, open_storage
+from jobs.storage import S3Access, Storage, open_storage
 from renderer.pianos.clips import ClipLengths
 
 PLAN_KEY = "_state/manifest.parquet"
@@ -43,10 +43,10 @@ def prepare_corpus(options: PrepareOptions) -> int:
 
 def planned(options: PrepareOptions) -> tuple[RenderOptions, Backend]:
     """The run that prepares a corpus, and what it renders with; its plan is written if there is none."""
-    inputs = Inputs(endpoint_url=options.s3_endpoint_url)
+    inputs = Inputs(s3=S3Access(options.s3_endpoint_url))
     sources = [without(read_source(source, inputs), names_held_out(options.hold_out)) for source in options.sources]
     recorded = _are_recorded(sources, options)
-    storage = open_storage(options.out, options.s3_endpoint_url)
+    storage = open_storage(options.out, inputs.s3)
     codec = None if options.codec is None else CodecFiles(options.codec)
     plan = _plan(options, sources, storage, inputs, None if codec is None else codec.sha256())
     backend: Backend = RecordingsBackend(options.pedal, codec)

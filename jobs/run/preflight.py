@@ -61,7 +61,7 @@ def prepare(options: RenderOptions, backend: Backend | None = None) -> Job:
     thresholds = _thresholds(options.quality_threshold)
     location = absolute(options.manifest)
     bank_location = None if options.prompts is None else absolute(options.prompts)
-    inputs = Inputs(_roots(options, location, bank_location), options.s3_endpoint_url)
+    inputs = Inputs(_roots(options, location, bank_location), options.s3)
     path = inputs.local(location)
     with _named(path, location):
         manifest = Manifest.open(path)

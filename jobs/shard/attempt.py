@@ -47,11 +47,6 @@ class ShardAttempt:
         self._prefetch = Prefetch(items.performance, [row for row in rows if row.item_id not in quarantined])
         self._pool = HostPool(writer.write)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether every item has its result."""
-        return len(self._results) == len(self._rows)
-
     def start(self) -> None:
         """Begin to read."""
         for row in self._rows:
@@ -87,9 +82,10 @@ class ShardAttempt:
             message = f"{message} (in {place.name}, {Path(place.filename).name} line {place.lineno})"
         self._failed(item_id, seed, type(error).__name__, message)
 
-    def collect(self, wait: bool = False) -> None:
-        """Keep the results of what is written by now; or ``wait`` for all that was added."""
+    def collect(self, wait: bool = False) -> bool:
+        """Keep the results of what is written by now, or of all that was added; whether every item has one."""
         self._keep(self._pool.rest() if wait else self._pool.done())
+        return len(self._results) == len(self._rows)
 
     def results(self, seconds: float) -> list[ItemResult]:
         """One result for each row, in their order; they share the ``seconds`` that all of them took."""

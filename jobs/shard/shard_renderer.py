@@ -125,9 +125,9 @@ class ShardRenderer:
         """The first shard in line when all its items have results, and the seconds since those of the last had."""
         attempt = self._open[0].attempt
         try:
-            self._stream.render(lambda: attempt.is_over)
-            attempt.collect(wait=True)
-            assert attempt.is_over, "items were neither rendered nor failed"
+            self._stream.render(attempt.collect)
+            is_over = attempt.collect(wait=True)
+            assert is_over, "items were neither rendered nor failed"
             self._stream.remove(attempt)
         except BaseException:
             self._drop_all()
@@ -203,5 +203,6 @@ class ShardRenderer:
 def _with_rows(table: pa.Table, rows: pa.Table, places: Sequence[int]) -> pa.Table:
     """The table with other rows in some places."""
     kept = sorted(set(range(len(table))) - set(places))
-    both = pa.concat_tables([table.take(kept), rows], promote_options="default")
+    # Where nothing is kept, the type of no places must be said.
+    both = pa.concat_tables([table.take(pa.array(kept, pa.int64())), rows], promote_options="default")
     return both.take(np.argsort([*kept, *places]))

@@ -55,8 +55,6 @@ class ShardStream:
                 return
             for rendering in finished:
                 self._under_way.pop(rendering.item_id).attempt.add(rendering)
-            for attempt in self._attempts:
-                attempt.collect()
             self._progress.report_now_and_then()
 
     def add(self, attempt: ShardAttempt) -> None:

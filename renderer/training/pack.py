@@ -103,6 +103,8 @@ class Pack:
         for name in ("onset", "offset", "pitch", "velocity"):
             arrays[name] = np.concatenate([getattr(part, name) for part in notes])
         typed = {name: np.asarray(arrays[name], kind) for name, kind in _ARRAYS.items()}
+        # A note that a clip's end cut to next to nothing must not become none by rounding.
+        typed["offset"] = np.maximum(typed["offset"], np.nextafter(typed["onset"], np.float32(np.inf)))
         ids = tuple(clip.clip_id for clip in found)
         return cls(**typed, clip_ids=ids, pieces=pieces, conditions=conditions, codec=codec, frame_rate=frame_rate,
                    facts=facts or {})  # fmt: skip

@@ -22,25 +22,42 @@ class ModelRunner(Protocol):
     It decides how passes are run, never which: that is the scheduler's. It may run the sequences that it is given in
     one pass or one by one, but what is beside a sequence, in which slot it is, and what was there before never change
     its codes. It is called by one thread, in inference mode, in this order for each sequence: ``prefill``, ``decode``
-    at least ``frames`` times ``steps_at_once``, ``finish``, ``complete``. Results may be under way on the device: who
+    until all its ``frames`` are drawn, ``finish``, ``complete``. Results may be under way on the device: who
     reads them waits.
 
     A call may run out of memory: ``renderer.device.is_out_of_memory`` tells so by what it raises. After any error the
     slots hold nothing of use, and ``reset`` is called before anything else; what ``finish`` gave stays good.
 
-    The engine keeps to these numbers:
-    ``steps_at_once``: steps that a call of ``decode`` makes. Slots are refilled between calls alone.
-    ``prefills_at_once``: so many slots are left to become free before they are refilled, unless all are free.
-    ``completes_at_once``: so many sequences are collected for a call of ``complete``, unless nothing else is left; it
-    is never given more.
-    ``computes_free_slots``: whether free slots cost as much as filled ones. If not, filled ones are moved to the front.
+    The engine keeps to its numbers, which say what is worth it on the device.
     """
 
-    slots: int
-    steps_at_once: int
-    prefills_at_once: int
-    completes_at_once: int
-    computes_free_slots: bool
+    @property
+    def slots(self) -> int:
+        """How many sequences are decoded side by side."""
+        ...
+
+    @property
+    def steps_at_once(self) -> int:
+        """Steps that a call of ``decode`` makes. Slots are refilled between calls alone."""
+        ...
+
+    @property
+    def prefills_at_once(self) -> int:
+        """So many slots are left to become free before they are refilled, unless all are free."""
+        ...
+
+    @property
+    def completes_at_once(self) -> int:
+        """So many sequences are collected for a call of ``complete``, which is never given more.
+
+        It is given fewer where nothing else is left.
+        """
+        ...
+
+    @property
+    def computes_free_slots(self) -> bool:
+        """Whether free slots cost as much as filled ones. If not, filled ones are moved to the front."""
+        ...
 
     def reset(self, slots: int) -> None:
         """Begin with so many empty slots, whatever they held. Weights stay where they are."""

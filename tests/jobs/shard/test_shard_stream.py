@@ -4,10 +4,12 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from jobs.errors import StorageError
+from jobs.run.actors import RenderActor
 from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
@@ -212,10 +214,12 @@ def test_why_the_next_shard_was_dropped_is_kept_and_it_is_rendered_anew(
     monkeypatch.setattr(DummyBackend, "load", lambda self, device: starved)
     work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
     first, second = tasks(work)
-    renderer = ShardRenderer(work)
-    assert renderer.render(first, second).items == 3
-    assert "MemoryError: no memory for e" in renderer.dropped and "in step" in renderer.dropped
-    assert renderer.render(second).failed == 0 and renderer.dropped == ""
+    worker = RenderActor()
+    outcome = worker.render_shard(work, Mock(), first, second)
+    assert outcome.marker is not None and outcome.marker.items == 3 and outcome.marker.objects == ()
+    assert "MemoryError: no memory for e" in outcome.dropped and "in step" in outcome.dropped
+    outcome = worker.render_shard(work, Mock(), second, None)
+    assert outcome.marker is not None and outcome.marker.failed == 0 and outcome.dropped == ""
     assert [row["status"] for row in results(out)] == ["ok"] * 6
 
 

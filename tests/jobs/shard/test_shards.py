@@ -29,6 +29,7 @@ from renderer.rendering import Rendering, RenderRequest
 from schemas.marker import Marker
 from tests.jobs.support.corpus import audio, make_corpus, results
 from tests.jobs.support.dummy import SAMPLE_RATE, DummyBackend, DummyRenderer
+from tests.jobs.support.rendered import render_run
 
 
 def work_for(manifest: Path, out: Path, backend: DummyBackend | None = None, **options: Any) -> ShardWork:
@@ -275,3 +276,23 @@ def test_rows_of_a_manifest_or_bank_that_changed_meanwhile_are_not_rendered(tmp_
     pq.write_table(pa.table({"prompt_id": ["mine"], "audio": ["x.wav"], "midi": ["midi/b.mid"]}), bank)
     with pytest.raises(JobError, match=r"bank.parquet was changed while the run was under way"):
         ShardRenderer(work)
+
+
+@pytest.mark.parametrize("layout", ["files", "webdataset", "parquet", "none"])
+def test_a_shard_of_which_every_item_failed_is_repaired_when_it_is_tried_again(
+    tmp_path: Path, out: Path, layout: str
+) -> None:
+    manifest = make_corpus(tmp_path, ["unreadable-1", "unreadable-2"], tag=["x", "y"])
+    (first,) = render_run(manifest, out, layout=layout).markers()
+    make_corpus(tmp_path / "good", ["x"])
+    for name in ("unreadable-1", "unreadable-2"):
+        (tmp_path / f"midi/{name}.mid").write_bytes((tmp_path / "good/midi/x.mid").read_bytes())
+    run = render_run(manifest, out, generation=1, layout=layout)
+    (second,) = run.markers()
+    rows = run.result_rows(second).to_pylist()
+    assert (first.failed, second.failed) == (2, 0)
+    assert [(row["item_id"], row["tag"], row["status"]) for row in rows] == [
+        ("unreadable-1", "x", "ok"),
+        ("unreadable-2", "y", "ok"),
+    ]
+    assert list(find_problems(run, Inputs())) == []

@@ -59,6 +59,12 @@ def test_a_prompt_is_another_piece_of_the_same_condition_and_split() -> None:
     assert pack().clips_of("validation").tolist() == [4]
 
 
+def test_a_note_cut_to_next_to_nothing_is_still_one() -> None:
+    cut = replace(clip(0, "fugue"), notes=Notes.of([1.0, 6.6925315], [2.0, 6.6925315 + 1e-9], [60, 62], [80, 80]))
+    notes = Pack.of([cut], "", 50).notes(0)
+    assert notes.pitch.tolist() == [60, 62] and 0 < notes.duration[1] < 1e-5
+
+
 def test_equal_packs_have_one_fingerprint_and_others_another(tmp_path: Path) -> None:
     pack().save(tmp_path / "pack.safetensors")
     assert Pack.load(tmp_path / "pack.safetensors").fingerprint == pack().fingerprint
