@@ -50,7 +50,7 @@ class PianoRoll(nn.Module):
 
     def forward(self, rows: torch.Tensor, frames: int) -> torch.Tensor:
         """See the class."""
-        return self.told(piano_roll(rows, frames, self.frame_rate)[None])[0]
+        return self.told(piano_roll(rows, frames, self.frame_rate, self.keys.weight.device)[None])[0]
 
     def told(self, roll: torch.Tensor, is_frame: torch.Tensor | None = None) -> torch.Tensor:
         """The same of rolls side by side (B, T, ROLL_WIDTH) -> (B, T, width).
@@ -73,9 +73,16 @@ class RollNotes(NamedTuple):
     offset: torch.Tensor
 
 
-def piano_roll(rows: torch.Tensor, frames: int, frame_rate: int) -> torch.Tensor:
-    """(frames, ROLL_WIDTH) float32, from 0 to about 1; notes of one key add up."""
-    return roll_of(notes_of_rows(rows), frames, frame_rate)
+def piano_roll(rows: torch.Tensor, frames: int, frame_rate: int, device: torch.device | None = None) -> torch.Tensor:
+    """(frames, ROLL_WIDTH) float32, from 0 to about 1; notes of one key add up.
+
+    It is computed on ``device``, by default where the rows are. Which of them are notes is found where they are: rows
+    on the host let nobody wait for the device.
+    """
+    notes = notes_of_rows(rows)
+    if device is not None and device != rows.device:
+        notes = RollNotes(*sent(notes, device))
+    return roll_of(notes, frames, frame_rate)
 
 
 def notes_of_rows(rows: torch.Tensor) -> RollNotes:

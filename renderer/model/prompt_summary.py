@@ -55,12 +55,13 @@ def told_frames(
 ) -> torch.Tensor | None:
     """What a window's frames are told (1, frames, d): what is played, and, from frame ``begin`` on, the summary.
 
-    Rows (S, 6) and prompt codes (P, K) are the window's. None where there is neither.
+    Rows (S, 6) and prompt codes (P, K) are the window's. The prompt is where the networks are; rows may be on the host
+    (``piano_roll``). None where there is neither.
     """
     told = None if roll is None else roll(rows, frames)[None]
     if summary is None:
         return told
-    played = None if roll is None else piano_roll(rows, len(prompt), roll.frame_rate)[None]
+    played = None if roll is None else piano_roll(rows, len(prompt), roll.frame_rate, prompt.device)[None]
     vector = summary(prompt[None], torch.ones_like(prompt[None, :, 0], dtype=torch.bool), played)
-    is_told = (torch.arange(frames, device=rows.device) >= begin)[:, None].to(vector.dtype)
+    is_told = (torch.arange(frames, device=prompt.device) >= begin)[:, None].to(vector.dtype)
     return is_told * vector[:, None] if told is None else told + is_told * vector[:, None]

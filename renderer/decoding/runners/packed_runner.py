@@ -6,7 +6,7 @@ being another shape than the one before. What the host knows is copied to pinned
 comes to it; nothing is read back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -22,9 +22,11 @@ from renderer.decoding.sampling import Sampling, draw
 from renderer.device import cache_dtype, release_memory
 from renderer.model.midi_valle import MidiValle
 from renderer.model.packed_attention import PackedFullAttention, PackedPrefixAttention
-from renderer.model.piano_roll import PianoRoll, RollNotes, notes_of_rows, roll_of
 from renderer.model.varlen import VarlenKernel
 from renderer.transfer import Backlog, Lanes, sent
+
+Tell = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor | None]
+"""``MidiValle.ar_told`` or ``nar_told``."""
 
 USUAL_SHARE = 0.8
 """Of the positions for which there is room."""
@@ -108,7 +110,7 @@ class PackedRunner:
             self._kernel,
         )
         self._cache.reserve(sizes.positions)
-        told = self._model.ar_predict_layer.weight.new_empty(0, config.d_model) if self._model.ar_roll else None
+        told = self._model.ar_predict_layer.weight.new_empty(0, config.d_model) if self._model.tells_frames else None
         self._table = SlotTable(max(slots, sizes.step), sizes.frames, self._device, told)
         self._step = CapturedStep(
             self._draw,
@@ -121,7 +123,7 @@ class PackedRunner:
         """See ``ModelRunner``."""
         self._cache.reserve(max(sequence.prefix + sequence.frames for _, sequence in admitted))
         parts = [Part(each.rows, each.positions, each.prompt[:-1, :1], 0) for _, each in admitted]
-        told = [self._told(self._model.ar_roll, sequence) for _, sequence in admitted]
+        told = [self._told(self._model.ar_told, sequence) for _, sequence in admitted]
         firsts = [self._cache.first_place(slot) for slot, _ in admitted]
         for some in shared_out([part.length for part in parts], self._sizes.prefill):
             self._fill([parts[n] for n in some], [firsts[n] for n in some], [told[n] for n in some])
@@ -177,15 +179,13 @@ class PackedRunner:
                 packed[0, first:end] = of_frames[: end - first]
         return packed
 
-    def _told(self, piano_roll: PianoRoll | None, sequence: ModelInput) -> torch.Tensor | None:
-        """What a model's piano roll tells of a sequence's frames, the prompt's included, (T, d)."""
-        if piano_roll is None:
+    def _told(self, tell: Tell, sequence: ModelInput) -> torch.Tensor | None:
+        """What a sequence's frames are told, the prompt's included, (T, d), if the model tells them anything."""
+        if not self._model.tells_frames:
             return None
-        # Which rows are notes is found on the host.
-        notes = notes_of_rows(sequence.rows)
-        on_device = RollNotes(*sent(notes, self._device))
-        frames = len(sequence.prompt) + sequence.frames
-        return piano_roll.told(roll_of(on_device, frames, piano_roll.frame_rate)[None])[0]
+        (prompt,) = sent([sequence.prompt], self._device)
+        told = tell(sequence.rows, prompt, len(prompt) + sequence.frames)
+        return None if told is None else told[0]
 
     def _draw(self, sampling: Sampling) -> None:
         """Draw the next codes of codebook 0, some steps of all slots; the end code is never drawn."""
@@ -208,7 +208,7 @@ class PackedRunner:
             new = slice(start + len(part.rows) + len(part.prompt), start + part.length)
             codes[new, 0] = each.codes
             news.append(new)
-        told = self._packed([self._told(model.nar_roll, each.sequence) for each in drawn], parts, pack)
+        told = self._packed([self._told(model.nar_told, each.sequence) for each in drawn], parts, pack)
         midi = model.nar_midi(pack.rows[None], pack.positions[None])
         attend = PackedFullAttention(pack.spans, self._kernel)
         for stage, affines in enumerate(self._nar_affines):

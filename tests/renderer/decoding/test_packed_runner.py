@@ -55,10 +55,10 @@ SEQUENCES = [
 ]
 
 
-@pytest.fixture(scope="module", params=[0, 50], ids=["published", "with roll"])
+@pytest.fixture(scope="module", params=[{}, {"roll_frame_rate": 50, "summary_width": 8}], ids=["published", "told"])
 def model(request: pytest.FixtureRequest) -> MidiValle:
     torch.manual_seed(1)
-    config = ModelConfig(d_model=64, heads=2, layers=2, codebook_size=64, roll_frame_rate=request.param)
+    config = ModelConfig(d_model=64, heads=2, layers=2, codebook_size=64, **request.param)
     return MidiValle(config).eval().requires_grad_(False)
 
 
@@ -181,18 +181,19 @@ def on_no_device(model: MidiValle, slots: int) -> PackedRunner:
 def test_nobody_waits_for_the_device_and_a_pass_is_given_its_input_in_one_copy(model: MidiValle) -> None:
     runner = on_no_device(model, 2)
     admitted = list(enumerate(SEQUENCES[1:3]))
-    rolls = 0 if model.ar_roll is None else len(admitted)
+    # Of each sequence its prompt, and its notes for the roll, and for the summary.
+    told = 3 * len(admitted) if model.tells_frames else 0
     with Crossings() as prefill:
         runner.prefill(admitted)
     # One for the pack and one for the slots.
-    assert prefill.operations.total() == 2 + rolls
+    assert prefill.operations.total() == 2 + told
     with Crossings() as decode:
         runner.decode([1, 1], Sampling(temperature=1.1, top_k=20, top_p=0.95))
         codes = runner.finish(admitted)
     assert decode.operations.total() == 0
     with Crossings() as complete:
         completed = runner.complete([Drawn(each, of) for (_, each), of in zip(admitted, codes, strict=True)])
-    assert complete.operations.total() == 1 + rolls
+    assert complete.operations.total() == 1 + told
     assert [tuple(each.shape) for each in completed] == [(20, 4), (33, 4)]
 
 
