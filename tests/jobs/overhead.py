@@ -21,6 +21,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -218,5 +219,6 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
-        sys.exit(run(*sys.argv[2:]))
+        _, _, manifest, out, layout, actors = sys.argv
+        sys.exit(run(manifest, out, cast(LayoutName, layout), actors))
     main(_arguments(sys.argv[1:]))
