@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
+from jobs.option import common_values
 from jobs.output.writers import Writer
 from renderer.audio.audio_file import FloatSamples
 from renderer.audio.loudness import Level
@@ -45,23 +47,16 @@ class ItemWriter:
             clipped=written.clipped_samples / len(samples),
         )
         faults = self._thresholds.faults(quality)
+        measures: dict[str, Any] = {name: _defined(value) for name, value in common_values(ItemResult, quality).items()}
         return ItemResult(
             item_id=rendering.item_id,
             shard=self.shard,
             status="ok",
             seed=rendering.seed,
             model_id=self._model_id,
-            audio_path=written.audio_path,
-            audio_bytes=written.audio_bytes,
-            audio_sha256=written.audio_sha256,
-            midi_path=written.midi_path,
-            codes_path=written.codes_path,
             sample_rate=rendering.sample_rate,
             samples=len(samples),
             duration_s=len(samples) / rendering.sample_rate,
-            peak=quality.peak,
-            rms_dbfs=_defined(quality.rms_dbfs),
-            clipped_samples=written.clipped_samples,
             gain_db=rendering.gain.db,
             gain_reason=rendering.gain.reason,
             prompt_id=rendering.prompt_id,
@@ -70,11 +65,9 @@ class ItemWriter:
             verdict="poor" if faults else "good",
             faults=faults,
             quality_score=quality.score,
-            notes_found=_defined(quality.notes_found),
-            attacks_explained=_defined(quality.attacks_explained),
             silence_s=quality.silence,
-            joint_prominence=_defined(quality.joint_prominence),
-            length_error=quality.length_error,
+            **common_values(ItemResult, written),
+            **measures,
             note_report=asdict(rendering.report),
             notes=note_array(notes.onset, notes.offset, notes.pitch, notes.velocity),
         )

@@ -21,7 +21,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -219,6 +219,6 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
-        given: list[Any] = sys.argv[2:]
-        sys.exit(run(*given))
+        _, _, manifest, out, layout, actors = sys.argv
+        sys.exit(run(manifest, out, cast(LayoutName, layout), actors))
     main(_arguments(sys.argv[1:]))
