@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from jobs.errors import JobError
+from jobs.storage.file_uri import without_file_scheme
 from jobs.storage.local_storage import LocalStorage
 from jobs.storage.s3_storage import S3Storage
 from jobs.storage.storage import Listed, Storage
 
-__all__ = ["Listed", "Storage", "open_storage"]
+__all__ = ["Listed", "Storage", "open_storage", "without_file_scheme"]
 
 
 def open_storage(location: str, endpoint_url: str | None = None) -> Storage:
@@ -17,6 +18,7 @@ def open_storage(location: str, endpoint_url: str | None = None) -> Storage:
     """
     if location.startswith("s3://"):
         return S3Storage.at(location, endpoint_url)
+    location = without_file_scheme(location)
     if "://" in location:
         raise JobError(f"{location}: a run's output is a local folder, or lies on s3://")
     root = Path(location).absolute()
