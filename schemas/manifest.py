@@ -22,6 +22,7 @@ from schemas.checks import (
     Problems,
     TableError,
     check_columns,
+    check_whole,
     open_parquet,
     read_column,
     readable,
@@ -120,8 +121,18 @@ class Manifest:
             _check_id(row.item_id, place, seen, problems)
             for column, reason in _row_problems(row):
                 problems.row(column, reason, place, getattr(row, column))
+        self._check_integers(problems)
         if problems:
             raise ManifestError(str(self.path), list(problems))
+
+    def _check_integers(self, problems: Problems) -> None:
+        columns = [c for c in COLUMNS if c.type is INTEGER and c.name in self.schema.names]
+        row = 0
+        with readable(self.path, ManifestError):
+            for batch in self._file.iter_batches(BATCH_ROWS, columns=[c.name for c in columns], use_threads=False):
+                for column in columns:
+                    check_whole(batch, column, row, problems)
+                row += len(batch)
 
     def rows_sha256(self, count: int) -> str:
         """A hash of what the first rows say in the columns that we know, however the file stores them."""
