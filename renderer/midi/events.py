@@ -9,7 +9,7 @@ import mido
 import numpy as np
 
 from renderer.errors import MidiError
-from renderer.midi.notes import BoolArray, IntArray
+from renderer.midi.notes import LONGEST_SECONDS, BoolArray, IntArray
 
 DRUM_CHANNEL = 9
 SUSTAIN, PRESSED_FROM = 64, 64
@@ -31,7 +31,7 @@ class MidiLimits:
     bytes: int = 4 * 2**20
     events: int = 500_000
     notes: int = 200_000
-    seconds: float = 4 * 3600.0
+    seconds: float = LONGEST_SECONDS
     beat: float = 0.001
 
 
