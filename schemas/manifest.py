@@ -1,4 +1,4 @@
-"""The manifest: a Parquet file with one row for every item to render.
+"""The manifest: a table with one row for every item to render, as a Parquet file.
 
 A manifest is streamed: of a million rows only their ids are ever in memory together.
 """
@@ -100,7 +100,11 @@ class Manifest:
     @classmethod
     def open(cls, path: Path) -> "Manifest":
         """Open a manifest; ManifestError if it is not a Parquet file, is empty, or its columns are wrong."""
-        file = open_parquet(path, ManifestError)
+        return cls.of(path, open_parquet(path, ManifestError))
+
+    @classmethod
+    def of(cls, path: Path, file: pq.ParquetFile) -> "Manifest":
+        """A manifest that is open, and called ``path``; ManifestError if it is empty, or its columns are wrong."""
         problems = Problems()
         check_columns(file.schema_arrow, COLUMNS, problems)
         known = {column.name for column in COLUMNS}

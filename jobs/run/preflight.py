@@ -15,6 +15,7 @@ import torch
 
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs, absolute, folder_of, is_s3
+from jobs.inputs.manifest_files import ManifestFiles
 from jobs.output.layouts import check_layout
 from jobs.run.file_check import look_for_files
 from jobs.run.options import RenderOptions, decibels
@@ -57,12 +58,13 @@ def prepare(options: RenderOptions, backend: Backend) -> Job:
     assert options.batch_size is not None
     level = _check_sound(options)
     thresholds = _thresholds(options.quality_threshold)
-    location = absolute(options.manifest)
+    files = ManifestFiles.find(options.manifest, Inputs(endpoint_url=options.s3_endpoint_url))
+    location = files.location
     bank_location = None if options.prompts is None else absolute(options.prompts)
     inputs = Inputs(_roots(options, location, bank_location), options.s3_endpoint_url)
-    path = inputs.local(location)
-    with _named(path, location):
-        manifest = Manifest.open(path)
+    with _named(files.paths[0], location):
+        manifest = files.open()
+    with _named(manifest.path, location):
         manifest.validate()
         check_layout(manifest, options.layout)
     items = min(options.limit or manifest.row_count, manifest.row_count)
@@ -74,14 +76,14 @@ def prepare(options: RenderOptions, backend: Backend) -> Job:
         with _named(bank_path, bank_location):
             bank = read_prompt_bank(bank_path)
         _check_bank(bank, bank_location, inputs, facts)
-    with _named(path, location):
+    with _named(manifest.path, location):
         _check_prompts(manifest, items, {*facts.prompt_ids, *bank})
     warnings = _unusable_files(manifest, location, inputs, items)
     gpus = _count_gpus(options)
     actors = gpus or options.actors or max(1, _cpus() // options.cpus_per_actor)
     run = Run(
         manifest_path=location,
-        manifest_sha256=file_hash(manifest.path),
+        manifest_sha256=files.sha256(),
         manifest_rows=manifest.row_count,
         rows_sha256=manifest.rows_sha256(items),
         prompts_path=bank_location,

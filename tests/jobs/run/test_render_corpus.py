@@ -113,3 +113,16 @@ def test_a_dry_run_tells_how_much_it_is_and_writes_nothing(
     assert "audio-seconds per second with one actor" in told and "audio: 19.2 s" in told
     assert "with 2 actors on cpu" in told
     assert not out.exists()
+
+
+def test_a_manifest_as_text_in_a_folder_renders_what_the_same_parquet_file_renders(tmp_path: Path) -> None:
+    manifest = make_corpus(tmp_path / "rows", IDS[:4], seed=[1.0, None, 3.0, None])
+    lines = [f"{item},midi/{item}.mid,plain,{seed}" for item, seed in zip(IDS[:4], ("1.0", "", "3.0", ""), strict=True)]
+    assert run(manifest, tmp_path / "parquet") == 0
+    manifest.unlink()
+    for part in range(2):
+        rows = lines[2 * part : 2 * part + 2]
+        (manifest.parent / f"{part}.csv").write_text("\n".join(["item_id,midi,prompt,seed", *rows]))
+    assert run(manifest.parent, tmp_path / "csv", shard_items=3) == 0
+    assert audio(tmp_path / "csv") == audio(tmp_path / "parquet") and len(audio(tmp_path / "csv")) == 8
+    assert list(find_problems(RunDirectory(LocalStorage(tmp_path / "csv")), Inputs(), False)) == []
