@@ -43,6 +43,10 @@ def render(
     limit: Annotated[
         int | None, typer.Option(help="Only the first N rows.", rich_help_panel=INPUT)
     ] = RenderOptions.limit,
+    id_separator: Annotated[
+        str | None,
+        typer.Option(help="Stands for the / of item ids in names of files, as _ or --.", rich_help_panel=INPUT),
+    ] = RenderOptions.id_separator,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how much it is and how long it takes.", rich_help_panel=INPUT)
     ] = RenderOptions.dry_run,

@@ -20,7 +20,7 @@ def open_writer(storage: Storage, settings: RunSettings, name: str) -> Writer:
     encoder = Encoder(cast(AudioFormat, settings.format), settings.save_codes)
     match settings.layout:
         case "files":
-            return FilesWriter(storage, encoder, name)
+            return FilesWriter(storage, encoder, name, settings.id_separator)
         case "webdataset":
             return ArchiveWriter(storage, f"shards/{name}.tar", encoder, write_tar)
         case "parquet":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import JobError
+from schemas.item_ids import why_unsafe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +15,7 @@ class RenderOptions:
 
     ``None`` stands for: the whole manifest (``limit``), the model's own (``sample_rate``), by the number of actors
     (``shard_items``), all that the machine has (``gpus``, ``actors``), what suits the device (``batch_size``, as
-    ``precision`` auto). JobError for a value that makes no sense.
+    ``precision`` auto), no ``/`` in item ids (``id_separator``). JobError for a value that makes no sense.
     """
 
     manifest: str
@@ -40,6 +41,7 @@ class RenderOptions:
     attempts: int = 1
     quality_threshold: Sequence[str] = ()
     limit: int | None = None
+    id_separator: str | None = None
     shard_items: int | None = None
     gpus: int | None = None
     actors: int | None = None
@@ -81,6 +83,11 @@ class RenderOptions:
         self._check_choice("layout", "files", "webdataset", "parquet", "none")
         if self.layout == "none" and self.save_codes:
             raise JobError("--save-codes does not go with --layout none, which keeps nothing but the result rows")
+        if self.id_separator is not None:
+            if self.layout != "files":
+                raise JobError(f"--id-separator does not go with --layout {self.layout}, which takes a / as it is")
+            if "/" in self.id_separator or why_unsafe(f"a{self.id_separator}b"):
+                raise JobError(f"--id-separator is {self.id_separator!r}, which cannot be part of a file name")
         self._check_choice("pedal", "model", "ignore", "extend")
         self._check_choice("device", "auto", "cpu", "cuda")
         if self.device == "cpu" and self.gpus:

@@ -65,7 +65,7 @@ def prepare(options: RenderOptions, backend: Backend) -> Job:
     with _named(files.paths[0], location):
         manifest = files.open()
     with _named(manifest.path, location):
-        manifest.validate()
+        manifest.validate(options.id_separator if options.layout == "files" else "/")
         check_layout(manifest, options.layout)
     items = min(options.limit or manifest.row_count, manifest.row_count)
     facts = backend.describe()
@@ -259,6 +259,7 @@ def _settings(
         batch_size=options.batch_size,
         attempts=options.attempts,
         thresholds=asdict(thresholds),
+        id_separator=options.id_separator,
     )
 
 

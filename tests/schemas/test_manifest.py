@@ -116,6 +116,37 @@ def test_whole_numbers_with_gaps_are_integers_however_pandas_stores_them(tmp_pat
     assert Manifest.open(integers).rows_sha256(3) == told
 
 
+@pytest.mark.parametrize(
+    ("ids", "separator", "expected"),
+    [
+        (["chopin/op10-1", "b"], None, "| ? *; --id-separator can stand for /) in 1 row(s)"),
+        (["chopin/op10-1", "chopin/op10-2"], "_", None),
+        (["chopin/op10-1", "chopin_op10-1"], "_", "is not unique"),
+        (["chopin/op10-1", "chopin_op10-1"], "/", None),
+        (["a/b", "A/B"], "/", "is not unique"),
+        (["/b", "a/"], "", None),
+        (["a/../b", "b"], "/", "begins or ends with a dot"),
+        (["../b", "/b"], "/", "begins or ends with a dot"),
+        (["a", "/b"], "/", "(empty)"),
+        (["a", "b/"], "/", "(empty)"),
+        (["a", "b//c"], "/", "(empty)"),
+        (["a", "nul/c"], "/", "reserves"),
+        (["a", "b\\..\\c"], "/", "holds one of"),
+        (["a", "x" * 150 + "/" + "y" * 150], "/", "longer than 200 bytes"),
+    ],
+)
+def test_ids_may_hold_slashes_where_something_stands_for_them(
+    tmp_path: Path, ids: list[str], separator: str | None, expected: str | None
+) -> None:
+    manifest = Manifest.open(write(tmp_path, item_id=ids, midi=["m", "m"], prompt=["p", "p"]))
+    if expected is None:
+        manifest.validate(separator)
+        return
+    with pytest.raises(ManifestError) as error:
+        manifest.validate(separator)
+    assert expected in str(error.value)
+
+
 def test_every_problem_is_told_at_once_with_the_first_rows_of_each(tmp_path: Path) -> None:
     count = 100
     path = write(
