@@ -8,7 +8,6 @@ from pathlib import Path
 from jobs.corpora.piano_options import read_pianos
 from jobs.errors import JobError
 from jobs.run.options import RenderOptions
-from renderer.pianos.clips import ClipLengths
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.room import Room
 
@@ -72,8 +71,15 @@ class PrepareOptions:
             raise JobError("--room and --room-variants must leave at least one room")
         if self.format not in ("flac", "flac24", "wav", "wav24", "wav-float"):
             raise JobError(f"--format is {self.format!r}; train on flac, flac24, wav, wav24 or wav-float")
+        slow, fast = self.tempo_scale
+        if not 1.0 <= self.shortest * fast <= self.longest * slow / 1.5:
+            factor = 1.5 * fast / slow
+            raise JobError(
+                f"--shortest {self.shortest:g} --longest {self.longest:g}: cannot be cut: give 1 s or more, and for the "
+                f"longest at least {factor:.3g} times the shortest, here {self.shortest * factor:.3g}: one and a half "
+                f"times, and clips are played {slow:g} to {fast:g} times as fast (--tempo-scale)"
+            )
         try:
-            ClipLengths(self.shortest * self.tempo_scale[1], self.longest * self.tempo_scale[0])
             for room in self.room:
                 Room.named(room)
         except ValueError as error:
