@@ -84,7 +84,7 @@ def _names(folder: str, inputs: Inputs) -> Iterator[str]:
 
 
 def _on_s3(folder: str, inputs: Inputs) -> Iterator[str]:
-    return (found.key for found in S3Storage.at(folder, inputs.endpoint_url).listing() if "/" not in found.key)
+    return (found.key for found in S3Storage.at(folder, inputs.s3).listing() if "/" not in found.key)
 
 
 def _local(folder: str) -> Iterator[str]:

@@ -39,7 +39,7 @@ CHECKED_COLUMNS = [
     "duration_s",
 ]
 
-Progress = Callable[[int], object]
+Advance = Callable[[int], object]
 Row = Mapping[str, Any]
 
 
@@ -53,7 +53,7 @@ class _Work:
 
 
 def find_problems(
-    directory: RunDirectory, inputs: Inputs, quick: bool = False, progress: Progress | None = None
+    directory: RunDirectory, inputs: Inputs, quick: bool = False, progress: Advance | None = None
 ) -> Iterator[str]:
     """Everything that is wrong with a run, one line each; ``progress`` is told of items as they are checked.
 
@@ -86,7 +86,7 @@ def find_problems(
         yield f"not finished: {len(missing):,} shards ({first}), so {items:,} manifest rows have no result"
 
 
-def _finished(checks: deque[tuple[int, "Future[list[str]]"]], progress: Progress | None) -> list[str]:
+def _finished(checks: deque[tuple[int, "Future[list[str]]"]], progress: Advance | None) -> list[str]:
     items, check = checks.popleft()
     problems = check.result()
     if progress is not None:

@@ -58,11 +58,15 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """Turns renderings into bytes; equal renderings give equal bytes."""
+class ItemEncoder:
+    """Turns renderings into bytes; equal renderings give equal bytes.
+
+    ``id_separator`` stands for the ``/`` of ids where an item is a file.
+    """
 
     audio_format: AudioFormat
     save_codes: bool
+    id_separator: str | None = None
 
     @property
     def suffix(self) -> str:
@@ -93,16 +97,15 @@ class FilesWriter:
     names ``id_separator`` stands for the ``/`` of ids.
     """
 
-    def __init__(self, storage: Storage, encoder: Encoder, attempt: str, id_separator: str | None = None) -> None:
+    def __init__(self, storage: Storage, encoder: ItemEncoder, attempt: str) -> None:
         self._storage = storage
         self._encoder = encoder
         self._attempt = attempt
-        self._id_separator = id_separator
         self._objects: dict[str, StoredObject] = {}
 
     def write(self, rendering: Rendering) -> WrittenItem:
         """Write one rendering's files."""
-        stem, encoded = file_stem(rendering.item_id, self._id_separator), self._encoder.encode(rendering)
+        stem, encoded = file_stem(rendering.item_id, self._encoder.id_separator), self._encoder.encode(rendering)
         audio = self._store(f"audio/{stem}", self._encoder.suffix, encoded.audio)
         midi = self._store(f"midi/{stem}", ".mid", encoded.midi)
         codes = None if encoded.codes is None else self._store(f"codes/{stem}", ".npy", encoded.codes)

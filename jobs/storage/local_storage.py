@@ -4,11 +4,12 @@ import errno
 import fcntl
 import io
 import os
+import re
 import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,8 +18,8 @@ from jobs.errors import StorageError
 from jobs.storage.storage import Listed, checked_key
 
 COPIED_BYTES = 1 << 20
-_TEMPORARY = ".tmp-"
-_LOCK = f"{_TEMPORARY}{uuid.UUID(int=0).hex}"
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}")
+_LOCK = f".tmp-{uuid.UUID(int=0).hex}"
 _NOT_SUPPORTED = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EMLINK}
 """How file systems refuse what they do not have: a hard link (FUSE, SMB, exFAT), the syncing of a folder."""
 
@@ -92,48 +93,81 @@ class LocalStorage:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The files under a folder; what an interrupted write left behind is not listed."""
-        for path in self._files(prefix):
-            if not _is_temporary(path.name):
+        top = self._path(prefix) if prefix else self.root
+        for path in _files(top):
+            if not is_temporary(path.name):
                 yield path.relative_to(self.root).as_posix()
 
-    def delete(self, key: str) -> None:
-        """Delete the file, if it is there."""
-        path = self._path(key)
-        with _refusals("delete", path):
-            path.unlink(missing_ok=True)
+    def check(self, key: str) -> None:
+        """Nothing: between a disk and us there is no protocol."""
 
-    def listing(self, prefix: str = "") -> Iterator[Listed]:
-        """The files under a folder, with their sizes and times."""
-        return (found for found in self._listed(prefix) if not _is_temporary(found.key))
+    def delete(self, key: str) -> None:
+        """Delete the file, if it is there; StorageError if one of its folders is a link."""
+        path = self._path(key)
+        *folders, name = path.relative_to(self.root).parts
+        with _refusals("delete", path), ExitStack() as opened:
+            try:
+                folder = _open_folder(self.root, opened)
+                for part in folders:
+                    folder = _open_folder(part, opened, folder)
+                os.unlink(name, dir_fd=folder)
+            except FileNotFoundError:
+                return
+
+    def listing(self) -> Iterator[Listed]:
+        """All files, with their sizes and times."""
+        return (found for found in self._listed() if not is_temporary(found.key))
+
+    def links(self) -> Iterator[str]:
+        """The symbolic links in the folder, to files or folders."""
+        for folder, folders, names in os.walk(self.root, onerror=_raise_unless_absent):
+            for path in (Path(folder) / name for name in (*folders, *names)):
+                if path.is_symlink():
+                    yield path.relative_to(self.root).as_posix()
 
     def leftovers(self) -> Iterator[Listed]:
         """The temporary files of writers that were killed, and of those that are at work."""
-        return (found for found in self._listed("") if _is_temporary(found.key))
+        return (found for found in self._listed() if is_temporary(found.key))
 
     def discard(self, leftover: Listed) -> None:
         """Remove a temporary file."""
         self.delete(leftover.key)
 
-    def _files(self, prefix: str) -> Iterator[Path]:
-        top = self._path(prefix) if prefix else self.root
-        with _refusals("list", top):
-            for folder, _, names in os.walk(top, onerror=_raise_unless_absent):
-                yield from (Path(folder) / name for name in names)
-
-    def _listed(self, prefix: str) -> Iterator[Listed]:
-        for path in self._files(prefix):
+    def _listed(self) -> Iterator[Listed]:
+        for path in _files(self.root):
             try:
-                status = path.stat()
+                status = path.lstat()
             except FileNotFoundError:  # Its writer has just finished.
                 continue
-            yield Listed(path.relative_to(self.root).as_posix(), status.st_size, status.st_mtime)
+            if stat.S_ISREG(status.st_mode):
+                yield Listed(path.relative_to(self.root).as_posix(), status.st_size, status.st_mtime)
 
     def _path(self, key: str) -> Path:
+        if key.startswith("/"):
+            raise StorageError(f"key {key!r} leads out of the storage")
         return self.root / checked_key(key)
 
 
-def _is_temporary(key: str) -> bool:
-    return key.rpartition("/")[2].startswith(_TEMPORARY)
+def is_temporary(key: str) -> bool:
+    """Whether a file is one that this storage's writers make beside the one that they are to become."""
+    return _TEMPORARY.fullmatch(key.rpartition("/")[2]) is not None
+
+
+def _files(top: Path) -> Iterator[Path]:
+    """The files under a folder, not those behind links in it."""
+    with _refusals("list", top):
+        for folder, _, names in os.walk(top, onerror=_raise_unless_absent):
+            yield from (Path(folder) / name for name in names)
+
+
+def _open_folder(path: Path | str, opened: ExitStack, parent: int | None = None) -> int:
+    """A folder's descriptor; below a ``parent`` it must not be a link, which is no folder then."""
+    if parent is None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    else:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=parent)
+    opened.callback(os.close, descriptor)
+    return descriptor
 
 
 @contextmanager
@@ -143,7 +177,7 @@ def _temporary_file(path: Path, content: BinaryIO) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError:  # As mkdir calls a file where a folder should be.
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from None
-    temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
     try:
         with temporary.open("xb") as file:
             content.seek(0)
@@ -217,6 +251,7 @@ _ADVICE = {
     errno.EPERM: "the folder must be writable",
     errno.ENOLCK: "the file system must allow hard links or locks",
     errno.EROFS: "the file system is read-only",
+    errno.ELOOP: "nothing is deleted through a link",
 }
 
 

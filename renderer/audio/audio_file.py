@@ -1,17 +1,21 @@
-"""Audio files: read as mono float32 at a wanted rate, and written so that equal samples give equal bytes."""
+"""Audio files: read as mono float32 at a wanted rate, and written so that equal samples give equal bytes.
+
+What reads and writes them is imported when it is needed: a training from codes alone runs where it is not installed.
+"""
 
 import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from renderer.errors import AudioError
+
+if TYPE_CHECKING:
+    import soundfile
 
 FloatSamples = NDArray[np.float32]
 AudioFormat = Literal["flac", "flac24", "wav", "wav24", "wav-float", "ogg", "opus", "mp3"]
@@ -88,6 +92,8 @@ def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration:
         AudioError: the file is missing, unreadable or empty, ends before ``start``, or holds NaN or infinity.
 
     """
+    import soundfile
+
     try:
         with Path(path).open("rb") as stream, soundfile.SoundFile(stream) as file:
             rate = int(file.samplerate)
@@ -119,13 +125,13 @@ def _is_streamed_wav(path: Path) -> bool:
     return head[:4] == b"RIFF" and data > 0 and head[data + 4 : data + 8] == bytes(4) and len(head) > data + 8
 
 
-def _read_mono(file: soundfile.SoundFile, start: int, frames: int | None) -> FloatSamples:
+def _read_mono(file: "soundfile.SoundFile", start: int, frames: int | None) -> FloatSamples:
     mono, loudest = _read_channels(file, start, frames)
     return mono if loudest is None else _read_channels(file, start, frames, loudest)[0]
 
 
 def _read_channels(
-    file: soundfile.SoundFile, start: int, frames: int | None, channel: int | None = None
+    file: "soundfile.SoundFile", start: int, frames: int | None, channel: int | None = None
 ) -> tuple[FloatSamples, int | None]:
     """One channel, or the mean of all; and which is the loudest where they cancel one another out, else None."""
     # In blocks, because a damaged header may promise more frames than memory holds.
@@ -152,6 +158,8 @@ def resample(samples: FloatSamples, rate: int, wanted_rate: int) -> FloatSamples
     """Mono float32 (N,) from one rate to another: float32 (ceil(N * wanted_rate / rate),)."""
     if rate == wanted_rate:
         return samples
+    import soxr
+
     resampled = soxr.resample(samples, rate, wanted_rate, quality="HQ")
     length = -(-len(samples) * wanted_rate // rate)
     # soxr rounds the length to the nearest.
@@ -213,6 +221,8 @@ def _encoding(audio_format: str) -> _Encoding:
 
 
 def _encode(samples: FloatSamples, sample_rate: int, encoding: _Encoding) -> bytes:
+    import soundfile
+
     buffer = io.BytesIO()
     with soundfile.SoundFile(
         buffer, "w", sample_rate, channels=1, format=encoding.container, subtype=encoding.subtype

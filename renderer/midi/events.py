@@ -4,12 +4,15 @@ import io
 import re
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import mido
 import numpy as np
 
 from renderer.errors import MidiError
 from renderer.midi.notes import LONGEST_SECONDS, BoolArray, IntArray
+
+if TYPE_CHECKING:
+    import mido
 
 DRUM_CHANNEL = 9
 SUSTAIN, PRESSED_FROM = 64, 64
@@ -128,7 +131,9 @@ def read_events(data: bytes, limits: MidiLimits) -> MidiEvents:
     )
 
 
-def _parsed(data: bytes, limits: MidiLimits) -> mido.MidiFile:
+def _parsed(data: bytes, limits: MidiLimits) -> "mido.MidiFile":
+    import mido
+
     if not data.startswith(b"MThd"):
         raise MidiError("not a MIDI file: it does not begin with MThd")
     # A number in the file has no end but a byte below 128, and mido's time for it grows with its square.

@@ -1,14 +1,14 @@
 """MIDI files to performances, and notes to MIDI files.
 
 miditoolkit writes the files. They are read with mido, on which it is built, because its own reader drops
-unclosed notes, mixes up the tempo changes of several tracks, and overlooks a pedal on a track of its own.
+unclosed notes, mixes up the tempo changes of several tracks, and overlooks a pedal on a track of its own. Both are
+imported when they are needed: a training from codes alone runs where they are not installed.
 """
 
 import io
 from dataclasses import replace
 from pathlib import Path
 
-import miditoolkit
 import numpy as np
 
 from renderer.errors import MidiError
@@ -68,6 +68,8 @@ def midi_bytes(notes: Notes) -> bytes:
     provided that no key is struck again while it sounds, as :func:`read_midi` makes sure. Raises ValueError
     for negative onsets.
     """
+    import miditoolkit
+
     if len(notes) and notes.onset[0] < 0:
         raise ValueError(f"the first onset is {notes.onset[0]} s; a MIDI file begins at 0 s")
     onset, offset = (np.rint(seconds * TICKS_PER_SECOND).astype(np.int64) for seconds in (notes.onset, notes.offset))

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from renderer.audio.audio_file import FloatSamples, read_audio
@@ -112,6 +110,8 @@ def _build(samples: Sequence[Sample], folder: Path) -> None:
 
 def _sounds(sample: Sample) -> Iterator[tuple[int, FloatSamples, float]]:
     """The recording at the pitch of each key that it serves, with the key and its loudness."""
+    import soxr
+
     recorded = read_audio(sample.path, _RECORDED_RATE, _offset_seconds(sample))
     attack = 0 if sample.is_release else _attack(recorded)
     loudness = 10 * np.log10(np.mean(recorded[attack:][: _RECORDED_RATE // 2] ** 2) + 1e-12)
@@ -126,6 +126,8 @@ def _sounds(sample: Sample) -> Iterator[tuple[int, FloatSamples, float]]:
 
 
 def _offset_seconds(sample: Sample) -> float:
+    import soundfile
+
     return sample.offset / soundfile.info(str(sample.path)).samplerate if sample.offset else 0.0
 
 
