@@ -81,7 +81,6 @@ class PrepareOptions:
     retry_failed: Annotated[bool, Option("Try failed clips again.", MACHINE)] = False
 
     def __post_init__(self) -> None:
-        from renderer.pianos.clips import ClipLengths
         from renderer.pianos.room import Room
 
         if not self.sources:
@@ -109,8 +108,15 @@ class PrepareOptions:
             raise JobError(f"--hold-out-rooms is {self.hold_out_rooms:g}; it is a share, below 1")
         if self.format not in ("flac", "flac24", "wav", "wav24", "wav-float"):
             raise JobError(f"--format is {self.format!r}; train on flac, flac24, wav, wav24 or wav-float")
+        slow, fast = self.tempo_scale
+        if not 1.0 <= self.shortest * fast <= self.longest * slow / 1.5:
+            factor = 1.5 * fast / slow
+            raise JobError(
+                f"--shortest {self.shortest:g} --longest {self.longest:g}: cannot be cut: give 1 s or more, and for "
+                f"the longest at least {factor:.3g} times the shortest, here {self.shortest * factor:.3g}: one and a "
+                f"half times, and clips are played {slow:g} to {fast:g} times as fast (--tempo-scale)"
+            )
         try:
-            ClipLengths(self.shortest * self.tempo_scale[1], self.longest * self.tempo_scale[0])
             for room in self.room:
                 Room.named(room)
         except ValueError as error:

@@ -6,13 +6,14 @@ import os
 import re
 import stat
 import threading
+import unicodedata
 import uuid
 from functools import lru_cache
 from pathlib import Path
 
 from jobs.errors import InputError, JobError, UnavailableError
 from jobs.inputs.input_cache import InputCache
-from jobs.storage import Listed, S3Access
+from jobs.storage import Listed, S3Access, without_file_scheme
 from jobs.storage.s3_storage import S3Storage, bucket_and_key
 from renderer.weights.published import cache_directory
 
@@ -112,13 +113,17 @@ class Inputs:
         """The absolute location, if it may be read."""
         if is_s3(location):
             return location
+        try:
+            location = without_file_scheme(location)
+        except JobError as error:
+            raise InputError(str(error)) from None
         if "://" in location:
             raise InputError(f"{location}: neither a file nor on S3")
         if folder is None:
-            return location
+            return _as_on_disk(location)
         if is_s3(folder) and not location.startswith("/"):
             return _joined(folder, location)
-        path = os.path.join(folder, location)  # noqa: PTH118 - a Path costs more than all else here.
+        path = _as_on_disk(os.path.join(folder, location))  # noqa: PTH118 - a Path costs more than all else here.
         roots = self.roots if is_s3(folder) else (_resolved(folder), *self.roots)
         real = _real_path(path)
         if not any(f"{real}/".startswith(f"{root.rstrip('/')}/") for root in roots):
@@ -155,6 +160,7 @@ def absolute(location: str) -> str:
     """The location as it is for processes that work in another folder; JobError if it is neither file nor S3."""
     if is_s3(location):
         return location
+    location = without_file_scheme(location)
     if "://" in location:
         raise JobError(f"{location}: only local files and s3:// can be used")
     return str(Path(location).absolute())
@@ -163,6 +169,17 @@ def absolute(location: str) -> str:
 def folder_of(location: str) -> str:
     """The folder or prefix that an absolute location lies in."""
     return location.rpartition("/")[0] or "/"
+
+
+def _as_on_disk(path: str) -> str:
+    """The path, or where nothing has this name, the one whose accents are composed in another way (NFC, NFD)."""
+    if path.isascii() or os.path.lexists(path):
+        return path
+    found = ""
+    for part in path.split("/"):
+        ways = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        found += next((way for way in ways if os.path.lexists(f"{found}{way}")), part) + "/"
+    return found[:-1]
 
 
 def _real_path(path: str) -> str:

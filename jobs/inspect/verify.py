@@ -17,10 +17,11 @@ import soundfile
 
 from jobs.errors import JobError, StorageError
 from jobs.inputs.inputs import Inputs
+from jobs.inputs.manifest_files import ManifestFiles
 from jobs.output.layouts import key_of, stored_audio
 from jobs.run_directory.run_directory import RunDirectory
 from schemas.checks import shown
-from schemas.manifest import ITEM_ID, Manifest, ManifestError
+from schemas.manifest import ITEM_ID, ManifestError
 from schemas.marker import Marker, StoredObject, count_failures
 from schemas.run import Run, Shard
 
@@ -111,7 +112,8 @@ class _ItemIds:
         self.problems: list[str] = []
         self._ids: Iterator[str] | None = None
         try:
-            manifest = Manifest.open(inputs.local(run.manifest_path))
+            self._files = ManifestFiles.find(run.manifest_path, inputs)
+            manifest = self._files.open()
             if manifest.rows_sha256(run.items) == run.rows_sha256:
                 batches = manifest.batches(ITEM_ID)
                 self._ids = (str(item_id) for batch in batches for item_id in batch.column(0).to_pylist())

@@ -65,7 +65,7 @@ LAYOUTS = {
 
 def open_writer(storage: Storage, settings: RunSettings, name: str) -> Writer:
     """The writer of a shard, whose objects are its own: ``name`` is unique to the attempt."""
-    encoder = ItemEncoder(cast(AudioFormat, settings.format), settings.save_codes)
+    encoder = ItemEncoder(cast(AudioFormat, settings.format), settings.save_codes, settings.id_separator)
     return LAYOUTS[settings.layout].writer(storage, encoder, name)
 
 

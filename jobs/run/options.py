@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from jobs.errors import JobError
 from jobs.option import Option, check_at_least, check_choice, flag
+from schemas.item_ids import why_unsafe
 
 if TYPE_CHECKING:
     from jobs.storage import S3Access
@@ -24,7 +25,7 @@ class RenderOptions:
 
     ``None`` stands for: the whole manifest (``limit``), the model's own (``sample_rate``), by the number of actors
     (``shard_items``), all that the machine has (``gpus``, ``actors``), what suits the device (``batch_size``, as
-    ``precision`` auto). JobError for a value that makes no sense.
+    ``precision`` auto), no ``/`` in item ids (``id_separator``). JobError for a value that makes no sense.
     """
 
     manifest: Annotated[str, Option("Parquet file with one row for every item to render.", is_argument=True)]
@@ -41,6 +42,9 @@ class RenderOptions:
     s3_requester_pays: Annotated[bool, Option("Agree to pay for what is read.", INPUT)] = False
     s3_encryption: Annotated[str | None, Option("What is asked for when writing: AES256, aws:kms[:KEY].", INPUT)] = None
     limit: Annotated[int | None, Option("Only the first N rows.", INPUT)] = None
+    id_separator: Annotated[
+        str | None, Option("Stands for the / of item ids in names of files, as _ or --.", INPUT)
+    ] = None
     dry_run: Annotated[bool, Option("Say how much it is and how long it takes.", INPUT)] = False
     layout: Annotated[LayoutName, Option("files, webdataset, parquet, or none: only measure.", INPUT)] = "files"
     save_codes: Annotated[bool, Option("Keep the codec's codes as well.", INPUT)] = False
@@ -113,6 +117,11 @@ class RenderOptions:
         check_choice(self, "layout")
         if self.layout == "none" and self.save_codes:
             raise JobError("--save-codes does not go with --layout none, which keeps nothing but the result rows")
+        if self.id_separator is not None:
+            if self.layout != "files":
+                raise JobError(f"--id-separator does not go with --layout {self.layout}, which takes a / as it is")
+            if "/" in self.id_separator or why_unsafe(f"a{self.id_separator}b"):
+                raise JobError(f"--id-separator is {self.id_separator!r}, which cannot be part of a file name")
         check_choice(self, "pedal", "device")
         if self.device == "cpu" and self.gpus:
             raise JobError(f"--gpus {self.gpus} does not go with --device cpu")

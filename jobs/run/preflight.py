@@ -15,6 +15,7 @@ import torch
 
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs, absolute, folder_of, is_s3
+from jobs.inputs.manifest_files import ManifestFiles
 from jobs.option import common_values
 from jobs.output.layouts import check_layout
 from jobs.run.file_check import look_for_files
@@ -59,13 +60,14 @@ def prepare(options: RenderOptions, backend: Backend | None = None) -> Job:
     backend = backend or ModelBackend.from_options(options)
     level = _check_sound(options)
     thresholds = _thresholds(options.quality_threshold)
-    location = absolute(options.manifest)
+    files = ManifestFiles.find(options.manifest, Inputs(s3=options.s3))
+    location = files.location
     bank_location = None if options.prompts is None else absolute(options.prompts)
     inputs = Inputs(_roots(options, location, bank_location), options.s3)
-    path = inputs.local(location)
-    with _named(path, location):
-        manifest = Manifest.open(path)
-        manifest.validate()
+    with _named(files.paths[0], location):
+        manifest = files.open()
+    with _named(manifest.path, location):
+        manifest.validate(options.id_separator if options.layout == "files" else "/")
         check_layout(manifest, options.layout)
     items = min(options.limit or manifest.row_count, manifest.row_count)
     facts = backend.describe()
@@ -76,7 +78,7 @@ def prepare(options: RenderOptions, backend: Backend | None = None) -> Job:
         with _named(bank_path, bank_location):
             bank = read_prompt_bank(bank_path)
         _check_bank(bank, bank_location, inputs, facts)
-    with _named(path, location):
+    with _named(manifest.path, location):
         _check_prompts(manifest, items, {*facts.prompt_ids, *bank})
     warnings = _unusable_files(manifest, location, inputs, items)
     gpus = options.gpus or 0
@@ -86,7 +88,7 @@ def prepare(options: RenderOptions, backend: Backend | None = None) -> Job:
     settings = RunSettings(**chosen | {"sample_rate": sample_rate, "device": "cuda" if gpus else "cpu"})
     run = Run(
         manifest_path=location,
-        manifest_sha256=file_hash(manifest.path),
+        manifest_sha256=files.sha256(),
         manifest_rows=manifest.row_count,
         rows_sha256=manifest.rows_sha256(items),
         prompts_path=bank_location,

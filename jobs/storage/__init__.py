@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from jobs.errors import JobError
+from jobs.storage.file_uri import without_file_scheme
 from jobs.storage.local_storage import LocalStorage
 from jobs.storage.patience import Patience
 from jobs.storage.s3_access import S3Access
 from jobs.storage.s3_storage import S3Storage
 from jobs.storage.storage import Listed, Storage
 
-__all__ = ["Listed", "Patience", "S3Access", "Storage", "open_storage"]
+__all__ = ["Listed", "Patience", "S3Access", "Storage", "open_storage", "without_file_scheme"]
 
 
 def open_storage(location: str, s3: S3Access | None = None) -> Storage:
@@ -19,6 +20,7 @@ def open_storage(location: str, s3: S3Access | None = None) -> Storage:
     """
     if location.startswith("s3://"):
         return S3Storage.at(location, s3)
+    location = without_file_scheme(location)
     if "://" in location:
         raise JobError(f"{location}: a run's output is a local folder, or lies on s3://")
     root = Path(location).absolute()

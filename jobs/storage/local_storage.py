@@ -1,6 +1,7 @@
 """A local folder as a storage."""
 
 import errno
+import fcntl
 import io
 import os
 import re
@@ -8,7 +9,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,9 @@ from jobs.storage.storage import Listed, checked_key
 
 COPIED_BYTES = 1 << 20
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}")
+_LOCK = f".tmp-{uuid.UUID(int=0).hex}"
+_NOT_SUPPORTED = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EMLINK}
+"""How file systems refuse what they do not have: a hard link (FUSE, SMB, exFAT), the syncing of a folder."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,21 @@ class LocalStorage:
             _sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write the file if there is none: a hard link to it can only be made once."""
+        """Write the file if there is none: a hard link to it can only be made once.
+
+        Where a file system has no hard links, a lock in the folder sees to it that one writer renames at a time.
+        """
         path = self._path(key)
         with _refusals("create", path), _temporary_file(path, io.BytesIO(data)) as temporary:
             try:
                 os.link(temporary, path)
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno not in _NOT_SUPPORTED:
+                    raise
+                if not _renamed_once(temporary, path):
+                    return False
             _sync_folder(path.parent)
             return True
 
@@ -171,18 +183,59 @@ def _temporary_file(path: Path, content: BinaryIO) -> Iterator[Path]:
             content.seek(0)
             shutil.copyfileobj(content, file, COPIED_BYTES)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _renamed_once(temporary: Path, path: Path) -> bool:
+    """Rename, if there is nothing yet; of several writers that call this, exactly one succeeds."""
+    with _lock(path.parent):
+        if path.exists():
+            return False
+        temporary.rename(path)
+        return True
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """The folder's lock file, held; a writer that is killed loses it."""
+    lock = folder / _LOCK
+    while True:
+        with lock.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                is_current = os.path.samestat(os.fstat(file.fileno()), lock.stat())
+            except FileNotFoundError:  # The holder before has removed it.
+                is_current = False
+            if is_current:
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        lock.unlink()
+                return
+
+
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Some file systems do not open folders; what was written is there all the same.
+        return
+    try:
+        _sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """Make it durable, where the file system can be asked to."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
 
 
 def _raise_unless_absent(error: OSError) -> None:
@@ -195,7 +248,8 @@ _ADVICE = {
     errno.EDQUOT: "make space in the quota",
     errno.EFBIG: "files of this size are not allowed here",
     errno.EACCES: "the folder must be writable",
-    errno.EPERM: "the folder must be writable and its file system must allow hard links",
+    errno.EPERM: "the folder must be writable",
+    errno.ENOLCK: "the file system must allow hard links or locks",
     errno.EROFS: "the file system is read-only",
     errno.ELOOP: "nothing is deleted through a link",
 }

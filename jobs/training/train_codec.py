@@ -119,7 +119,8 @@ class TrainCodecWork:
             "training": {"steps": step, "seconds": round(history.seconds), "course": self.course, **figures},
         }
         folder = Path(self.options.out) / "codec"
-        write_codec(folder, self.options.name, self.config, self.training.average.weights, card)
+        uses = self.training.codebooks.counts
+        write_codec(folder, self.options.name, self.config, self.training.average.weights, card, uses)
 
     def _pace(self, steps: int, seconds: float) -> str:
         audio = self.options.batch * self.options.crop_seconds * steps / seconds

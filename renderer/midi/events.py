@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from renderer.errors import MidiError
-from renderer.midi.notes import BoolArray, IntArray
+from renderer.midi.notes import LONGEST_SECONDS, BoolArray, IntArray
 
 if TYPE_CHECKING:
     import mido
@@ -34,7 +34,7 @@ class MidiLimits:
     bytes: int = 4 * 2**20
     events: int = 500_000
     notes: int = 200_000
-    seconds: float = 4 * 3600.0
+    seconds: float = LONGEST_SECONDS
     beat: float = 0.001
 
 

@@ -20,6 +20,9 @@ LOWEST_KEY, HIGHEST_KEY = 21, 108
 KEYS = HIGHEST_KEY - LOWEST_KEY + 1
 """The piano's keyboard, A0 to C8, as MIDI keys, and how many there are."""
 
+LONGEST_SECONDS = 4 * 3600.0
+"""What is rendered as one performance lasts no longer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Notes:
@@ -172,7 +175,7 @@ class Performance:
         """The notes struck in [start, end), cut at the end, transposed and scaled; the start becomes 0 s.
 
         Notes struck before the start are left out even where they still sound: half a note cannot be struck.
-        Raises MidiError where no note is left.
+        Raises MidiError where no note is left, or where the tempo makes it longer than ``LONGEST_SECONDS``.
         """
         notes = self.notes
         end = np.inf if excerpt.end is None else excerpt.end
@@ -196,6 +199,12 @@ class Performance:
             cut_at_end=self.report.cut_at_end + int((kept & (notes.offset > end)).sum()),
             velocity_clamped=self.report.velocity_clamped + int((kept & (scaled != velocity)).sum()),
         )
-        onset = (notes.onset[kept] - excerpt.start) / excerpt.tempo_scale
-        offset = (np.minimum(notes.offset[kept], end) - excerpt.start) / excerpt.tempo_scale
+        with np.errstate(over="ignore"):
+            onset = (notes.onset[kept] - excerpt.start) / excerpt.tempo_scale
+            offset = (np.minimum(notes.offset[kept], end) - excerpt.start) / excerpt.tempo_scale
+        if offset.max() > LONGEST_SECONDS:
+            raise MidiError(
+                f"at tempo_scale {excerpt.tempo_scale:g} it ends after {offset.max():.0f} s; "
+                f"at most {LONGEST_SECONDS:.0f} s are rendered as one"
+            )
         return Performance(Notes.of(onset, offset, pitch[kept], velocity[kept]), report)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pickle
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -56,13 +57,44 @@ def test_a_row_may_name_nothing_outside_whatever_way_it_is_written(corpus: str, 
     for location in (
         *("../elsewhere/secret", "midi/../../elsewhere/secret", str(secret), "link", "folder/secret"),
         *("/etc/passwd", "//etc/passwd", "/proc/self/environ", "../corpus-2/x", "..", "../elsewhere/none"),
+        *("file:///etc/passwd", f"file://{corpus}/../elsewhere/secret"),
     ):
         for call in (inputs.local, inputs.exists):
             with pytest.raises(InputError, match=r"lies outside the folders that may be read .*--allow-root"):
                 call(location, corpus)
-    for location in ("https://host/a.mid", "file:///etc/passwd", "S3://b/x"):
+    for location in ("https://host/a.mid", "S3://b/x"):
         with pytest.raises(InputError, match="neither a file nor on S3"):
             inputs.local(location, corpus)
+
+
+def test_file_uris_are_paths(corpus: str) -> None:
+    (Path(corpus) / "a b.mid").write_bytes(b"ab")
+    for uri in (f"file://{corpus}/a%20b.mid", f"file://localhost{corpus}/a b.mid", f"FILE://{corpus}/a%20b.mid"):
+        assert Inputs().local(uri, corpus).read_bytes() == b"ab" and Inputs().exists(uri, corpus)
+        assert absolute(uri) == f"{corpus}/a b.mid"
+    with pytest.raises(InputError, match="names no file of this machine"):
+        Inputs().local("file://server/a.mid", corpus)
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("named", ["NFC", "NFD"])
+def test_a_name_is_found_however_its_accents_are_composed(tmp_path: Path, on_disk: str, named: str) -> None:
+    folder, other = tmp_path / unicodedata.normalize(on_disk, "Étüden"), "NFC" if on_disk == "NFD" else "NFD"
+    folder.mkdir()
+    (folder / unicodedata.normalize(other, "é 音が.mid")).write_bytes(b"a")
+    location = unicodedata.normalize(named, "Étüden/é 音が.mid")
+    assert Inputs().exists(location, str(tmp_path))
+    assert Inputs().local(location, str(tmp_path)).read_bytes() == b"a"
+    assert Inputs().local(f"{tmp_path}/{location}").read_bytes() == b"a"
+    assert not Inputs().exists(unicodedata.normalize(named, "Étüden/è.mid"), str(tmp_path))
+
+
+def test_a_name_composed_in_another_way_leads_out_no_more_than_any_other(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "secret").touch()
+    (tmp_path / "corpus" / unicodedata.normalize("NFC", "é")).symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="lies outside"):
+        Inputs().local(unicodedata.normalize("NFD", "é"), str(tmp_path / "corpus"))
 
 
 def test_more_roots_allow_more(corpus: str, tmp_path: Path) -> None:

@@ -162,3 +162,12 @@ def test_an_excerpt_played_twice_as_fast_takes_half_the_time() -> None:
     assert part.notes.onset.tolist() == [0.5, 1.5]
     assert part.notes.offset.tolist() == [1.0, 2.5]
     assert part.report.cut_at_end == 1
+
+
+@pytest.mark.parametrize("tempo_scale", [1e-7, 1e-3, 1e-308, 5e-324])
+def test_a_tempo_makes_nothing_longer_than_four_hours(tempo_scale: float) -> None:
+    notes = Notes.of([0.0, 10.0], [1.0, 14.5], [60, 62], [64, 64])
+    with pytest.raises(MidiError, match=rf"at tempo_scale {tempo_scale:g} it ends after .* at most 14400 s"):
+        Performance(notes, NoteReport()).excerpt(Excerpt(tempo_scale=tempo_scale))
+    slow = Performance(notes, NoteReport()).excerpt(Excerpt(end=14.0, tempo_scale=14.0 / 14_400))
+    assert slow.notes.end == pytest.approx(14_400)
