@@ -35,8 +35,8 @@ class MidiEvents:
     """What is played in a file, in ticks from its start; tracks are numbered as they stand in the file.
 
     Notes (N,), track by track in the order of their strikes, without drums: ``track``, ``channel``, ``pitch``,
-    ``velocity``, ``onset``, ``offset``; ``closed``, whether a note-off was found, without which the note ends with its
-    track; ``elsewhere``, whether that was on another track or channel. A note may have no length.
+    ``velocity``, ``onset``, ``offset``; ``closed``, whether a note-off was found, without which the note ends where its
+    track strikes the key again, or with the track; ``elsewhere``, whether that was on another track or channel. A note may have no length.
 
     ``sustain`` and ``sostenuto`` are pedals; ``silenced_tick`` and ``silenced_channel`` (S,) where a channel is
     silenced at once. Tempo changes (C,) of all tracks, in order of time: ``tempo_tick``, ``tempo`` in microseconds per
@@ -77,7 +77,7 @@ def read_events(data: bytes, limits: MidiLimits) -> MidiEvents:
     if len(pairing.strikes) + pairing.drums > limits.notes:
         raise MidiError(f"{len(pairing.strikes) + pairing.drums} notes; at most {limits.notes} are read from one file")
     notes = [
-        (s.track, s.channel, s.pitch, s.velocity, s.onset, tracks[s.track].end, False, False)
+        (s.track, s.channel, s.pitch, s.velocity, s.onset, min(s.again, tracks[s.track].end), False, False)
         if s.offset is None
         else (s.track, s.channel, s.pitch, s.velocity, s.onset, s.offset, True, s.elsewhere)
         for s in pairing.strikes

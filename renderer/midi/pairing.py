@@ -93,6 +93,7 @@ def _match(
 ) -> list[_Stray]:
     """Match what tracks have left over, in order of time, note-offs first at each tick; the strays that remain."""
     keys = _Keys()
+    again = [strike.again for strike in waiting]
     events: list[tuple[int, int, int, int, Strike | None]] = [(tick, 0, channel, 0, None) for tick, channel in all_off]
     events += [(tick, 1, channel, pitch, None) for tick, channel, pitch in strays]
     events += [(strike.onset, 2, strike.channel, strike.pitch, strike) for strike in waiting]
@@ -104,13 +105,14 @@ def _match(
             keys.release(place, pitch, tick)
         else:
             keys.release_all(place, tick)
-    again = [strike.again for strike in waiting]
     keys.settle()
     for strike, limit in zip(waiting, again, strict=True):
         strike.again = limit
-        if strike.offset is not None:
-            strike.elsewhere = strike.offset <= limit
-            strike.offset = strike.offset if strike.elsewhere else None
+        strike.elsewhere = strike.offset is not None and strike.offset <= limit
+        if strike.offset is not None and not strike.elsewhere:
+            # Its own track struck the key again before this note-off, which so ends nothing.
+            keys.strays.append((strike.offset, strike.channel, strike.pitch))
+            strike.offset = None
     return keys.strays
 
 

@@ -1,64 +1,17 @@
 """A MIDI file becomes what a piano plays of it; every decision is counted, every refusal says why."""
 
-import io
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import mido
 import numpy as np
 import pytest
-from mido import Message, MetaMessage
+from mido import MetaMessage
 
 from renderer.errors import MidiError
 from renderer.midi.limits import MidiLimits
 from renderer.midi.midi_file import midi_bytes, read_midi
-from renderer.midi.notes import NoteReport, Notes, PedalPolicy
-
-Event = tuple[int, mido.Message | mido.MetaMessage]
-"""At a tick; in a file of 480 ticks per beat and no tempo, 960 ticks are a second."""
-
-
-def midi_file(*tracks: Sequence[Event], division: int = 480, kind: int = 1) -> bytes:
-    midi = mido.MidiFile(type=kind, ticks_per_beat=division)
-    for events in tracks:
-        track = midi.add_track()
-        now = 0
-        for tick, message in sorted(events, key=lambda event: event[0]):
-            track.append(message.copy(time=tick - now))
-            now = tick
-    file = io.BytesIO()
-    midi.save(file=file)
-    return file.getvalue()
-
-
-def raw_file(track: bytes, division: int = 480) -> bytes:
-    header = b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1]) + (division & 0xFFFF).to_bytes(2, "big")
-    return header + b"MTrk" + len(track).to_bytes(4, "big") + track
-
-
-def note(start: int, end: int, pitch: int = 60, velocity: int = 64, channel: int = 0) -> list[Event]:
-    return [
-        (start, Message("note_on", note=pitch, velocity=velocity, channel=channel)),
-        (end, Message("note_off", note=pitch, channel=channel)),
-    ]
-
-
-def strike(tick: int, pitch: int = 60, velocity: int = 64) -> Event:
-    return tick, Message("note_on", note=pitch, velocity=velocity)
-
-
-def sustain(tick: int, value: int, channel: int = 0) -> Event:
-    return tick, Message("control_change", control=64, value=value, channel=channel)
-
-
-def tempo(tick: int, microseconds: int) -> Event:
-    return tick, MetaMessage("set_tempo", tempo=microseconds)
-
-
-def spans(data: bytes, pedal: PedalPolicy = "extend") -> list[tuple[float, float]]:
-    notes = read_midi(data, pedal).notes
-    return list(zip(notes.onset.tolist(), notes.offset.tolist(), strict=True))
+from renderer.midi.notes import NoteReport, Notes
+from tests.renderer.midi.files import midi_file, note, raw_file, spans, strike, tempo
 
 
 def test_tempo_changes_of_all_tracks_count() -> None:
@@ -135,50 +88,6 @@ def test_a_strike_that_ends_the_file_is_left_out() -> None:
     performance = read_midi(midi_file([*note(0, 480), strike(960, 72)]))
     assert performance.notes.pitch.tolist() == [60]
     assert performance.report == NoteReport(unclosed=1, no_length=1)
-
-
-def test_the_pedal_is_ignored_on_demand() -> None:
-    data = midi_file([sustain(0, 127), *note(0, 480), sustain(960, 0)])
-    assert spans(data, "ignore") == [(0.0, 0.5)]
-    assert spans(data, "extend") == [(0.0, 1.0)]
-    assert read_midi(data).report == NoteReport(pedal_extended=1)
-    assert read_midi(data, "ignore").report == NoteReport()
-
-
-@pytest.mark.parametrize(("value", "end"), [(63, 0.5), (64, 1.0), (127, 1.0)])
-def test_the_pedal_is_pressed_from_64_on(value: int, end: float) -> None:
-    assert spans(midi_file([sustain(0, value), *note(0, 480), sustain(960, 63)])) == [(0.0, end)]
-
-
-def test_half_pedalling_above_64_does_not_lift() -> None:
-    data = midi_file([sustain(0, 70), sustain(600, 127), sustain(700, 64), *note(0, 480), sustain(960, 10)])
-    assert spans(data) == [(0.0, 1.0)]
-
-
-def test_a_note_released_before_the_pedal_is_pressed_is_not_held() -> None:
-    assert spans(midi_file([*note(0, 480), sustain(481, 127), sustain(960, 0)])) == [(0.0, 0.5)]
-
-
-@pytest.mark.parametrize(("value", "end"), [(127, 1.0), (0, 0.5)])
-def test_a_pedal_event_at_the_release_counts_as_having_happened(value: int, end: float) -> None:
-    data = midi_file([sustain(0, 127 - value), *note(0, 480), sustain(480, value), sustain(960, 0)])
-    assert spans(data) == [(0.0, end)]
-
-
-def test_a_held_note_ends_where_its_key_is_struck_again() -> None:
-    data = midi_file([sustain(0, 127), *note(0, 240), *note(480, 720), sustain(960, 0)])
-    assert spans(data) == [(0.0, 0.5), (0.5, 1.0)]
-    assert read_midi(data).report == NoteReport(pedal_extended=2)
-
-
-def test_a_note_is_held_for_six_seconds_at_most() -> None:
-    data = midi_file([sustain(0, 127), *note(0, 480), *note(480, 9600, 72), sustain(9600, 0)])
-    assert spans(data) == [(0.0, 6.5), (0.5, 10.0)]
-
-
-def test_a_pedal_never_lifted_lifts_at_the_end_of_the_file() -> None:
-    data = midi_file([sustain(0, 127), *note(0, 480)], [(960, MetaMessage("marker"))])
-    assert spans(data) == [(0.0, 1.0)]
 
 
 @pytest.mark.parametrize(
