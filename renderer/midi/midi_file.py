@@ -1,29 +1,33 @@
 """MIDI files to performances, and notes to MIDI files.
 
-miditoolkit writes the files. They are read with mido, on which it is built, because its own reader drops
-unclosed notes, mixes up the tempo changes of several tracks, and overlooks a pedal on a track of its own. Both are
-imported when they are needed: a training from codes alone runs where they are not installed.
+miditoolkit writes the files. Its reader is not used: it drops unclosed notes, mixes up the tempo changes of several
+tracks, overlooks a pedal on a track of its own, and refuses damage that others read over. It is imported when a file is
+written: a training from codes alone runs where it is not installed.
 """
 
 import io
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from renderer.errors import MidiError
-from renderer.midi.events import MidiEvents, MidiLimits, read_events
+from renderer.midi.chunks import Damage
+from renderer.midi.events import MidiEvents, PedalEvents, read_events
+from renderer.midi.limits import MidiLimits
 from renderer.midi.notes import (
     HIGHEST_KEY,
     LOWEST_KEY,
+    BoolArray,
     FloatArray,
     IntArray,
     NoteReport,
     Notes,
+    PedalChannels,
     PedalPolicy,
     Performance,
 )
-from renderer.midi.pedal import LONGEST_HOLD, Pedal
+from renderer.midi.pedal import LONGEST_HOLD, Pedal, one_pedal
 from renderer.midi.tempo import TempoMap
 
 DEFAULT_LIMITS = MidiLimits()
@@ -36,25 +40,37 @@ BEATS_PER_MINUTE, TICKS_PER_BEAT, TICKS_PER_SECOND = 120, 480, 960
 
 
 def read_midi(
-    source: Path | str | bytes, pedal: PedalPolicy = "extend", limits: MidiLimits = DEFAULT_LIMITS
+    source: Path | str | bytes,
+    pedal: PedalPolicy = "extend",
+    limits: MidiLimits = DEFAULT_LIMITS,
+    *,
+    pedal_channels: PedalChannels = "any",
+    strict: bool = False,
 ) -> Performance:
     """What a piano plays of a MIDI file: given as a path or as its content.
 
     The tempo changes of all tracks are honoured, and all tracks and channels but drums are merged onto one
     keyboard of 88 keys. One key struck twice within 10 ms is one strike, with the first onset, the greater
     velocity and the later offset; a key that is struck again while it sounds ends there. With ``pedal``
-    "extend" an offset moves to where the channel's sustain pedal lifts or the key is struck again, at most
-    6 s later. A note without a note-off ends there too, or with its track. The report counts each of these.
+    "extend" an offset moves to where the sustain pedal (of "any" or of "each" note's channel) and the sostenuto
+    pedal let it end, or the key is struck again, at most 6 s later. A note without a note-off ends there too, or
+    with its track. Which note-off ends which note, and what is mended in a damaged file, README.md beside this
+    file tells; ``strict`` refuses a damaged file instead. The report counts each of these.
 
     Raises MidiError with the reason, and the path if there is one.
     """
     if pedal not in ("ignore", "extend"):
         raise ValueError(f"pedal is {pedal!r}; it must be 'ignore' or 'extend'")
+    if pedal_channels not in ("each", "any"):
+        raise ValueError(f"pedal_channels is {pedal_channels!r}; it must be 'each' or 'any'")
     try:
         data = source if isinstance(source, bytes) else _content(Path(source), limits.bytes)
         if len(data) > limits.bytes:
             raise MidiError(f"the file is larger than {limits.bytes} bytes")
-        return _performance(read_events(data, limits), pedal, limits)
+        events = read_events(data, limits)
+        if strict and events.damage != Damage():
+            raise MidiError(f"damaged, and a strict reading mends nothing: {events.damage}")
+        return _performance(events, pedal, pedal_channels, limits)
     except MidiError as error:
         if isinstance(source, bytes):
             raise
@@ -102,38 +118,61 @@ def _content(path: Path, limit: int) -> bytes:
         raise MidiError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _performance(events: MidiEvents, pedal: PedalPolicy, limits: MidiLimits) -> Performance:
+def _performance(
+    events: MidiEvents, pedal: PedalPolicy, pedal_channels: PedalChannels, limits: MidiLimits
+) -> Performance:
     tempo = TempoMap(events.division, events.tempo_tick, events.tempo)
     onset, release = tempo.seconds(events.onset), tempo.seconds(events.offset)
-    release = np.where(events.closed, release, np.minimum(release, onset + LONGEST_HOLD))
-    offset = release if pedal == "ignore" else _held(release, events, tempo)
+    sure = events.closed & ~events.elsewhere
+    release = np.where(sure, release, np.minimum(release, onset + LONGEST_HOLD))
+    offset = release if pedal == "ignore" else _held(onset, release, events, tempo, pedal_channels)
     playable = (events.pitch >= LOWEST_KEY) & (events.pitch <= HIGHEST_KEY)
     report = NoteReport(
         drums=events.drums,
         out_of_range=int((~playable).sum()),
         unclosed=int((playable & ~events.closed).sum()),
+        offs_elsewhere=int((playable & events.elsewhere).sum()),
+        stray_offs=events.stray_offs,
+        notes_off=events.notes_off,
+        **asdict(events.damage),
     )
-    kept = playable & (offset > onset)
-    if not kept.any():
-        raise MidiError(
-            f"no notes that a piano could play: {report.drums} on the drum channel, "
-            f"{report.out_of_range} off the keyboard, {report.unclosed} without a note-off"
-        )
-    last = float(release[kept].max())
-    if last > limits.seconds:
-        raise MidiError(f"absurd length: the last note ends at {last:.0f} s; at most {limits.seconds:.0f} s are read")
-    return _on_one_keyboard(onset[kept], release[kept], offset[kept], events.pitch[kept], events.velocity[kept], report)
+    if (offset[playable] > onset[playable]).any():
+        last = float(release[playable].max())
+        if last > limits.seconds:
+            raise MidiError(
+                f"absurd length: the last note ends at {last:.0f} s; at most {limits.seconds:.0f} s are read"
+            )
+        columns = (onset, release, offset, events.pitch, events.velocity)
+        return _on_one_keyboard(*(column[playable] for column in columns), report)
+    raise MidiError(
+        f"no notes that a piano could play: {report.drums} on the drum channel, "
+        f"{report.out_of_range} off the keyboard, {report.unclosed} without a note-off"
+    )
 
 
-def _held(release: FloatArray, events: MidiEvents, tempo: TempoMap) -> FloatArray:
-    """Offsets (N,) under the sustain pedal of each note's channel."""
-    offset = release.copy()
+def _held(
+    onset: FloatArray, release: FloatArray, events: MidiEvents, tempo: TempoMap, channels: PedalChannels
+) -> FloatArray:
+    """Offsets (N,) under the pedals of any channel, or of each note's own."""
     end = float(tempo.seconds(np.array([events.end]))[0])
-    for channel in np.unique(events.pedal_channel):
-        here, notes = events.pedal_channel == channel, events.channel == channel
-        pedal = Pedal(tempo.seconds(events.pedal_tick[here]), events.pedal_down[here], end)
-        offset[notes] = pedal.held(release[notes])
-    return offset
+
+    def pedal(pedal: PedalEvents) -> Pedal:
+        down = one_pedal(pedal.channel, pedal.down)
+        return Pedal(tempo.seconds(pedal.tick), down, end)
+
+    offset = release.copy()
+    if channels == "any":
+        offset = pedal(events.sustain).sustained(pedal(events.sostenuto).caught(onset, release))
+    else:
+        for channel in np.unique(np.concatenate([events.sustain.channel, events.sostenuto.channel])):
+            here = events.channel == channel
+            caught = pedal(events.sostenuto.of(channel)).caught(onset[here], release[here])
+            offset[here] = pedal(events.sustain.of(channel)).sustained(caught)
+    for channel in np.unique(events.silenced_channel):
+        here = events.channel == channel
+        times = np.append(tempo.seconds(events.silenced_tick[events.silenced_channel == channel]), np.inf)
+        offset[here] = np.minimum(offset[here], times[np.searchsorted(times, release[here], side="left")])
+    return np.minimum(offset, release + LONGEST_HOLD)
 
 
 def _on_one_keyboard(
@@ -147,19 +186,26 @@ def _on_one_keyboard(
     """Notes (N,) of any number of hands, in any order, as one keyboard can play them."""
     order = np.lexsort((onset, pitch))
     onset, pitch = onset[order], pitch[order]
-    new_key = np.diff(pitch, prepend=-1) > 0
-    strikes = np.flatnonzero(new_key | (np.diff(onset, prepend=-np.inf) >= SAME_STRIKE))
-    onset, pitch, new_key = onset[strikes], pitch[strikes], new_key[strikes]
+    strikes = np.flatnonzero(_new_key(pitch) | (np.diff(onset, prepend=-np.inf) >= SAME_STRIKE))
     release = np.maximum.reduceat(release[order], strikes)
     offset = np.maximum.reduceat(offset[order], strikes)
     velocity = np.maximum.reduceat(velocity[order], strikes)
-    struck_again = np.where(np.append(new_key[1:], True), np.inf, np.append(onset[1:], np.inf))
+    onset, pitch = onset[strikes], pitch[strikes]
+    sounds = offset > onset
+    onset, release, offset, pitch, velocity = (a[sounds] for a in (onset, release, offset, pitch, velocity))
+    struck_again = np.where(np.append(_new_key(pitch)[1:], True), np.inf, np.append(onset[1:], np.inf))
     return Performance(
         Notes.of(onset, np.minimum(offset, struck_again), pitch, velocity),
         replace(
             report,
             duplicates=len(order) - len(strikes),
+            no_length=int((~sounds).sum()),
             overlaps_cut=int((release > struck_again).sum()),
             pedal_extended=int((np.minimum(offset, struck_again) > release).sum()),
         ),
     )
+
+
+def _new_key(pitch: IntArray) -> BoolArray:
+    """Where another key begins (N,), in notes that are sorted by key."""
+    return np.diff(pitch, prepend=-1) > 0

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from renderer.errors import MidiError
+from renderer.midi.limits import LONGEST_SECONDS
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -16,12 +17,12 @@ BoolArray = npt.NDArray[np.bool_]
 PedalPolicy = Literal["ignore", "extend"]
 """What the sustain pedal does to notes: nothing, or it moves an offset to where the pedal lifts."""
 
+PedalChannels = Literal["each", "any"]
+"""Which notes a pedal holds: those of its own channel, or, as one piano has one pedal, those of all channels."""
+
 LOWEST_KEY, HIGHEST_KEY = 21, 108
 KEYS = HIGHEST_KEY - LOWEST_KEY + 1
 """The piano's keyboard, A0 to C8, as MIDI keys, and how many there are."""
-
-LONGEST_SECONDS = 4 * 3600.0
-"""What is rendered as one performance lasts no longer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,22 +119,36 @@ class NoteReport:
     """Every decision between a file's notes and the notes that are rendered, as counts of notes.
 
     Left out: ``drums``; ``out_of_range``, outside 21..108; ``duplicates``, one key struck twice within
-    10 ms, of which one strike stays; ``sounding_at_start``, struck before an excerpt begins.
+    10 ms, of which one strike stays; ``no_length``, let go where it is struck; ``sounding_at_start``, struck before an
+    excerpt begins.
 
     Changed: ``unclosed``, without a note-off, so ended by rule (left out where nothing follows the onset);
     ``overlaps_cut``, ended where the same key is struck again; ``pedal_extended``, ended later than the key
     is released; ``cut_at_end``, ended at an excerpt's end; ``velocity_clamped``.
+
+    Ended by something else than a note-off of their own track and channel: ``offs_elsewhere``, by one of another track
+    or channel; ``notes_off``, by a controller. ``stray_offs`` are note-offs that end nothing. Mended in a damaged file:
+    ``tracks_miscounted``, ``track_lengths_mended``, ``bytes_skipped``, ``events_mended`` and ``events_skipped``.
     """
 
     drums: int = 0
     out_of_range: int = 0
     duplicates: int = 0
+    no_length: int = 0
     unclosed: int = 0
     overlaps_cut: int = 0
     pedal_extended: int = 0
     sounding_at_start: int = 0
     cut_at_end: int = 0
     velocity_clamped: int = 0
+    offs_elsewhere: int = 0
+    notes_off: int = 0
+    stray_offs: int = 0
+    tracks_miscounted: int = 0
+    track_lengths_mended: int = 0
+    bytes_skipped: int = 0
+    events_mended: int = 0
+    events_skipped: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from renderer.errors import MidiError
-from renderer.midi.events import MidiLimits
+from renderer.midi.limits import MidiLimits
 from renderer.midi.midi_file import midi_bytes, read_midi
 from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY, Performance
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import defaultdict, deque
 from pathlib import Path
 
 import mido
@@ -11,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renderer.errors import MidiError
-from renderer.midi.events import MidiLimits, read_events
+from renderer.midi.chunks import read_chunks
+from renderer.midi.events import read_events
+from renderer.midi.limits import MidiLimits
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY, IntArray, Notes
 from renderer.midi.tempo import TempoMap
+from renderer.midi.track import NOTE_OFF, NOTE_ON
 from renderer.model.tokens import (
     BOS_ID,
     EOS_ID,
@@ -33,17 +37,29 @@ TOKENIZED = sorted((FIXTURES / "tok").glob("*.npy"))
 
 
 def published_rows(path: Path) -> IntArray:
-    """What the published tokenizer makes of a file: the first instrument's closed notes, ticks alone."""
-    events = read_events(path.read_bytes(), MidiLimits())
-    kept = events.closed & (events.pitch >= LOWEST_KEY) & (events.pitch <= HIGHEST_KEY)
-    if kept.any():
-        first = int(kept.argmax())
-        kept &= (events.track == events.track[first]) & (events.channel == events.channel[first])
-        kept &= events.offset < first_program_change(path, int(events.track[first]), int(events.channel[first]))
-    duration = events.offset - events.onset
-    columns = (events.onset, duration, events.pitch, events.velocity)
-    onset, duration, pitch, velocity = (column[kept] for column in columns)
-    return with_markers(rows_of_ticks(onset, duration, pitch, velocity, events.division))
+    """What the published tokenizer makes of a file: the first instrument's closed notes, ticks alone.
+
+    Its parser pairs otherwise than this project: a note-off closes the oldest open note of its key, unless that was
+    struck at the same tick; a program change begins another instrument.
+    """
+    chunks = read_chunks(path.read_bytes(), 10_000)
+    notes: list[list[int]] = []
+    for number, track in enumerate(chunks.tracks):
+        sounding: defaultdict[tuple[int, int], deque[list[int]]] = defaultdict(deque)
+        for tick, kind, channel, pitch, velocity in track.messages:
+            opened = sounding[channel, pitch]
+            if kind == NOTE_ON:
+                opened.append([number, channel, tick, 0, pitch, velocity])
+                notes.append(opened[-1])
+            elif kind == NOTE_OFF and opened and tick > opened[0][2]:
+                note = opened.popleft()
+                note[3] = tick - note[2]
+    notes = [note for note in notes if note[3] and LOWEST_KEY <= note[4] <= HIGHEST_KEY]
+    if notes:
+        first, until = notes[0], first_program_change(path, notes[0][0], notes[0][1])
+        notes = [note for note in notes if note[:2] == first[:2] and note[2] + note[3] < until]
+    onset, duration, pitch, velocity = np.array(notes, np.int64).reshape(-1, 6).T[2:]
+    return with_markers(rows_of_ticks(onset, duration, pitch, velocity, chunks.division))
 
 
 def first_program_change(path: Path, track: int, channel: int) -> float:
