@@ -58,7 +58,7 @@ def lateness(samples: FloatSamples, sample_rate: int, notes: Notes) -> float | N
     and few where they stand. A few notes, or ones that repeat, say nothing for sure.
     """
     steps = round(_LONGEST_SHIFT / _STEP)
-    shifts = np.arange(-steps, steps + 1) * _STEP
+    shifts = np.arange(-steps, steps + 1, dtype=np.float64) * np.float64(_STEP)
     inside, found = match_shifted(samples, sample_rate, notes, shifts)
     share = np.where(inside >= _FEWEST_NOTES, found / np.maximum(inside, 1), 0.0)
     here = np.abs(shifts) < _TOLERATED_SHIFT

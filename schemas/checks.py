@@ -142,7 +142,7 @@ def check_whole(batch: pa.RecordBatch, column: Column, first_row: int, problems:
 def _is_whole(stored: "pa.Array[Any]") -> "pa.Array[Any]":
     limit = 2.0 ** {16: 11, 32: 24, 64: 53}[stored.type.bit_width]
     values = stored.cast(pa.float64())
-    return pc.and_(pc.equal(values, pc.floor(values)), pc.less_equal(pc.abs(values), limit))
+    return pc.and_(pc.equal(values, pc.floor(values)), pc.less_equal(pc.abs(values), pa.scalar(limit)))
 
 
 def read_column(batch: pa.RecordBatch, column: Column) -> "pa.Array[Any]":

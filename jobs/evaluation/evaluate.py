@@ -46,16 +46,17 @@ def evaluate(options: EvaluationOptions) -> str:
     size = min(options.batch_size, -(-clips // (GROUPS_PER_ACTOR * options.actors)))
     size = _begin(storage, _settings(options, work), max(1, size))
     groups = [list(range(first, min(first + size, clips))) for first in range(0, clips, size)]
+    keys = [_part_key(index, work.subjects) for index in range(len(groups))]
     done = set(storage.keys("parts"))
-    missing = {index: group for index, group in enumerate(groups) if _part_key(index) not in done}
+    missing = {index: group for index, group in enumerate(groups) if keys[index] not in done}
     if missing:
         left = sum(len(group) for group in missing.values())
         say(f"{left:,} of {clips:,} clips to evaluate")
         with tqdm(total=left, unit=" clips", disable=None) as bar:
             for index, content in _judged(work, options, missing):
-                storage.write(_part_key(index), content)
+                storage.write(keys[index], content)
                 bar.update(len(groups[index]))
-    parts = [Part.from_bytes(storage.read(_part_key(index))) for index in range(len(groups))]
+    parts = [Part.from_bytes(storage.read(key)) for key in keys]
     return _report(storage, options, parts)
 
 
@@ -156,8 +157,10 @@ def _begin(storage: Storage, settings: dict[str, Any], group: int) -> int:
     return int(existing["group"])
 
 
-def _part_key(index: int) -> str:
-    return f"parts/{index:05d}.npz"
+def _part_key(index: int, subjects: Subjects) -> str:
+    """Where a group's figures are kept: of other recordings under the same names, in another folder."""
+    content = subjects.recordings_sha256 if isinstance(subjects, RunSubjects) else ""
+    return f"parts/{content[:16]}/{index:05d}.npz" if content else f"parts/{index:05d}.npz"
 
 
 def _report(storage: Storage, options: EvaluationOptions, parts: Sequence[Part]) -> str:

@@ -167,7 +167,7 @@ class Judge:
                 "system": system,
                 "seconds": subject.seconds - subject.start,
                 "prompt_id": candidate.prompt_id,
-                "error": candidate.error,
+                "error": candidate.error or subject.fault,
             }
             if candidate.samples is not None:
                 stretch = _stretch(subject, candidate.samples)

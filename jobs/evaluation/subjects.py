@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -12,17 +13,24 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
+from jobs.console import say
 from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
 from jobs.output.layouts import key_of, stored_audio
+from jobs.run.file_check import some
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.storage import S3Access, open_storage
 from renderer.audio.audio_file import FloatSamples, read_audio
+from renderer.errors import AudioError
+from renderer.file_hash import file_hash
 from renderer.midi.notes import Notes
 from renderer.prompt import PROMPT_SECONDS
 
 SHORTEST_SECONDS = 1.0
 """A clip must be longer than its prompt by so much to be evaluated."""
+
+LENGTH_TOLERANCE = 1.0
+"""A recording may be so many seconds longer or shorter than what it is compared with before that is said."""
 
 _EXAMPLES, _EXAMPLE_SECONDS = 100, 10.0
 
@@ -33,6 +41,7 @@ class Subject:
 
     Measures are taken from ``start`` seconds on: before it lies what a system may have been shown. ``rendered`` is
     what a run made of the notes, where a run is evaluated. ``piano`` is that of the recording, where it is known.
+    ``fault`` says why there is no recording, where there should be one.
     """
 
     index: int
@@ -46,6 +55,7 @@ class Subject:
     rendered: FloatSamples | None = None
     prompt_id: str | None = None
     piano: str | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +174,8 @@ class RunSubjects:
         self._rows = found if limit is None else found[:: -(-len(found) // limit)]
         chosen = [(row["item_id"], row["audio_path"], row["samples"]) for row in self._rows]
         self.fingerprint = hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
+        self.recordings_sha256 = "" if self._recordings is None else self._hash_of_recordings()
+        self._tell_lengths()
         # What was read last, as items are read in their order: a shard's notes, and an archive as far as it was read.
         self._notes: tuple[int, dict[str, Any]] = (-1, {})
         self._archive: tuple[str, Iterator[tuple[str, BinaryIO]]] = ("", iter(()))
@@ -177,9 +189,12 @@ class RunSubjects:
         rate, notes = row["sample_rate"], self._notes_of(row)
         with soundfile.SoundFile(io.BytesIO(self._audio(row["audio_path"]))) as file:
             rendered = np.asarray(file.read(dtype="float32"))
-        recording = None
+        recording = fault = None
         if self._recordings is not None:
-            recording = read_audio(self._recordings[row["item_id"]], rate)
+            try:
+                recording = read_audio(self._recordings[row["item_id"]], rate)
+            except AudioError as error:
+                fault = str(error)
         return Subject(
             index=index,
             item_id=row["item_id"],
@@ -190,7 +205,29 @@ class RunSubjects:
             recording=recording,
             rendered=rendered,
             prompt_id=row["prompt_id"],
+            fault=fault,
         )
+
+    def _hash_of_recordings(self) -> str:
+        """Of the content of all recordings that are compared with."""
+        assert self._recordings is not None
+        hashes = [file_hash(Path(self._recordings[row["item_id"]])) for row in self._rows]
+        return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    def _tell_lengths(self) -> None:
+        """Warn of recordings that end long before or after what they are compared with."""
+        other = []
+        for row in self._rows if self._recordings is not None else ():
+            assert self._recordings is not None
+            with suppress(soundfile.SoundFileError, OSError, TypeError):  # Unreadable: its row says so.
+                seconds = soundfile.info(self._recordings[row["item_id"]]).duration
+                if abs(seconds - row["duration_s"]) > LENGTH_TOLERANCE:
+                    other.append(f"{row['item_id']} {seconds:.2f} s for {row['duration_s']:.2f} s")
+        if other:
+            say(
+                f"warning: {len(other):,} of {len(self._rows):,} recordings are more than {LENGTH_TOLERANCE:g} s "
+                f"longer or shorter than what was rendered, and are compared as far as both go: {some(other)}"
+            )
 
     def prompts(self, index: int, protocol: str) -> Iterator[PromptSource]:
         """None: a run has been rendered already."""

@@ -111,7 +111,7 @@ def test_whole_numbers_with_gaps_are_integers_however_pandas_stores_them(tmp_pat
     assert [(row.seed, row.transpose) for row in rows] == [(7, 12), (None, None), (-3, 0)]
     assert all(type(row.seed) is int for row in rows if row.seed is not None)
     told = manifest.rows_sha256(3)
-    columns = {"item_id": ["a", "b", "c"], "midi": ["m"] * 3, "prompt": ["p"] * 3}
+    columns: dict[str, Any] = {"item_id": ["a", "b", "c"], "midi": ["m"] * 3, "prompt": ["p"] * 3}
     integers = write(tmp_path, **columns, seed=[7, None, -3], transpose=[12, None, 0])
     assert Manifest.open(integers).rows_sha256(3) == told
 

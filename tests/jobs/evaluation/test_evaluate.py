@@ -160,6 +160,33 @@ def test_a_run_is_compared_with_recordings_of_the_same_names(run: Path, tmp_path
     assert (first["length_error_frames"], second["length_error_frames"]) == (0.0, 0.0)
 
 
+def test_recordings_that_were_replaced_are_measured_anew_and_one_that_cannot_be_read_fails_its_row(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    references = tmp_path / "references"
+    references.mkdir()
+    whole = [(row["item_id"], read_audio(run / row["audio_path"], 32000)) for row in results(run)]
+    for item_id, samples in whole:
+        write_audio(references / f"{item_id}.wav", np.float32(0.1) * samples[: len(samples) // 4], 32000, "wav-float")
+    chosen = options(tmp_path / "out", run=str(run), references=references)
+    evaluate(chosen)
+    system = f"run {run.name}"
+    before = rows(tmp_path / "out", system)
+    assert all(row["spectrogram_gt"] > 0.1 for row in before)
+    assert "2 of 2 recordings are more than" in capsys.readouterr().err
+    for item_id, samples in whole:
+        write_audio(references / f"{item_id}.wav", samples, 32000, "wav-float")
+    evaluate(chosen)
+    assert [row["spectrogram_gt"] for row in rows(tmp_path / "out", system)] == [0.0, 0.0]
+    assert "warning" not in capsys.readouterr().err
+
+    (references / f"{whole[0][0]}.wav").write_bytes(b"no audio")
+    evaluate(chosen)
+    first, second = rows(tmp_path / "out", system)
+    assert "cannot be read as audio" in first["error"] and first["spectrogram_gt"] is None
+    assert second["error"] is None and second["spectrogram_gt"] == 0.0
+
+
 def test_a_run_without_recordings_still_has_its_lengths_checked(run: Path, tmp_path: Path) -> None:
     evaluate(options(tmp_path, run=str(run)))
     assert [row["system"] for row in rows(tmp_path)] == [f"run {run.name}"] * 2

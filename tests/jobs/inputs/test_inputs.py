@@ -6,6 +6,7 @@ import pickle
 import tempfile
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,6 +18,8 @@ from jobs.storage.s3_storage import S3Storage
 from tests.jobs.support.fault_proxy import running_proxy
 from tests.jobs.support.memory_s3 import running_memory_s3
 from tests.jobs.support.s3_server import S3Server
+
+Form = Literal["NFC", "NFD"]
 
 
 @pytest.fixture
@@ -78,8 +81,9 @@ def test_file_uris_are_paths(corpus: str) -> None:
 
 @pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
 @pytest.mark.parametrize("named", ["NFC", "NFD"])
-def test_a_name_is_found_however_its_accents_are_composed(tmp_path: Path, on_disk: str, named: str) -> None:
-    folder, other = tmp_path / unicodedata.normalize(on_disk, "Étüden"), "NFC" if on_disk == "NFD" else "NFD"
+def test_a_name_is_found_however_its_accents_are_composed(tmp_path: Path, on_disk: Form, named: Form) -> None:
+    folder = tmp_path / unicodedata.normalize(on_disk, "Étüden")
+    other: Form = "NFC" if on_disk == "NFD" else "NFD"
     folder.mkdir()
     (folder / unicodedata.normalize(other, "é 音が.mid")).write_bytes(b"a")
     location = unicodedata.normalize(named, "Étüden/é 音が.mid")
