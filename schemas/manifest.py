@@ -35,6 +35,7 @@ MIDI = Column("midi", TEXT, required=True)
 PROMPT = Column("prompt", TEXT)
 PROMPT_AUDIO = Column("prompt_audio", TEXT)
 PROMPT_MIDI = Column("prompt_midi", TEXT)
+END = Column("end_s", NUMBER)
 COLUMNS = (
     ITEM_ID,
     MIDI,
@@ -43,7 +44,7 @@ COLUMNS = (
     PROMPT_MIDI,
     Column("seed", INTEGER),
     Column("start_s", NUMBER),
-    Column("end_s", NUMBER),
+    END,
     Column("transpose", INTEGER),
     Column("velocity_scale", NUMBER),
     Column("split", TEXT),

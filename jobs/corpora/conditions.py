@@ -14,9 +14,6 @@ from renderer.pianos.setting import Setting, drawn_name
 from renderer.pianos.studio import Condition
 from schemas.splits import Split
 
-FACTS = "condition_facts"
-"""The column in which a corpus' tables say, as JSON, what the condition of a clip is."""
-
 CLIPS_EACH: Mapping[Split, int] = {"train": 2, "validation": 6, "test": 6}
 """A condition has so many clips of a split at least, so that one can prompt another."""
 

@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.corpora.conditions import FACTS
 from jobs.errors import JobError
 from jobs.inputs.inputs import CACHE_BYTES, Inputs, absolute
 from jobs.output.parquet_archive import AUDIO, CODES
@@ -29,6 +28,9 @@ from renderer.midi.notes import IntArray, Notes
 from schemas.marker import Marker
 
 OPEN_SHARDS = 256
+FACTS = "condition_facts"
+"""The column in which a corpus' tables say, as JSON, what the condition of a clip is."""
+
 _NOTE_FIELDS = ("onset", "offset", "pitch", "velocity")
 
 

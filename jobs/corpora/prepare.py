@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from jobs.console import say
 from jobs.corpora.backend import CodecFiles, RecordingsBackend, StudioBackend
-from jobs.corpora.conditions import FACTS, facts_text
+from jobs.corpora.conditions import facts_text
+from jobs.corpora.corpus import FACTS
 from jobs.corpora.plan import Augmentation, PlanSettings, plan_clips
 from jobs.corpora.prepare_options import PrepareOptions
 from jobs.corpora.sources import SourcePiece, names_held_out, read_source, without

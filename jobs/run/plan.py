@@ -7,7 +7,7 @@ import numpy as np
 
 from jobs.errors import InputError
 from jobs.inputs.inputs import Inputs, is_s3
-from schemas.manifest import MIDI, Manifest
+from schemas.manifest import END, MIDI, Manifest
 from schemas.run import Shard
 
 MAX_SHARD_ITEMS = 100
@@ -35,13 +35,17 @@ def plan_shards(items: int, actors: int, shard_items: int | None = None, batch_s
 def longest_first(manifest: Manifest, folder: str, inputs: Inputs, shards: Sequence[Shard]) -> list[Shard]:
     """The shards by the size of their MIDI files, so that no actor is left with the longest work at the end.
 
-    As they are, where those are many or not local files.
+    As they are, where those are many or not local files, or where rows name parts of them, as a corpus' clips are.
 
     ``folder`` is the manifest's own, in which relative names lie.
     """
     if manifest.row_count > WEIGHED_ITEMS or is_s3(folder):
         return list(shards)
-    names: list[str] = [str(name) for batch in manifest.batches(MIDI) for name in batch.column(0).to_pylist()]
+    names: list[str] = []
+    for batch in manifest.batches(MIDI, END):
+        names += [str(name) for name in batch.column(0).to_pylist()]
+        if batch.column(1).null_count < len(batch):
+            return list(shards)
     if any(is_s3(name) for name in names):
         return list(shards)
     sizes = np.array([_size(name, folder, inputs) for name in names])
