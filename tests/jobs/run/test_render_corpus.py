@@ -143,12 +143,13 @@ def test_ids_with_slashes_are_files_of_other_names_or_members_of_archives(tmp_pa
         for name in ("chopin", "liszt")
     ]
     for layout in ("files", "webdataset", "parquet", "none"):
-        options = {"id_separator": "--"} if layout == "files" else {"layout": layout}
+        options: dict[str, Any] = {"id_separator": "--"} if layout == "files" else {"layout": layout}
         assert run(manifest, tmp_path / layout, **options) == 0
         assert [row["item_id"] for row in results(tmp_path / layout)] == ["chopin/1", "liszt/1"]
         assert list(find_problems(RunDirectory(LocalStorage(tmp_path / layout)), Inputs())) == []
     paths = [row["audio_path"].partition("#")[2] for row in results(tmp_path / "webdataset")]
     assert paths == ["chopin/1.flac", "liszt/1.flac"]
-    for wrong in ({"id_separator": "/"}, {"id_separator": ":"}, {"id_separator": "_", "layout": "parquet"}):
+    refused: list[dict[str, Any]] = [{"id_separator": "/"}, {"id_separator": ":"}]
+    for wrong in [*refused, {"id_separator": "_", "layout": "parquet"}]:
         with pytest.raises(JobError, match="--id-separator"):
             run(manifest, tmp_path / "wrong", **wrong)
