@@ -337,7 +337,7 @@ def test_an_encodec_is_fine_tuned_and_its_export_is_audiocrafts(tmp_path: Path) 
     for name, value in codec.state_dict().items():
         assert name.endswith(averages) or torch.equal(weights[name], value)
     check_that_training_on_keeps_the_codebooks(weights, config.codebooks)
-    check_that_audiocraft_builds(exported["xp.cfg"], config)
+    check_that_audiocraft_builds(str(exported["xp.cfg"]), config)
     assert load_codec(find_codec(str(tmp_path / "tuned"))).sample_rate == config.sample_rate
 
 
