@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import FloatArray
@@ -37,6 +36,8 @@ class TunedSounds:
         made = self._made.get(sound)
         samples = min(samples, int(self._bank.length[sound] / ratio))
         if made is None or len(made) < samples:
+            import soxr  # Only who plays a piano out of tune needs it.
+
             # Twice as much as there was: what is needed seldom grows more than once.
             wanted = samples if made is None else max(samples, 2 * len(made))
             recorded = self._recorded(sound, math.ceil(wanted * ratio)).astype(np.float32)
