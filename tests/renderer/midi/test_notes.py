@@ -162,3 +162,10 @@ def test_an_excerpt_played_twice_as_fast_takes_half_the_time() -> None:
     assert part.notes.onset.tolist() == [0.5, 1.5]
     assert part.notes.offset.tolist() == [1.0, 2.5]
     assert part.report.cut_at_end == 1
+
+
+def test_an_excerpt_lasts_four_hours_at_most_at_its_tempo() -> None:
+    whole = performance((0, 4, 60, 64))
+    assert whole.excerpt(Excerpt(tempo_scale=1 / 3599)).notes.end == pytest.approx(4 * 3599.0)
+    with pytest.raises(MidiError, match="absurd length: played 1e-07 times as fast"):
+        whole.excerpt(Excerpt(tempo_scale=1e-7))
