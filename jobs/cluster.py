@@ -14,6 +14,7 @@ import ray
 
 from jobs.console import say
 from jobs.errors import JobError
+from jobs.machine import check_machine, ensure_token, short_folder, working_in_our_folder
 
 OBJECT_STORE_BYTES = 100_000_000
 """Near Ray's minimum: audio never passes through the object store."""
@@ -45,7 +46,8 @@ def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bo
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        ray.init(address=options.ray_address, log_to_driver=show_logs, logging_level=logging.ERROR)
+        with working_in_our_folder():
+            ray.init(address=options.ray_address, log_to_driver=show_logs, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise JobError(f"--ray-address {options.ray_address}: cannot be reached: {error}") from None
     try:
@@ -70,20 +72,24 @@ def hush_without_dashboard() -> None:
 def local_ray(actors: int, cpus_per_actor: int, gpus: int, show_logs: bool = False) -> Iterator[None]:
     """A Ray with room for the actors; one that the caller has started is used as it is, and left running.
 
-    JobError if the actors would wait for ever for GPUs or CPUs that do not exist.
+    JobError if Ray cannot run here, or if the actors would wait for ever for GPUs or CPUs that do not exist.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ours = not ray.is_initialized()
     if ours:
-        ray.init(
-            address="local",
-            num_cpus=actors * cpus_per_actor,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            log_to_driver=show_logs,
-            logging_level=logging.ERROR,
-            runtime_env={"worker_process_setup_hook": "jobs.cluster.hush_without_dashboard"} if show_logs else None,
-        )
+        check_machine()
+        ensure_token()
+        with working_in_our_folder():
+            ray.init(
+                address="local",
+                num_cpus=actors * cpus_per_actor,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=show_logs,
+                logging_level=logging.ERROR,
+                runtime_env={"worker_process_setup_hook": "jobs.cluster.hush_without_dashboard"} if show_logs else None,
+                _temp_dir=short_folder(),
+            )
     try:
         resources = ray.cluster_resources()
         if gpus > resources.get("GPU", 0):

@@ -18,6 +18,13 @@ def say(text: str, file: TextIO | None = None) -> None:
     print(printable(text), file=file or sys.stderr, flush=True)
 
 
+def say_above_bars(text: str) -> None:
+    """Print a message on stderr from anywhere: above the bars that this process shows there, if it does."""
+    from tqdm import tqdm
+
+    tqdm.write(printable(text), file=sys.stderr)
+
+
 def printable(text: str) -> str:
     """The text with control characters escaped; a file name must not be able to command a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

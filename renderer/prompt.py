@@ -12,8 +12,12 @@ from renderer.codecs.codec import Codec
 from renderer.errors import PromptError
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import Notes, PedalPolicy
+from renderer.prompt_checks import lateness, why_unsound
 
 PROMPT_SECONDS = 3.0
+LACKING_SECONDS = 0.001
+"""So much may lack at the end: 3 s of another rate are a sample more or less."""
+
 SILENCE_DBFS = -50.0
 """A prompt whose loudest sample lies below this is silent: soft playing peaks above, a noise floor below."""
 
@@ -50,7 +54,7 @@ def prompt_from_files(
         start: where the prompt begins in both files, in seconds; notes that sound already are left out.
 
     Raises:
-        PromptError: the audio is too short or silent, or no note begins in it.
+        PromptError: the audio is too short, silent or unsound, late against the notes, or no note begins in it.
         AudioError, MidiError: a file cannot be read.
 
     """
@@ -65,15 +69,17 @@ def prompt_from_files(
 def prompt_from_audio(prompt_id: str, samples: FloatSamples, notes: Notes, codec: Codec) -> Prompt:
     """A prompt from the first 3 s of mono samples (N,) at the codec's rate, and the notes that begin in them.
 
-    PromptError if the audio is too short or silent, or no note begins in it.
+    ``notes`` may be those of the whole performance. PromptError if the audio is too short (one millisecond may
+    lack), silent, clipped or otherwise unsound (renderer/prompt_checks.py), early or late against the notes, or if
+    no note begins in it.
     """
     rate = codec.sample_rate
     wanted = round(PROMPT_SECONDS * rate)
-    if len(samples) < wanted:
+    if len(samples) < wanted - round(LACKING_SECONDS * rate):
         raise PromptError(
             f"prompt {prompt_id!r}: {len(samples) / rate:.3f} s of audio, {PROMPT_SECONDS:.3f} s are needed"
         )
-    samples = samples[:wanted]
+    samples = np.pad(samples[:wanted], (0, max(0, wanted - len(samples))))
     peak = float(np.abs(samples).max())
     if peak < 10 ** (SILENCE_DBFS / 20):
         level = f"{20 * np.log10(peak):.0f} dBFS" if peak else "digital silence"
@@ -81,6 +87,13 @@ def prompt_from_audio(prompt_id: str, samples: FloatSamples, notes: Notes, codec
     played = prompt_notes(notes)
     if not len(played):
         raise PromptError(f"prompt {prompt_id!r}: no note begins in its {PROMPT_SECONDS:.3f} s")
+    if reason := why_unsound(samples):
+        raise PromptError(f"prompt {prompt_id!r}: {reason}")
+    if late := lateness(samples, rate, notes):
+        raise PromptError(
+            f"prompt {prompt_id!r}: its audio is {abs(late):.2f} s {'late' if late > 0 else 'early'} against its MIDI, "
+            "where its notes are heard to begin; let both begin at one moment"
+        )
     codes = codec.encode(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
     return Prompt(prompt_id, codes.T.cpu().contiguous(), played)
 

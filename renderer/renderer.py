@@ -5,45 +5,79 @@
 >>> rendering.write("piece.flac")
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from renderer.codecs.codec import Codec, decode_clips
 from renderer.decoding.batch_size import plan_batch
-from renderer.decoding.engine import Engine
+from renderer.decoding.engine import Engine, Generated
 from renderer.decoding.model_input import ModelInput, model_input
-from renderer.decoding.sampling import Sampling, noise_key
-from renderer.decoding.schedule import Occupancy, Queue
-from renderer.device import choose_batch_size, choose_device, choose_precision, precision_named
+from renderer.decoding.runners import make_runner
+from renderer.decoding.sampling import Sampling
+from renderer.decoding.schedule import Occupancy
+from renderer.device import (
+    choose_batch_size,
+    choose_device,
+    choose_precision,
+    codec_dtype,
+    compute_the_same_way,
+    precision_named,
+    takes_at_once,
+)
 from renderer.errors import PromptError
 from renderer.midi.midi_file import read_midi
-from renderer.midi.notes import Notes, PedalPolicy
+from renderer.midi.notes import PedalPolicy
 from renderer.model.midi_valle import MidiValle
-from renderer.model.piano_roll import notes_near
+from renderer.piece import Piece
 from renderer.prompt import Prompt, prompt_from_files
 from renderer.quality.attempts import Attempts, Take, Trial
 from renderer.rendering import Rendering, RenderRequest
-from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
+from renderer.segments import SegmentLimits
+from renderer.steps import render_all
+from renderer.transfer import Fetch, Lanes
 from renderer.weights.checkpoint import ModelDescription, find_model, load_codec, load_model
+
+_FARTHEST_BEHIND = 3
+"""So many of the codec's batches may be on their way to the host before it waits: they take memory."""
 
 
 class Renderer:
-    """A model on a device, ready to render."""
+    """A model on a device, ready to render.
+
+    ``render`` takes any number of requests. Who has other things to do in between adds them as there is ``room``, and
+    makes the steps (renderer/steps.py).
+    """
 
     def __init__(
-        self, description: ModelDescription, model: MidiValle, codec: Codec, batch_size: int, decoding: torch.dtype
+        self,
+        description: ModelDescription,
+        model: MidiValle,
+        codec: Codec,
+        batch_size: int,
+        decoding: torch.dtype,
+        overlap: bool = False,
     ) -> None:
         self.description = description
+        self.model_config = model.config
         self.codec = codec
         self.limits = SegmentLimits(int(description.max_segment_seconds * description.frame_rate))
         self.batch_plan = plan_batch(model, decoding, self.limits.longest, description.frame_rate, batch_size)
-        self.engine = Engine(model, self.batch_plan.size, decoding=decoding)
+        plan = self.batch_plan
+        self._device = model.ar_predict_layer.weight.device
+        self._lanes = Lanes(self._device, overlap)
+        self.engine = Engine(make_runner(model, plan.size, decoding, plan.positions, self.limits.longest, self._lanes))
         self._prompts: dict[str, Prompt] = {}
+        self._waiting: deque[tuple[Piece, Trial]] = deque()
+        """Segments for which there is no slot yet."""
+        self._running: dict[ModelInput, tuple[Piece, Trial]] = {}
+        """Segments that have a slot, or had one and have not come to the host yet."""
+        self._generated: list[Generated] = []
+        self._coming: deque[tuple[ModelInput, Fetch]] = deque()
+        """Codes (frames, K) and audio of segments, on their way from the device."""
 
     @classmethod
     def load(
@@ -63,8 +97,9 @@ class Renderer:
         description = model if isinstance(model, ModelDescription) else find_model(model)
         place = choose_device(device)
         dtype, decoding = precision_named(choose_precision(precision, place.type))
+        compute_the_same_way(place)
         network = load_model(description).to(place, dtype)
-        codec = load_codec(description).for_inference().to(place, dtype)
+        codec = load_codec(description).for_inference().to(place, codec_dtype(place, dtype))
         return cls(description, network, codec, choose_batch_size(batch_size, place.type), decoding)
 
     @property
@@ -117,175 +152,119 @@ class Renderer:
         """Render one MIDI file with a prompt, given as such or by the id of one that comes with the model."""
         performance = read_midi(midi, pedal or self.description.pedal)
         prompt = self.prompt(prompt) if isinstance(prompt, str) else prompt
-        request = RenderRequest(Path(midi).stem, performance, prompt, seed, attempts=attempts or Attempts())
-        return next(self.render([request], sampling=sampling, tail=tail))
+        request = RenderRequest(Path(midi).stem, performance, prompt, seed, attempts=attempts or Attempts(), tail=tail)
+        return next(self.render([request], sampling=sampling))
 
     def render(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
+        self, requests: Iterable[RenderRequest], *, sampling: Sampling | None = None, tail: float | None = None
     ) -> Iterator[Rendering]:
-        """Render requests, pulled as the device has room for them, in the order in which they finish.
+        """Render requests, taken as the device has room for them, in the order in which they finish.
 
-        ``progress`` is told of items' seconds of audio as they are generated.
+        A ``tail``, in seconds, is used in place of the requests' own. What else is under way is dropped.
         """
-        return chain.from_iterable(self.steps(requests, sampling=sampling, tail=tail, progress=progress))
+        self.clear()
+        wanted = (request if tail is None else replace(request, tail=tail) for request in requests)
+        yield from render_all(self, wanted, sampling)
+
+    @property
+    def room(self) -> int:
+        """How many more requests are to be added: as long as there are more free slots than segments for them."""
+        return max(0, self.engine.room - len(self._waiting))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._waiting and not self._running
+
+    def add(self, request: RenderRequest) -> None:
+        """Render a request, beside what is under way."""
+        piece = Piece(request, self.codec, self.limits)
+        self._waiting += [(piece, Trial(segment, request.attempts)) for segment in piece.segments]
 
     @torch.inference_mode()
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        """The same, step by step of the batch: what finished with each, mostly nothing.
+    def step(self, sampling: Sampling | None = None) -> list[Rendering]:
+        """Let every segment in the batch make a step; the renderings of which it was the last.
 
-        For callers who have other things to do in between. As long as anything is under way, requests are asked for
-        again after there were none, so that the batch need not run empty before more come.
+        After an error nothing is under way.
         """
-        under_way = _UnderWay(requests, self, tail)
+        try:
+            while self._waiting and self.engine.room:
+                self._begin(*self._waiting.popleft())
+            is_end = self.engine.is_idle
+            if not is_end:
+                with self._lanes.first():
+                    self._generated += self.engine.step(sampling or Sampling())
+            while len(self._generated) >= self.codec.clips_at_once or (self._generated and is_end):
+                self._decode(self._generated[: self.codec.clips_at_once])
+                del self._generated[: self.codec.clips_at_once]
+            return self._taken()
+        except BaseException:
+            self.clear()
+            raise
 
-        def frames_done(segments: list[ModelInput]) -> None:
-            if progress is not None:
-                for segment in segments:
-                    progress(*under_way.progress_of(segment))
+    def clear(self) -> None:
+        """Drop all that is under way."""
+        self._waiting.clear()
+        self._running.clear()
+        self._generated.clear()
+        self._coming.clear()
+        self.engine.clear()
 
-        while True:
-            waiting: list[tuple[ModelInput, torch.Tensor]] = []
-            for finished in self.engine.steps(under_way.queue, sampling or Sampling(), frames_done):
-                waiting += finished
-                whole = len(waiting) // self.codec.clips_at_once * self.codec.clips_at_once
-                yield under_way.finished(waiting[:whole])
-                del waiting[:whole]
-            if waiting:
-                yield under_way.finished(waiting)
-            if not under_way:
-                return
+    def progress(self) -> Mapping[str, float]:
+        """Of each item under way, the seconds of audio so far; of segments that are rendered again, only this time."""
+        seconds = {piece.request.item_id: piece.seconds for piece, _ in (*self._running.values(), *self._waiting)}
+        drawn = [(sequence, len(codes)) for sequence, codes in self._generated]
+        drawn += [(sequence, sequence.frames) for sequence, _ in self._coming]
+        for sequence, frames in (*self.engine.frames_drawn(), *drawn):
+            piece, trial = self._running[sequence]
+            seconds[piece.request.item_id] += piece.seconds_of(trial.segment, frames)
+        return seconds
 
-
-class _UnderWay:
-    """Segments out of requests, for the engine to pull, and renderings out of the codes that it gives for them.
-
-    Requests are pulled one by one, and asked for again after there were none; in the ``queue``, before new segments
-    come those that are rendered again.
-    """
-
-    def __init__(self, requests: Iterable[RenderRequest], renderer: Renderer, tail: float) -> None:
-        self._requests, self._renderer, self._tail = iter(requests), renderer, tail
-        self._segments: Iterator[ModelInput] = iter(())
-        self.queue: Queue[ModelInput] = Queue(self)
-        self._trials: dict[ModelInput, tuple[_Piece, Trial]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._trials)
-
-    def __iter__(self) -> "_UnderWay":
-        return self
-
-    def __next__(self) -> ModelInput:
-        while (segment := next(self._segments, None)) is None:
-            self._segments = self._cut(next(self._requests))
-        return segment
-
-    def progress_of(self, work: ModelInput) -> tuple[str, float]:
-        """Which item a frame of a segment is for, and for how many of its seconds: segments overlap."""
-        piece, trial = self._trials[work]
-        segment = trial.segment
-        return piece.request.item_id, (segment.end - segment.keep) / segment.frames / piece.frame_rate
-
-    def finished(self, generated: Sequence[tuple[ModelInput, torch.Tensor]]) -> list[Rendering]:
-        """Decode segments' codes (frames, K): the renderings of which these were the last."""
-        renderings, codec = [], self._renderer.codec
-        for first in range(0, len(generated), codec.clips_at_once):
-            some = generated[first : first + codec.clips_at_once]
-            notes = [piece.notes_near(trial.segment) for piece, trial in (self._trials[work] for work, _ in some)]
-            decoded = decode_clips(codec, [codes for _, codes in some], notes)
-            for (work, codes), audio in zip(some, decoded, strict=True):
-                piece = self._take(work, Take(codes.cpu().numpy(), audio.cpu().numpy()))
-                if piece.missing == 0:
-                    renderings.append(piece.rendering())
-        return renderings
-
-    def _cut(self, request: RenderRequest) -> Iterator[ModelInput]:
-        renderer = self._renderer
-        piece = _Piece(request, renderer, self._tail)
-        for segment in piece.segments:
-            work = model_input(
-                segment,
-                request.prompt,
-                request.seed,
-                renderer.engine.model.config,
-                renderer.codec.frame_rate,
-                renderer.description.time_grid,
-            )
-            self._trials[work] = (piece, Trial(segment, request.attempts))
-            yield work
-
-    def _take(self, work: ModelInput, take: Take) -> "_Piece":
-        """Judge a take of a segment, which ends the segment or lets it be rendered again."""
-        piece, trial = self._trials.pop(work)
-        trial.add(take, self._renderer.sample_rate, self._renderer.limits.crossfade)
-        if trial.is_over:
-            piece.add(trial)
-        else:
-            again = replace(work, key=noise_key(piece.request.seed, trial.segment.index, trial.count))
-            self._trials[again] = (piece, trial)
-            self.queue.put_first(again)
-        return piece
-
-
-class _Piece:
-    """A request on its way: which segments are still missing, and the audio so far."""
-
-    def __init__(self, request: RenderRequest, renderer: Renderer, tail: float) -> None:
-        self.request = request
-        self.sample_rate = renderer.sample_rate
-        self.frame_rate = renderer.codec.frame_rate
-        notes, codec, limits = request.performance.notes, renderer.codec, renderer.limits
-        self.duration = notes.end + tail
-        samples = round(self.duration * self.sample_rate)
-        frame_samples = self.sample_rate // codec.frame_rate
-        frames = -(-samples // frame_samples)
-        self.segments = list(plan_segments(notes, frames, codec.frame_rate, limits))
-        self.missing = len(self.segments)
-        self.retried = 0
-        self.joints = np.array([segment.keep / codec.frame_rate for segment in self.segments[1:]])
-        self.crossfade = limits.crossfade / codec.frame_rate
-        self._joiner = Joiner(samples, frame_samples, limits.crossfade)
-        self._codes = np.empty((codec.codebooks, frames), np.uint16)
-
-    def notes_near(self, segment: Segment) -> Notes:
-        """What a segment's decoder is told: unlike the model, it is told when notes before the segment were struck."""
-        start, stop = segment.start / self.frame_rate, segment.stop / self.frame_rate
-        return notes_near(self.request.performance.notes, start, stop)
-
-    def add(self, trial: Trial) -> None:
-        """Add the best of a segment's takes."""
-        segment, take = trial.segment, trial.best
-        self._joiner.add(segment, take.audio)
-        own = take.codes[segment.keep - segment.start : segment.end - segment.start]
-        self._codes[:, segment.keep : segment.end] = own.T
-        self.missing -= 1
-        self.retried += trial.count > 1
-
-    def rendering(self) -> Rendering:
-        return Rendering(
-            item_id=self.request.item_id,
-            samples=self._joiner.samples,
-            sample_rate=self.sample_rate,
-            duration=self.duration,
-            notes=self.request.performance.notes,
-            report=self.request.performance.report,
-            segments=len(self.segments),
-            seed=self.request.seed,
-            prompt_id=self.request.prompt.prompt_id,
-            codes=self._codes,
-            joints=self.joints,
-            crossfade=self.crossfade,
-            segments_retried=self.retried,
+    def _begin(self, piece: Piece, trial: Trial) -> None:
+        """Give a segment to the engine, with other noise each time."""
+        request = piece.request
+        sequence = model_input(
+            trial.segment,
+            request.prompt,
+            request.seed,
+            self.model_config,
+            self.codec.frame_rate,
+            self.description.time_grid,
+            attempt=trial.count,
         )
+        self._running[sequence] = (piece, trial)
+        self.engine.add(sequence)
+
+    def _decode(self, generated: Sequence[Generated]) -> None:
+        """Decode segments' codes in one call, and let codes and audio come to the host."""
+        parts = [self._running[sequence] for sequence, _ in generated]
+        codes = [codes for _, codes in generated]
+        notes = [piece.notes_near(trial.segment) for piece, trial in parts]
+        with self._lanes.beside(()):
+            audio = decode_clips(self.codec, codes, notes)
+            self._coming += [
+                (sequence, Fetch([of_codes, samples]))
+                for (sequence, of_codes), samples in zip(generated, audio, strict=True)
+            ]
+
+    def _taken(self) -> list[Rendering]:
+        """Take what has come; the renderings of which these segments were the last.
+
+        Some at a time, as meanwhile the device is asked for nothing new.
+        """
+        renderings = []
+        for _ in range(takes_at_once(self._device)):
+            is_far_behind = len(self._coming) > _FARTHEST_BEHIND * self.codec.clips_at_once
+            if not self._coming or not (self._coming[0][1].is_there or self.engine.is_idle or is_far_behind):
+                break
+            sequence, fetch = self._coming.popleft()
+            piece, trial = self._running.pop(sequence)
+            codes, samples = (each.numpy() for each in fetch.result())
+            trial.add(Take(codes, samples), self.sample_rate, self.limits.crossfade)
+            if trial.is_over:
+                piece.add(trial)
+            else:
+                self._waiting.appendleft((piece, trial))
+            if piece.is_whole:
+                renderings.append(piece.rendering())
+        return renderings

@@ -19,7 +19,8 @@ class RenderRequest:
     """One performance to render with one prompt; ``seed`` decides its noise, and nothing else does.
 
     ``excerpt`` says which part of a longer one the performance is, for those who want to know; it has been applied.
-    ``attempts`` says when a segment is rendered again, with other noise, and how often.
+    ``attempts`` says when a segment is rendered again, with other noise, and how often. ``tail`` is how long what
+    sounds is heard after the last offset, in seconds.
     """
 
     item_id: str
@@ -28,6 +29,12 @@ class RenderRequest:
     seed: int = 0
     excerpt: Excerpt = field(default_factory=Excerpt)
     attempts: Attempts = field(default_factory=Attempts)
+    tail: float = 1.0
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio, tail included."""
+        return self.performance.notes.end + self.tail
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
@@ -39,7 +40,9 @@ def _is_integer(kind: pa.DataType) -> bool:
 
 
 TEXT = ColumnType("string", pa.string(), _is_text)
-INTEGER = ColumnType("int64", pa.int64(), _is_integer)
+INTEGER = ColumnType("int64", pa.int64(), lambda kind: _is_integer(kind) or pt.is_floating(kind))
+"""Floating point as well, which pandas makes of integers with gaps; see :func:`check_whole`."""
+
 NUMBER = ColumnType("double", pa.float64(), lambda kind: pt.is_floating(kind) or _is_integer(kind))
 
 
@@ -117,17 +120,43 @@ def check_columns(schema: pa.Schema, columns: Sequence[Column], problems: Proble
             continue
         kind = schema.field(schema.names.index(column.name)).type
         if not (column.type.accepts(kind) or (pt.is_null(kind) and not column.required)):
-            hint = ""
-            if column.type is INTEGER and pt.is_floating(kind):
-                hint = '; pandas makes floats of integers with gaps: use .astype("Int64")'
-            problems.column(column.name, f"has type {kind}, must be {column.type.name}{hint}")
+            problems.column(column.name, f"has type {kind}, must be {column.type.name}")
+
+
+def check_whole(batch: pa.RecordBatch, column: Column, first_row: int, problems: Problems) -> None:
+    """Every value of an integer column that is stored as floating point is a whole number, and exact."""
+    if column.name not in batch.schema.names or not pt.is_floating(batch.column(column.name).type):
+        return
+    stored = batch.column(column.name)
+    wrong = pc.and_(pc.and_(stored.is_valid(), pc.invert(pc.is_nan(stored))), pc.invert(_is_whole(stored)))
+    for place in pc.indices_nonzero(wrong).to_pylist():
+        value = stored[place].as_py()
+        reason = (
+            "is so large that floating point no longer holds every integer (with pandas: .astype('Int64'))"
+            if value.is_integer()
+            else "is not a whole number"
+        )
+        problems.row(column.name, reason, first_row + place, value)
+
+
+def _is_whole(stored: "pa.Array[Any]") -> "pa.Array[Any]":
+    limit = 2.0 ** {16: 11, 32: 24, 64: 53}[stored.type.bit_width]
+    values = stored.cast(pa.float64())
+    return pc.and_(pc.equal(values, pc.floor(values)), pc.less_equal(pc.abs(values), limit))
 
 
 def read_column(batch: pa.RecordBatch, column: Column) -> "pa.Array[Any]":
-    """The column as its plain type; all null where the table does not have it."""
+    """The column as its plain type; all null where the table does not have it.
+
+    Floating point of an integer column is null where it is no number (the gaps of pandas) or, which
+    :func:`check_whole` tells, no integer.
+    """
     if column.name not in batch.schema.names:
         return pa.array([None] * len(batch), column.type.arrow)
-    return batch.column(column.name).cast(column.type.arrow)
+    stored = batch.column(column.name)
+    if column.type is INTEGER and pt.is_floating(stored.type):
+        stored = pc.if_else(_is_whole(stored), stored.cast(pa.float64()), pa.scalar(None, pa.float64()))
+    return stored.cast(column.type.arrow)
 
 
 @contextmanager

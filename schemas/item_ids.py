@@ -27,6 +27,18 @@ def why_unsafe(item_id: str) -> str | None:
     return None
 
 
+def why_unsafe_path(item_id: str) -> str | None:
+    """Like :func:`why_unsafe`, for an id whose parts between ``/`` are folders and a file of an archive."""
+    if len(item_id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        return f"longer than {MAX_ID_BYTES} bytes"
+    return next((reason for part in item_id.split("/") if (reason := why_unsafe(part))), None)
+
+
+def file_stem(item_id: str, separator: str | None) -> str:
+    """An item's name as a file; ``separator``, if there is one, stands in it for every ``/``."""
+    return item_id if separator is None else item_id.replace("/", separator)
+
+
 def folded(item_id: str) -> str:
     """The form in which two ids are the same file on a system that ignores case and Unicode composition."""
     if item_id.isascii():

@@ -1,4 +1,4 @@
-"""The manifest: a Parquet file with one row for every item to render.
+"""The manifest: a table with one row for every item to render, as a Parquet file.
 
 A manifest is streamed: of a million rows only their ids are ever in memory together.
 """
@@ -22,11 +22,12 @@ from schemas.checks import (
     Problems,
     TableError,
     check_columns,
+    check_whole,
     open_parquet,
     read_column,
     readable,
 )
-from schemas.item_ids import folded, why_unsafe
+from schemas.item_ids import file_stem, folded, why_unsafe, why_unsafe_path
 from schemas.results import RESULT_SCHEMA
 
 ITEM_ID = Column("item_id", TEXT, required=True)
@@ -99,7 +100,11 @@ class Manifest:
     @classmethod
     def open(cls, path: Path) -> "Manifest":
         """Open a manifest; ManifestError if it is not a Parquet file, is empty, or its columns are wrong."""
-        file = open_parquet(path, ManifestError)
+        return cls.of(path, open_parquet(path, ManifestError))
+
+    @classmethod
+    def of(cls, path: Path, file: pq.ParquetFile) -> "Manifest":
+        """A manifest that is open, and called ``path``; ManifestError if it is empty, or its columns are wrong."""
         problems = Problems()
         check_columns(file.schema_arrow, COLUMNS, problems)
         known = {column.name for column in COLUMNS}
@@ -112,16 +117,30 @@ class Manifest:
             raise ManifestError(str(path), ["has no rows"])
         return cls(path, file)
 
-    def validate(self) -> None:
-        """Check every row; ManifestError lists all that is wrong."""
+    def validate(self, id_separator: str | None = None) -> None:
+        """Check every row; ManifestError lists all that is wrong.
+
+        A ``/`` in an id is wrong, unless ``id_separator`` says what stands for it in the names of files: a text, of
+        which the ids must be unique too, or ``/`` itself.
+        """
         problems = Problems()
         seen: dict[str, int] = {}
         for place, row in enumerate(self.rows()):
-            _check_id(row.item_id, place, seen, problems)
+            _check_id(row.item_id, place, seen, problems, id_separator)
             for column, reason in _row_problems(row):
                 problems.row(column, reason, place, getattr(row, column))
+        self._check_integers(problems)
         if problems:
             raise ManifestError(str(self.path), list(problems))
+
+    def _check_integers(self, problems: Problems) -> None:
+        columns = [c for c in COLUMNS if c.type is INTEGER and c.name in self.schema.names]
+        row = 0
+        with readable(self.path, ManifestError):
+            for batch in self._file.iter_batches(BATCH_ROWS, columns=[c.name for c in columns], use_threads=False):
+                for column in columns:
+                    check_whole(batch, column, row, problems)
+                row += len(batch)
 
     def rows_sha256(self, count: int) -> str:
         """A hash of what the first rows say in the columns that we know, however the file stores them."""
@@ -164,13 +183,15 @@ def _typed(batch: pa.RecordBatch) -> Iterator[ManifestRow]:
     return map(ManifestRow._make, zip(*columns, strict=True))
 
 
-def _check_id(item_id: str | None, place: int, seen: dict[str, int], problems: Problems) -> None:
+def _check_id(item_id: str | None, place: int, seen: dict[str, int], problems: Problems, separator: str | None) -> None:
     if item_id is None:
         problems.row(ITEM_ID.name, "is null", place, item_id)
         return
-    if reason := why_unsafe(item_id):
-        problems.row(ITEM_ID.name, f"cannot be a file name ({reason})", place, item_id)
-    first = seen.setdefault(folded(item_id), place)
+    stem = file_stem(item_id, separator)
+    if reason := why_unsafe_path(stem) if separator == "/" else why_unsafe(stem):
+        hint = "; --id-separator can stand for /" if separator is None and why_unsafe_path(item_id) is None else ""
+        problems.row(ITEM_ID.name, f"cannot be a file name ({reason}{hint})", place, item_id)
+    first = seen.setdefault(folded(stem), place)
     if first != place:
         problems.row(ITEM_ID.name, "is not unique (case is ignored)", place, item_id, f" as row {first}")
 

@@ -1,8 +1,9 @@
 """The results: one row for every row of the manifest, failed or not, with the manifest's columns after it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
@@ -16,52 +17,13 @@ NOTE_TYPE = pa.struct(
 )
 """A note that was really rendered: seconds from the audio's first sample, MIDI key, MIDI velocity."""
 
-_FIELDS: "list[pa.Field[Any]]" = [
-    pa.field("item_id", pa.string(), nullable=False),
-    pa.field("shard", pa.int32(), nullable=False),
-    pa.field("status", pa.string(), nullable=False),
-    pa.field("error_type", pa.string()),
-    pa.field("error_message", pa.string()),
-    pa.field("audio_path", pa.string()),
-    pa.field("audio_bytes", pa.int64()),
-    pa.field("audio_sha256", pa.string()),
-    pa.field("midi_path", pa.string()),
-    pa.field("codes_path", pa.string()),
-    pa.field("sample_rate", pa.int32()),
-    pa.field("samples", pa.int64()),
-    pa.field("duration_s", pa.float64()),
-    pa.field("peak", pa.float64()),
-    pa.field("rms_dbfs", pa.float64()),
-    pa.field("clipped_samples", pa.int64()),
-    pa.field("gain_db", pa.float64()),
-    pa.field("gain_reason", pa.string()),
-    pa.field("seed", pa.int64(), nullable=False),
-    pa.field("prompt_id", pa.string()),
-    pa.field("model_id", pa.string(), nullable=False),
-    pa.field("segments", pa.int32()),
-    pa.field("segments_retried", pa.int32()),
-    pa.field("verdict", pa.string()),
-    pa.field("faults", pa.list_(pa.string())),
-    pa.field("quality_score", pa.float64()),
-    pa.field("notes_found", pa.float64()),
-    pa.field("attacks_explained", pa.float64()),
-    pa.field("silence_s", pa.float64()),
-    pa.field("joint_prominence", pa.float64()),
-    pa.field("length_error", pa.int64()),
-    pa.field("note_count", pa.int64()),
-    pa.field("note_report", pa.map_(pa.string(), pa.int64())),
-    pa.field("notes", pa.list_(NOTE_TYPE)),
-    pa.field("render_seconds", pa.float64()),
-]
-RESULT_SCHEMA = pa.schema(_FIELDS)
-
 Status = Literal["ok", "failed"]
 Verdict = Literal["good", "poor"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ItemResult:
-    """What became of one item. A failed item has an error and no audio.
+    """What became of one item: a row of the results, a column for each field. A failed item has an error and no audio.
 
     ``audio_path``, ``midi_path`` and ``codes_path`` are keys of the run directory, or ``key#member`` for what is
     in a tar or Parquet object; null is what the layout does not keep. Levels are of the audio as it is, before it
@@ -83,10 +45,8 @@ class ItemResult:
     """
 
     item_id: str
-    shard: int
+    shard: Annotated[int, pa.int32()]
     status: Status
-    seed: int
-    model_id: str
     error_type: str | None = None
     error_message: str | None = None
     audio_path: str | None = None
@@ -94,7 +54,7 @@ class ItemResult:
     audio_sha256: str | None = None
     midi_path: str | None = None
     codes_path: str | None = None
-    sample_rate: int | None = None
+    sample_rate: Annotated[int | None, pa.int32()] = None
     samples: int | None = None
     duration_s: float | None = None
     peak: float | None = None
@@ -102,25 +62,42 @@ class ItemResult:
     clipped_samples: int | None = None
     gain_db: float | None = None
     gain_reason: str | None = None
+    seed: int
     prompt_id: str | None = None
-    segments: int | None = None
-    segments_retried: int | None = None
+    model_id: str
+    segments: Annotated[int | None, pa.int32()] = None
+    segments_retried: Annotated[int | None, pa.int32()] = None
     verdict: Verdict | None = None
-    faults: Sequence[str] | None = None
+    faults: Annotated[Sequence[str] | None, pa.list_(pa.string())] = None
     quality_score: float | None = None
     notes_found: float | None = None
     attacks_explained: float | None = None
     silence_s: float | None = None
     joint_prominence: float | None = None
     length_error: int | None = None
-    note_report: Mapping[str, int] | None = None
-    notes: pa.StructArray | None = None
+    note_count: int | None = field(init=False)
+    note_report: Annotated[Mapping[str, int] | None, pa.map_(pa.string(), pa.int64())] = None
+    notes: Annotated[pa.StructArray | None, pa.list_(NOTE_TYPE)] = None
     render_seconds: float | None = None
 
-    @property
-    def note_count(self) -> int | None:
-        """How many notes were rendered."""
-        return None if self.notes is None else len(self.notes)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "note_count", None if self.notes is None else len(self.notes))
+
+
+def _column_type(name: str, hint: Any) -> "pa.Field[Any]":
+    """The column of a result's field: its type's, if the field does not say another; null where it may be None."""
+    hint, *given = get_args(hint) if get_origin(hint) is Annotated else [hint]
+    nullable = NoneType in get_args(hint)
+    kind = get_args(hint)[0] if nullable else hint
+    kind = str if get_origin(kind) is Literal else kind
+    return pa.field(name, given[0] if given else _COLUMN_TYPES[kind], nullable)
+
+
+_COLUMN_TYPES: "dict[Any, pa.DataType]" = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+
+RESULT_SCHEMA = pa.schema(
+    [_column_type(name, hint) for name, hint in get_type_hints(ItemResult, include_extras=True).items()]
+)
 
 
 def note_array(onset: Any, offset: Any, pitch: Any, velocity: Any) -> pa.StructArray:
@@ -137,11 +114,11 @@ def results_table(results: Sequence[ItemResult], manifest_rows: pa.Table) -> pa.
 
     Of the manifest's columns only ``item_id`` and ``seed`` are left out: the results have their own.
     """
-    columns = [_column(results, field) for field in RESULT_SCHEMA]
+    columns = [_column(results, column) for column in RESULT_SCHEMA]
     table = pa.Table.from_arrays(columns, schema=RESULT_SCHEMA)
-    for field in manifest_rows.schema:
-        if field.name not in RESULT_SCHEMA.names:
-            table = table.append_column(field, manifest_rows.column(field.name))
+    for own in manifest_rows.schema:
+        if own.name not in RESULT_SCHEMA.names:
+            table = table.append_column(own, manifest_rows.column(own.name))
     return table
 
 

@@ -27,7 +27,7 @@ class RunSettings:
 
     ``device``, ``precision`` and ``batch_size`` are here because they decide how sums are rounded. ``thresholds`` is
     what an item is judged by, and its segments are if they have more than one of the ``attempts``; None in runs of
-    an older version, which did not judge.
+    an older version, which did not judge. ``id_separator`` stands for ``/`` of item ids in the names of files.
     """
 
     layout: str
@@ -48,6 +48,7 @@ class RunSettings:
     batch_size: int
     attempts: int = 1
     thresholds: Mapping[str, float] | None = None
+    id_separator: str | None = None
 
     def values(self) -> dict[str, Any]:
         """Every setting by its name; each threshold by its own."""

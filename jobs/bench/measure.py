@@ -16,8 +16,17 @@ from jobs.bench.settings import BenchSettings
 from jobs.bench.work import Span, Work, complete_work, decode_work, prefill_work
 from renderer.codecs.codec import decode_clips
 from renderer.decoding.engine import Engine
+from renderer.decoding.runners import make_runner
 from renderer.decoding.sampling import Sampling
-from renderer.device import cache_dtype, choose_device, choose_precision, device_name, precision_named
+from renderer.device import (
+    cache_dtype,
+    choose_device,
+    choose_precision,
+    codec_dtype,
+    compute_the_same_way,
+    device_name,
+    precision_named,
+)
 from renderer.stopwatch import Stopwatch
 
 STAGES = ("prefill", "decode", "complete", "codec")
@@ -77,6 +86,7 @@ class Bench:
 
     def __init__(self, settings: BenchSettings) -> None:
         self._device = choose_device(settings.device)
+        compute_the_same_way(self._device)
         self.settings = replace(settings, precision=choose_precision(settings.precision, self._device.type))
         self._precision = precision_named(self.settings.precision)
         if settings.threads:
@@ -91,7 +101,8 @@ class Bench:
             segment = random_segment(0, self.segment_seconds, model, codec.frame_rate)
             self.published_way = measure_published_way(model, codec, segment, self._device)
         dtype = self._precision.arithmetic
-        self._model, self._codec = model.to(dtype), codec.for_inference().to(dtype)
+        self._model = model.to(dtype)
+        self._codec = codec.for_inference().to(codec_dtype(self._device, dtype))
 
     def batches(self) -> Iterator[BatchResult]:
         """Measure one batch size after another, each after a short warm-up."""
@@ -135,7 +146,7 @@ class Bench:
         }
 
     def _engine(self, batch_size: int, watch: Stopwatch) -> Engine:
-        return Engine(self._model, batch_size, watch, self._precision.decoding)
+        return Engine(make_runner(self._model, batch_size, self._precision.decoding), watch)
 
     @torch.inference_mode()
     def _render(self, segments: list[RandomSegment], engine: Engine) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.finish import finish
+from jobs.cli.finish import finishes
 
 if TYPE_CHECKING:
     from jobs.inspect.garbage import Garbage
@@ -16,66 +16,60 @@ SECONDS_PER_HOUR = 3600.0
 
 Out = Annotated[str, typer.Argument(help="The run's folder, or s3://bucket/prefix: what --out was.")]
 EndpointUrl = Annotated[str | None, typer.Option("--s3-endpoint-url", help="An S3 server other than Amazon's.")]
+Encryption = Annotated[str | None, typer.Option("--s3-encryption", help="As the run was given.")]
 
 
-def status(out: Out, endpoint_url: EndpointUrl = None) -> None:
+@finishes
+def status(out: Out, endpoint_url: EndpointUrl = None) -> int:
     """Tell what a run has done so far: items, audio, speed, failures and their reasons."""
+    from jobs.console import say
+    from jobs.inspect.status import status
 
-    def work() -> int:
-        from jobs.console import say
-        from jobs.inspect.status import status
-
-        say(status(_directory(out, endpoint_url)), sys.stdout)
-        return 0
-
-    finish(work)
+    say(status(_directory(out, endpoint_url)), sys.stdout)
+    return 0
 
 
-def report(out: Out, endpoint_url: EndpointUrl = None) -> None:
+@finishes
+def report(out: Out, endpoint_url: EndpointUrl = None, encryption: Encryption = None) -> int:
     """Write OUT/report.html: what was asked, done and failed, how fast, and how it sounds."""
+    from jobs.console import say
+    from jobs.inspect.report_page import write_report
+    from jobs.run_directory.totals import Totals
 
-    def work() -> int:
-        from jobs.console import say
-        from jobs.inspect.report_page import write_report
-        from jobs.run_directory.totals import Totals
-
-        directory = _directory(out, endpoint_url)
-        run, totals = directory.begun(), Totals()
-        for marker in directory.markers():
-            totals.add(marker)
-        say(write_report(directory, run, totals), sys.stdout)
-        return 0
-
-    finish(work)
+    directory = _directory(out, endpoint_url, encryption)
+    run, totals = directory.begun(), Totals()
+    for marker in directory.markers():
+        totals.add(marker)
+    say(write_report(directory, run, totals), sys.stdout)
+    return 0
 
 
+@finishes
 def verify(
     out: Out,
     quick: Annotated[bool, typer.Option("--quick", help="Compare sizes only: no hashes, no decoding.")] = False,
     endpoint_url: EndpointUrl = None,
-) -> None:
+) -> int:
     """Check that every row has one result and every object is whole. Exit code 1, with a list, if not."""
+    from tqdm import tqdm
 
-    def work() -> int:
-        from tqdm import tqdm
+    from jobs.console import one_line, say
+    from jobs.inputs.inputs import Inputs
+    from jobs.inspect.verify import find_problems
+    from jobs.storage import S3Access
 
-        from jobs.console import one_line, say
-        from jobs.inputs.inputs import Inputs
-        from jobs.inspect.verify import find_problems
-
-        directory = _directory(out, endpoint_url)
-        items = directory.begun().items
-        count = 0
-        with tqdm(total=items, unit=" items", disable=None) as bar:
-            for problem in find_problems(directory, Inputs(endpoint_url=endpoint_url), quick, bar.update):
-                bar.write(one_line(problem), file=sys.stdout)
-                count += 1
-        say(f"{count:,} problems" if count else f"clean: {items:,} items{' (by size)' if quick else ''}", sys.stdout)
-        return 1 if count else 0
-
-    finish(work)
+    directory = _directory(out, endpoint_url)
+    items = directory.begun().items
+    count = 0
+    with tqdm(total=items, unit=" items", disable=None) as bar:
+        for problem in find_problems(directory, Inputs(s3=S3Access(endpoint_url)), quick, bar.update):
+            bar.write(one_line(problem), file=sys.stdout)
+            count += 1
+    say(f"{count:,} problems" if count else f"clean: {items:,} items{' (by size)' if quick else ''}", sys.stdout)
+    return 1 if count else 0
 
 
+@finishes
 def gc(
     out: Out,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, they are only shown.")] = False,
@@ -84,24 +78,20 @@ def gc(
         typer.Option(help="Hours for which nothing must have been written, as a run may be under way.", min=0.0),
     ] = 1.0,
     endpoint_url: EndpointUrl = None,
-) -> None:
+) -> int:
     """Find and delete what no marker names: data of killed attempts, temporary files, unfinished uploads."""
+    from jobs.inspect.garbage import find_garbage
 
-    def work() -> int:
-        from jobs.inspect.garbage import find_garbage
-
-        directory = _directory(out, endpoint_url)
-        garbage = find_garbage(directory, older_than * SECONDS_PER_HOUR)
-        return _collect(directory, garbage, yes)
-
-    finish(work)
+    directory = _directory(out, endpoint_url)
+    garbage = find_garbage(directory, older_than * SECONDS_PER_HOUR)
+    return _collect(directory, garbage, yes)
 
 
-def _directory(out: str, endpoint_url: str | None) -> "RunDirectory":
+def _directory(out: str, endpoint_url: str | None, encryption: str | None = None) -> "RunDirectory":
     from jobs.run_directory.run_directory import RunDirectory
-    from jobs.storage import open_storage
+    from jobs.storage import S3Access, open_storage
 
-    return RunDirectory(open_storage(out, endpoint_url))
+    return RunDirectory(open_storage(out, S3Access(endpoint_url, encryption=encryption)))
 
 
 def _collect(directory: "RunDirectory", garbage: "Garbage", yes: bool) -> int:

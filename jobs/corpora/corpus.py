@@ -6,8 +6,9 @@ markers, so one that is still being prepared can be read as well, as far as it i
 
 import hashlib
 import io
+import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -16,13 +17,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import soundfile
 
+from jobs.corpora.conditions import FACTS
 from jobs.errors import JobError
 from jobs.inputs.inputs import CACHE_BYTES, Inputs, absolute
 from jobs.output.parquet_archive import AUDIO, CODES
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.storage import Storage, open_storage
+from jobs.storage import S3Access, Storage, open_storage
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import IntArray, Notes
 from schemas.marker import Marker
@@ -58,7 +59,8 @@ class Clip:
 class Corpus:
     """The clips of a corpus and, read when they are asked for, their audio, notes and codes.
 
-    It can be pickled, and several threads may ask.
+    ``conditions`` says of those of sampled pianos, by id, what they are. It can be pickled, and several threads may
+    ask.
     """
 
     def __init__(self, uri: str, inputs: Inputs, clips: Sequence[Clip], places: Sequence[str], facts: "_Facts") -> None:
@@ -68,6 +70,7 @@ class Corpus:
         self.sample_rate = facts.sample_rate
         self.fingerprint = facts.fingerprint
         self.codec = facts.codec
+        self.conditions = facts.conditions
         self._inputs, self._places, self._facts = inputs, places, facts
         self._shard = lru_cache(OPEN_SHARDS)(self._open_shard)
         self._one_at_a_time = threading.Lock()
@@ -79,13 +82,15 @@ class Corpus:
         Of S3 shards about ``cache_bytes`` are kept on this machine. CorpusError if there is no corpus.
         """
         uri = absolute(uri)
-        directory = RunDirectory(open_storage(uri, endpoint_url))
+        s3 = S3Access(endpoint_url)
+        directory = RunDirectory(open_storage(uri, s3))
         run = directory.begun()
         if run.settings.layout != "parquet":
             raise CorpusError(f"{uri}: its layout is {run.settings.layout}; a corpus has the layout parquet")
         clips: list[Clip] = []
         places: list[str] = []
         codecs: set[str | None] = set()
+        conditions: dict[str, Mapping[str, Any]] = {}
         digest = hashlib.sha256()
         for marker in directory.markers():
             for stored in marker.objects:
@@ -102,11 +107,13 @@ class Corpus:
                 )
                 places.append(row["audio_path"].partition("#")[0])
                 codecs.add(row.get("codec"))
+                if clips[-1].condition not in conditions and row.get(FACTS):
+                    conditions[clips[-1].condition] = json.loads(row[FACTS])
         if not clips:
             raise CorpusError(f"{uri}: no clip is finished yet")
         codec = codecs.pop() if run.settings.save_codes and len(codecs) == 1 else None
-        facts = _Facts(run.settings.sample_rate, digest.hexdigest(), codec)
-        return cls(uri, Inputs((), endpoint_url, cache_bytes), tuple(clips), places, facts)
+        facts = _Facts(run.settings.sample_rate, digest.hexdigest(), codec, conditions)
+        return cls(uri, Inputs((), s3, cache_bytes), tuple(clips), places, facts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Open files belong to a process.
@@ -120,6 +127,8 @@ class Corpus:
 
         ValueError for what lies outside the clip.
         """
+        import soundfile
+
         length = self.clips[index].samples
         samples = length - start if samples is None else samples
         if start < 0 or samples <= 0 or start + samples > length:
@@ -190,12 +199,13 @@ class _Facts:
     sample_rate: int
     fingerprint: str
     codec: str | None
+    conditions: Mapping[str, Mapping[str, Any]]
 
 
 def _index_rows(storage: Storage, marker: Marker) -> list[dict[str, Any]]:
     """What the index takes from a shard's metadata: of rendered items alone."""
     metadata = pq.ParquetFile(pa.BufferReader(storage.read(marker.metadata.key)))
     wanted = ("item_id", "status", "samples", "audio_path", "prompt_id", "midi")
-    optional = ("split", "condition", "piece", "codec")
+    optional = ("split", "condition", "piece", "codec", FACTS)
     present = [name for name in (*wanted, *optional) if name in metadata.schema_arrow.names]
     return [row for row in metadata.read(present).to_pylist() if row["status"] == "ok"]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jobs.corpora.conditions import Conditions
 from jobs.corpora.sources import SourcePiece
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
@@ -64,7 +65,7 @@ class PlanSettings:
     test: float
     lengths: ClipLengths
     pedal: PedalPolicy
-    conditions: tuple[str, ...]
+    conditions: Conditions
     augmentation: Augmentation
     tail: float
     seed: int
@@ -209,16 +210,16 @@ def _enough(passes: Iterator[list[PlannedClip]], wanted: Mapping[Split, float]) 
 
 def _table(clips: Sequence[PlannedClip], settings: PlanSettings) -> pa.Table:
     random = _random(settings.seed, "conditions")
-    # Clips of one performance side by side, so that it is read once.
-    clips = sorted(clips, key=lambda clip: (_digest(settings.seed, clip.piece.midi), clip.piece.midi))
+    # Clips of one performance side by side, so that it is read once; first those that a training is validated with,
+    # so that one can begin before a corpus is finished.
+    order: tuple[Split, ...] = ("validation", "train", "test")
+    clips = sorted(
+        clips, key=lambda clip: (order.index(clip.split), _digest(settings.seed, clip.piece.midi), clip.piece.midi)
+    )
     numbers: dict[Split, count[int]] = {"train": count(), "validation": count(), "test": count()}
     recorded = [clip.piece.audio is not None for clip in clips]
-    played = count()
-    order = random.permutation(len(settings.conditions))
-    conditions = [
-        clip.piece.condition if clip.piece.audio is not None else settings.conditions[order[next(played) % len(order)]]
-        for clip in clips
-    ]
+    dealt = iter(settings.conditions.dealt([clip.split for clip in clips if clip.piece.audio is None], random))
+    conditions = [clip.piece.condition if audio else next(dealt) for clip, audio in zip(clips, recorded, strict=True)]
     changes = [_change(clip, settings.augmentation, random) for clip in clips]
     columns: dict[str, list[Any]] = {
         "item_id": [f"{clip.split}-{next(numbers[clip.split]):06d}" for clip in clips],

@@ -1,18 +1,19 @@
 """``midi-valle prepare``: a training corpus, made by a run whose model is a sampled piano, or a recording."""
 
+import hashlib
 import io
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.console import say
 from jobs.corpora.backend import CodecFiles, RecordingsBackend, StudioBackend
+from jobs.corpora.conditions import FACTS, facts_text
 from jobs.corpora.plan import Augmentation, PlanSettings, plan_clips
 from jobs.corpora.prepare_options import PrepareOptions
 from jobs.corpora.sources import SourcePiece, names_held_out, read_source, without
@@ -21,10 +22,8 @@ from jobs.inputs.inputs import Inputs, folder_of, is_s3
 from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
 from jobs.shard.backend import Backend
-from jobs.storage import Storage, open_storage
-from renderer.midi.notes import PedalPolicy
+from jobs.storage import S3Access, Storage, open_storage
 from renderer.pianos.clips import ClipLengths
-from renderer.pianos.studio import Condition
 
 PLAN_KEY = "_state/manifest.parquet"
 """The plan is a manifest. It lies in the run's own folder, so that every machine of a cluster can read it."""
@@ -44,16 +43,15 @@ def prepare_corpus(options: PrepareOptions) -> int:
 
 def planned(options: PrepareOptions) -> tuple[RenderOptions, Backend]:
     """The run that prepares a corpus, and what it renders with; its plan is written if there is none."""
-    inputs = Inputs(endpoint_url=options.s3_endpoint_url)
+    inputs = Inputs(s3=S3Access(options.s3_endpoint_url))
     sources = [without(read_source(source, inputs), names_held_out(options.hold_out)) for source in options.sources]
     recorded = _are_recorded(sources, options)
-    storage = open_storage(options.out, options.s3_endpoint_url)
+    storage = open_storage(options.out, inputs.s3)
     codec = None if options.codec is None else CodecFiles(options.codec)
     plan = _plan(options, sources, storage, inputs, None if codec is None else codec.sha256())
-    pedal = cast(PedalPolicy, options.pedal)
-    backend: Backend = RecordingsBackend(pedal, codec)
+    backend: Backend = RecordingsBackend(options.pedal, codec)
     if not recorded:
-        backend = StudioBackend(options.pianos(), _conditions(options), pedal, codec)
+        backend = StudioBackend(options.pianos(), options.recording_conditions().all, options.pedal, codec)
     run = RenderOptions(
         manifest=f"{storage.uri.rstrip('/')}/{PLAN_KEY}",
         out=options.out,
@@ -92,10 +90,6 @@ def _are_recorded(sources: Sequence[Sequence[SourcePiece]], options: PrepareOpti
     return recorded
 
 
-def _conditions(options: PrepareOptions) -> tuple[str, ...]:
-    return tuple(Condition(piano, room).id for piano in options.pianos() for room in options.rooms())
-
-
 def _plan(
     options: PrepareOptions,
     sources: Sequence[Sequence[SourcePiece]],
@@ -109,8 +103,8 @@ def _plan(
         validation=options.validation,
         test=options.test,
         lengths=ClipLengths(options.shortest, options.longest),
-        pedal=cast(PedalPolicy, options.pedal),
-        conditions=_conditions(options),
+        pedal=options.pedal,
+        conditions=options.recording_conditions(),
         augmentation=Augmentation(options.transpose, options.velocity_scale, options.tempo_scale),
         tail=TAIL_SECONDS,
         seed=options.seed,
@@ -119,7 +113,9 @@ def _plan(
     shares = [share / sum(shares) for share in shares]
     held_out = sorted(names_held_out(options.hold_out))
     wanted = asdict(settings) | {"sources": list(options.sources), "shares": shares, "held_out": held_out}
-    wanted = json.loads(json.dumps(wanted | {"codec": codec}))
+    facts = {name: facts_text(each) for name, each in settings.conditions.facts().items()}
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    wanted = json.loads(json.dumps(wanted | {"codec": codec, "facts": digest}))
     if storage.exists(PLAN_KEY):
         plan = pq.read_table(io.BytesIO(storage.read(PLAN_KEY)))
         before = json.loads((plan.schema.metadata or {}).get(PLANNED_BY, b"{}"))
@@ -134,6 +130,8 @@ def _plan(
     if len(faults) > SHOWN_FAULTS:
         say(f"warning: and {len(faults) - SHOWN_FAULTS:,} more files are left out")
     plan = plan.append_column("codec", pa.array([codec] * len(plan), pa.string()))
+    known = [facts.get(str(name)) for name in plan["condition"].to_pylist()]
+    plan = plan.append_column(FACTS, pa.array(known, pa.string()))
     plan = plan.replace_schema_metadata({PLANNED_BY: json.dumps(wanted).encode()})
     file = io.BytesIO()
     pq.write_table(plan, file)

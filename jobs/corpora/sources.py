@@ -60,7 +60,7 @@ def without(pieces: Sequence[SourcePiece], names: Collection[str]) -> list[Sourc
 def _midi_in(location: str, inputs: Inputs) -> list[str]:
     if not is_s3(location) and not Path(location).is_dir():
         raise JobError(f"{location}: neither a folder, nor a .txt list of MIDI files, nor a .parquet table")
-    keys = open_storage(location, inputs.endpoint_url).keys()
+    keys = open_storage(location, inputs.s3).keys()
     return [f"{location.rstrip('/')}/{key}" for key in keys if PurePosixPath(key).suffix.lower() in SUFFIXES]
 
 

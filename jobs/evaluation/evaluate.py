@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,76 +15,23 @@ from jobs.console import say
 from jobs.corpora.corpus import Corpus
 from jobs.corpora.piano_options import read_pianos
 from jobs.errors import JobError
+from jobs.evaluation.evaluation_options import EvaluationOptions
 from jobs.evaluation.judge import EvaluationWork, Judge, Part
 from jobs.evaluation.plots import draw_plots
 from jobs.evaluation.subjects import CorpusSubjects, RunSubjects, Subjects
 from jobs.evaluation.summary import SystemSummary, summarize
 from jobs.evaluation.table import markdown_table
-from jobs.storage import Storage, open_storage
+from jobs.storage import S3Access, Storage, open_storage
 from renderer.device import choose_precision
 from renderer.evaluation.frechet import Gaussian
 from renderer.evaluation.musicnn import INSTALL, musicnn_is_installed
 from renderer.evaluation.optional import MissingExtraError
-from renderer.evaluation.transcriber import TRANSCRIBERS
 from renderer.weights.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
 from schemas.evaluation import EVALUATION_SCHEMA
 
 SETTINGS_KEY, ROWS_KEY, TABLE_KEY = "evaluation.json", "clips.parquet", "table.md"
-PROTOCOLS = ("self", "cross")
 GROUPS_PER_ACTOR = 4
 """At least so many, if there are as many clips: an interruption costs one, and with a transcriber a clip takes long."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationOptions:
-    """The options of ``midi-valle evaluate``; JobError for a value that makes no sense.
-
-    ``None`` stands for: where it is installed (``musicnn``), all clips (``limit``), no such thing (the others).
-    """
-
-    out: str
-    corpus: str | None = None
-    run: str | None = None
-    references: Path | None = None
-    model: str | None = None
-    codec: str | None = None
-    protocols: Sequence[str] = PROTOCOLS
-    split: str = "test"
-    piano: Sequence[str] = ()
-    transcriber: str | None = None
-    musicnn: bool | None = None
-    published: bool = True
-    limit: int | None = None
-    seed: int = 0
-    actors: int = 1
-    gpus: int = 0
-    precision: str = "auto"
-    batch_size: int = 16
-    s3_endpoint_url: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.corpus is None) == (self.run is None):
-            raise JobError("give --corpus, to evaluate a model on it, or --run, to evaluate what a run rendered")
-        if self.references is not None and self.run is None:
-            raise JobError("--references goes with --run; a corpus holds its recordings")
-        if self.model is not None and self.codec is not None:
-            raise JobError("--model brings its own codec; give --codec without it, to evaluate a codec alone")
-        if self.corpus is not None and self.model is None and self.codec is None:
-            raise JobError("--corpus needs --model, or --codec to evaluate a codec alone")
-        read_pianos(self.piano)
-        if self.transcriber is not None and self.transcriber not in TRANSCRIBERS:
-            known = ", ".join(TRANSCRIBERS)
-            raise JobError(f"--transcriber is {self.transcriber!r}; it must be one of {known}")
-        if unknown := [name for name in self.protocols if name not in PROTOCOLS]:
-            raise JobError(f"--protocol is {unknown[0]!r}; it must be one of {', '.join(PROTOCOLS)}")
-        for name in ("limit", "actors", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise JobError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
-        try:
-            choose_precision(self.precision, "cpu")
-        except ValueError as error:
-            raise JobError(str(error)) from None
 
 
 def evaluate(options: EvaluationOptions) -> str:
@@ -95,7 +41,7 @@ def evaluate(options: EvaluationOptions) -> str:
     interruption. JobError or RendererError for what cannot be had.
     """
     work = _work(options)
-    storage = open_storage(options.out, options.s3_endpoint_url)
+    storage = open_storage(options.out, S3Access(options.s3_endpoint_url))
     clips = len(work.subjects)
     size = min(options.batch_size, -(-clips // (GROUPS_PER_ACTOR * options.actors)))
     size = _begin(storage, _settings(options, work), max(1, size))
@@ -131,7 +77,7 @@ def _work(options: EvaluationOptions) -> EvaluationWork:
     return EvaluationWork(
         subjects=subjects,
         codec=codec,
-        protocols=tuple(options.protocols) if prompted else (),
+        protocols=tuple(options.protocol) if prompted else (),
         run_name=None if options.run is None else f"run {Path(options.run).name}",
         pianos=read_pianos(options.piano),
         transcriber=options.transcriber,

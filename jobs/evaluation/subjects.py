@@ -16,7 +16,7 @@ from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
 from jobs.output.layouts import key_of, stored_audio
 from jobs.run_directory.run_directory import RunDirectory
-from jobs.storage import open_storage
+from jobs.storage import S3Access, open_storage
 from renderer.audio.audio_file import FloatSamples, read_audio
 from renderer.midi.notes import Notes
 from renderer.prompt import PROMPT_SECONDS
@@ -145,8 +145,8 @@ class RunSubjects:
     """The rendered items of a finished run, with the recordings of the same name in a folder, if one is given."""
 
     def __init__(self, uri: str, references: Path | None, endpoint_url: str | None, limit: int | None) -> None:
-        self._uri, self._endpoint_url = uri, endpoint_url
-        directory = RunDirectory(open_storage(uri, endpoint_url))
+        self._uri, self._s3 = uri, S3Access(endpoint_url)
+        directory = RunDirectory(open_storage(uri, self._s3))
         self.layout = directory.begun().settings.layout
         columns = ["item_id", "status", "audio_path", "samples", "sample_rate", "duration_s", "prompt_id", "shard"]
         rows: list[dict[str, Any]] = []
@@ -207,14 +207,14 @@ class RunSubjects:
     def _notes_of(self, row: dict[str, Any]) -> Any:
         shard = row["shard"]
         if self._notes[0] != shard:
-            content = open_storage(self._uri, self._endpoint_url).read(self._metadata[shard])
+            content = open_storage(self._uri, self._s3).read(self._metadata[shard])
             table = pq.read_table(io.BytesIO(content), columns=["item_id", "notes"])
             self._notes = (shard, dict(zip(*(column.to_pylist() for column in table.columns), strict=True)))
         return self._notes[1][row["item_id"]]
 
     def _audio(self, path: str) -> bytes:
         key = key_of(self.layout, path)
-        storage = open_storage(self._uri, self._endpoint_url)
+        storage = open_storage(self._uri, self._s3)
         if key == path:
             return storage.read(key)
         for attempt in range(2):

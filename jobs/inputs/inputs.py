@@ -3,21 +3,29 @@
 import fcntl
 import hashlib
 import os
-import posixpath
+import re
 import stat
 import threading
+import unicodedata
 import uuid
 from functools import lru_cache
 from pathlib import Path
 
 from jobs.errors import InputError, JobError, UnavailableError
 from jobs.inputs.input_cache import InputCache
-from jobs.storage.s3_storage import S3Storage, bucket_and_key, chosen_endpoint
+from jobs.storage import Listed, S3Access, without_file_scheme
+from jobs.storage.s3_storage import S3Storage, bucket_and_key
 from renderer.weights.published import cache_directory
 
 CACHE_BYTES = 1 << 30
 MODEL_OBJECTS = 1000
 """A model directory has fewer objects; a prefix with more is something else."""
+
+_NAME = r"[^/\\\x00-\x1f\x7f.][^/\\\x00-\x1f\x7f]*"
+_MODEL_OBJECT = re.compile(
+    rf"(config|codec|card)\.json|{_NAME}\.(safetensors|md|txt)|LICEN[CS]E|NOTICE|prompts/{_NAME}"
+)
+"""What a model directory holds, weights, card, licence and prompts, by its keys."""
 
 _S3 = "s3://"
 _resolved = lru_cache(4096)(os.path.realpath)
@@ -30,18 +38,16 @@ class Inputs:
     folders), or on S3; symbolic links are followed before that is decided.
     """
 
-    def __init__(
-        self, roots: tuple[str, ...] = (), endpoint_url: str | None = None, cache_bytes: int = CACHE_BYTES
-    ) -> None:
+    def __init__(self, roots: tuple[str, ...] = (), s3: S3Access | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         self.roots, self.cache_bytes = roots, cache_bytes
-        self.endpoint_url = chosen_endpoint(endpoint_url)
+        self.s3 = (s3 or S3Access()).chosen()
         self._storages: dict[str, S3Storage] = {}
         self._one_at_a_time = threading.Lock()
         self._copies: InputCache | None = None
 
-    def __reduce__(self) -> tuple[type["Inputs"], tuple[tuple[str, ...], str | None, int]]:
+    def __reduce__(self) -> tuple[type["Inputs"], tuple[tuple[str, ...], S3Access, int]]:
         # The copies belong to a process.
-        return Inputs, (self.roots, self.endpoint_url, self.cache_bytes)
+        return Inputs, (self.roots, self.s3, self.cache_bytes)
 
     def local(self, location: str, folder: str | None = None) -> Path:
         """The file at a location, or a copy of the object there.
@@ -71,15 +77,20 @@ class Inputs:
             raise InputError(str(error)) from None
 
     def directory(self, location: str) -> Path:
-        """A model directory, or a copy of the one on S3, which is kept and made anew when it changes there."""
+        """A model directory, or a copy of the one on S3, which is kept and made anew when it changes there.
+
+        Of a prefix, which may be somebody else's, only what a model directory has is copied: no other name becomes
+        a path on this machine.
+        """
         if not is_s3(location):
             return Path(location)
-        storage = S3Storage.at(location, self.endpoint_url)
-        objects = []
+        storage = S3Storage.at(location, self.s3)
+        objects: list[Listed] = []
         for found in storage.listing():
-            objects.append(found)
-            if len(objects) > MODEL_OBJECTS:
+            if len(objects) == MODEL_OBJECTS:
                 raise JobError(f"{location} holds more than {MODEL_OBJECTS:,} objects; it is not a model directory")
+            objects.append(found)
+        objects = [found for found in objects if _MODEL_OBJECT.fullmatch(found.key)]
         if not any(found.key == "config.json" for found in objects):
             raise JobError(f"{location} is not a model directory: it has no config.json")
         content = sorted((found.key, found.bytes, found.modified) for found in objects)
@@ -102,13 +113,17 @@ class Inputs:
         """The absolute location, if it may be read."""
         if is_s3(location):
             return location
+        try:
+            location = without_file_scheme(location)
+        except JobError as error:
+            raise InputError(str(error)) from None
         if "://" in location:
             raise InputError(f"{location}: neither a file nor on S3")
         if folder is None:
-            return location
+            return _as_on_disk(location)
         if is_s3(folder) and not location.startswith("/"):
             return _joined(folder, location)
-        path = os.path.join(folder, location)  # noqa: PTH118 - a Path costs more than all else here.
+        path = _as_on_disk(os.path.join(folder, location))  # noqa: PTH118 - a Path costs more than all else here.
         roots = self.roots if is_s3(folder) else (_resolved(folder), *self.roots)
         real = _real_path(path)
         if not any(f"{real}/".startswith(f"{root.rstrip('/')}/") for root in roots):
@@ -125,7 +140,7 @@ class Inputs:
         if not key or ".." in key.split("/"):
             raise InputError(f"{location}: names no object")
         if bucket not in self._storages:
-            self._storages[bucket] = S3Storage.at(f"{_S3}{bucket}", self.endpoint_url)
+            self._storages[bucket] = S3Storage.at(f"{_S3}{bucket}", self.s3)
         return self._storages[bucket], key
 
     @property
@@ -145,6 +160,7 @@ def absolute(location: str) -> str:
     """The location as it is for processes that work in another folder; JobError if it is neither file nor S3."""
     if is_s3(location):
         return location
+    location = without_file_scheme(location)
     if "://" in location:
         raise JobError(f"{location}: only local files and s3:// can be used")
     return str(Path(location).absolute())
@@ -153,6 +169,17 @@ def absolute(location: str) -> str:
 def folder_of(location: str) -> str:
     """The folder or prefix that an absolute location lies in."""
     return location.rpartition("/")[0] or "/"
+
+
+def _as_on_disk(path: str) -> str:
+    """The path, or where nothing has this name, the one whose accents are composed in another way (NFC, NFD)."""
+    if path.isascii() or os.path.lexists(path):
+        return path
+    found = ""
+    for part in path.split("/"):
+        ways = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        found += next((way for way in ways if os.path.lexists(f"{found}{way}")), part) + "/"
+    return found[:-1]
 
 
 def _real_path(path: str) -> str:
@@ -173,9 +200,17 @@ def _is_special(path: str) -> bool:
 
 
 def _joined(folder: str, location: str) -> str:
-    """A relative location in an S3 prefix, of which it may leave every folder, but not the bucket."""
-    bucket, prefix = bucket_and_key(folder)
-    key = posixpath.normpath(f"{prefix}/{location}").lstrip("/")
-    if key.split("/")[0] == "..":
-        raise InputError(f"{location}: leads out of {_S3}{bucket}")
-    return f"{_S3}{bucket}/{key}"
+    """A relative location in an S3 prefix, of which it may leave every folder, but not the bucket.
+
+    Slashes are part of keys: two in a row, or one at the beginning, stay.
+    """
+    bucket, slash, prefix = folder.removeprefix(_S3).partition("/")
+    parts = prefix.split("/") if slash else []
+    for part in location.split("/"):
+        if part == ".." and not parts:
+            raise InputError(f"{location}: leads out of {_S3}{bucket}")
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return f"{_S3}{bucket}/{'/'.join(parts)}"

@@ -18,10 +18,11 @@ SAMPLED_SHARDS = 100
 
 PLAYED_ITEMS = WORST_ITEMS = 8
 SHOWN_REASONS = 20
-COLUMNS = ["item_id", "status", "error_message", "audio_path", "midi_path", "duration_s", "peak", "rms_dbfs"]
-QUALITY_COLUMNS = ["verdict", "faults", "quality_score", "notes_found", "attacks_explained"]
-"""What older versions have not measured."""
-
+COLUMNS = [
+    *("item_id", "status", "error_message", "audio_path", "midi_path", "duration_s", "peak", "rms_dbfs"),
+    *("verdict", "faults", "quality_score", "notes_found", "attacks_explained"),
+]
+"""What older versions have not measured is None."""
 
 Row = dict[str, Any]
 Value = TypeVar("Value")
@@ -78,9 +79,8 @@ def read_report(directory: RunDirectory, run: Run, totals: Totals) -> RunReport:
 def _rows(directory: RunDirectory, shard: int, generation: int) -> list[Row]:
     key = directory.marker(shard, generation).metadata.key
     file = pq.ParquetFile(io.BytesIO(directory.storage.read(key)))
-    unknown = dict.fromkeys(QUALITY_COLUMNS)
-    wanted = [name for name in (*COLUMNS, *QUALITY_COLUMNS) if name in file.schema_arrow.names]
-    return [unknown | row for row in file.read(wanted).to_pylist()]
+    wanted = [name for name in COLUMNS if name in file.schema_arrow.names]
+    return [dict.fromkeys(COLUMNS) | row for row in file.read(wanted).to_pylist()]
 
 
 def _spread(values: Sequence[Value], most: int) -> list[Value]:

@@ -3,13 +3,14 @@
 from jobs.console import duration
 from jobs.run_directory.totals import Totals
 
-_AUDIO_FOLDERS = {"files": "audio", "webdataset": "shards", "parquet": "shards"}
-
 
 def summary(totals: Totals, items: int, place: str, layout: str) -> str:
     """What there is now, where it is, and what failed for which reasons."""
+    from jobs.output.layouts import LAYOUTS  # This loads torch, which a status need not wait for.
+
     rendered = totals.items - totals.failed
-    audio = f": {place}/{_AUDIO_FOLDERS[layout]}" if layout in _AUDIO_FOLDERS else ""
+    folder = LAYOUTS[layout].audio_folder
+    audio = f": {place}/{folder}" if folder else ""
     midi = f"their notes as MIDI: {place}/midi; " if layout == "files" else ""
     lines = [
         f"{rendered:,} of {items:,} items rendered, {duration(totals.audio_seconds)} of audio{audio}",

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from jobs.run_directory.events import EVENTS_FOLDER
+from jobs.run_directory.events import EVENTS_FOLDER, EVENTS_NAME
 from jobs.storage import Storage
 
 INTERVALS = 120
@@ -46,12 +46,27 @@ def read_timeline(storage: Storage) -> Timeline:
 
 
 def _sessions(storage: Storage) -> Iterator[list[Mapping[str, Any]]]:
-    """The events of one driver after the other; their names begin with the time."""
-    keys = sorted(storage.keys(EVENTS_FOLDER))
+    """The events of one driver after the other; their names begin with the time.
+
+    What is not an event log of a driver is passed over: the folder may hold files of people.
+    """
+    keys = sorted(key for key in storage.keys(EVENTS_FOLDER) if EVENTS_NAME.fullmatch(key))
     for _, parts in groupby(keys, lambda key: key.rpartition("-")[0]):
-        events = [json.loads(line) for part in parts for line in storage.read(part).splitlines()]
+        events = [event for part in parts for event in _events(storage.read(part))]
         if events:
             yield events
+
+
+def _events(content: bytes) -> list[Mapping[str, Any]]:
+    try:
+        events = [json.loads(line) for line in content.splitlines()]
+        for event in events:
+            _seconds(event)
+            if event["event"] == "shard_finished":
+                event["actor"], float(event["audio_seconds"])
+    except (ValueError, TypeError, KeyError):
+        return []
+    return events
 
 
 def _seconds(event: Mapping[str, Any]) -> float:

@@ -17,10 +17,11 @@ import soundfile
 
 from jobs.errors import JobError, StorageError
 from jobs.inputs.inputs import Inputs
+from jobs.inputs.manifest_files import ManifestFiles
 from jobs.output.layouts import key_of, stored_audio
 from jobs.run_directory.run_directory import RunDirectory
 from schemas.checks import shown
-from schemas.manifest import ITEM_ID, Manifest, ManifestError
+from schemas.manifest import ITEM_ID, ManifestError
 from schemas.marker import Marker, StoredObject, count_failures
 from schemas.run import Run, Shard
 
@@ -38,7 +39,7 @@ CHECKED_COLUMNS = [
     "duration_s",
 ]
 
-Progress = Callable[[int], object]
+Advance = Callable[[int], object]
 Row = Mapping[str, Any]
 
 
@@ -52,7 +53,7 @@ class _Work:
 
 
 def find_problems(
-    directory: RunDirectory, inputs: Inputs, quick: bool = False, progress: Progress | None = None
+    directory: RunDirectory, inputs: Inputs, quick: bool = False, progress: Advance | None = None
 ) -> Iterator[str]:
     """Everything that is wrong with a run, one line each; ``progress`` is told of items as they are checked.
 
@@ -85,7 +86,7 @@ def find_problems(
         yield f"not finished: {len(missing):,} shards ({first}), so {items:,} manifest rows have no result"
 
 
-def _finished(checks: deque[tuple[int, "Future[list[str]]"]], progress: Progress | None) -> list[str]:
+def _finished(checks: deque[tuple[int, "Future[list[str]]"]], progress: Advance | None) -> list[str]:
     items, check = checks.popleft()
     problems = check.result()
     if progress is not None:
@@ -111,7 +112,8 @@ class _ItemIds:
         self.problems: list[str] = []
         self._ids: Iterator[str] | None = None
         try:
-            manifest = Manifest.open(inputs.local(run.manifest_path))
+            self._files = ManifestFiles.find(run.manifest_path, inputs)
+            manifest = self._files.open()
             if manifest.rows_sha256(run.items) == run.rows_sha256:
                 batches = manifest.batches(ITEM_ID)
                 self._ids = (str(item_id) for batch in batches for item_id in batch.column(0).to_pylist())

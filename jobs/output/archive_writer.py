@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.output.spool import Spool, Spooled, temporary_file
-from jobs.output.writers import Encoded, Encoder, WrittenItem
+from jobs.output.writers import Encoded, ItemEncoder, WrittenItem
 from jobs.storage import Storage
 from renderer.rendering import Rendering
 from schemas.marker import StoredObject
 
-Assemble = Callable[[BinaryIO, pa.Table, Callable[[str], Encoded], Encoder], None]
+Assemble = Callable[[BinaryIO, pa.Table, Callable[[str], Encoded], ItemEncoder], None]
 """Writes an archive to an empty file: the items of the table's rows, in their order, by their ids."""
 
 _OF_THE_ATTEMPT = ("audio_path", "midi_path", "codes_path", "render_seconds")
@@ -35,7 +35,7 @@ class ArchiveWriter:
     Failed items are not in the object; the metadata has them.
     """
 
-    def __init__(self, storage: Storage, key: str, encoder: Encoder, assemble: Assemble) -> None:
+    def __init__(self, storage: Storage, key: str, encoder: ItemEncoder, assemble: Assemble) -> None:
         self._storage, self._key = storage, key
         self._encoder, self._assemble = encoder, assemble
         self._spool = Spool()

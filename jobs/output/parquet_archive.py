@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from jobs.output.writers import Encoded, Encoder
+from jobs.output.writers import Encoded, ItemEncoder
 
 AUDIO, MIDI, CODES = "audio", "midi_bytes", "codes"
 AUDIO_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
@@ -22,7 +22,7 @@ ROW_GROUP_BYTES = 1 << 19
 ROW_GROUP_ITEMS = 1000
 
 
-def write_parquet(file: BinaryIO, results: pa.Table, read: Callable[[str], Encoded], encoder: Encoder) -> None:
+def write_parquet(file: BinaryIO, results: pa.Table, read: Callable[[str], Encoded], encoder: ItemEncoder) -> None:
     """Write the rows, followed by the columns ``audio``, ``midi_bytes`` and, if kept, ``codes`` (K lists of T)."""
     results = _plain_columns(results)
     rates = set(results["sample_rate"].to_pylist())
@@ -68,7 +68,9 @@ def _row_groups(item_ids: Sequence[str], read: Callable[[str], Encoded]) -> Iter
         yield first, items
 
 
-def _columns(ids: Sequence[str], items: Sequence[Encoded], encoder: Encoder) -> Iterator[tuple[Any, "pa.Array[Any]"]]:
+def _columns(
+    ids: Sequence[str], items: Sequence[Encoded], encoder: ItemEncoder
+) -> Iterator[tuple[Any, "pa.Array[Any]"]]:
     audio = [{"bytes": item.audio, "path": f"{id_}{encoder.suffix}"} for id_, item in zip(ids, items, strict=True)]
     yield AUDIO, pa.array(audio, AUDIO_TYPE)
     yield MIDI, pa.array([item.midi for item in items], pa.binary())

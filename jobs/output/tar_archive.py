@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.types as pt
 
-from jobs.output.writers import Encoded, Encoder
+from jobs.output.writers import Encoded, ItemEncoder
 
 
-def write_tar(file: BinaryIO, results: pa.Table, read: Callable[[str], Encoded], encoder: Encoder) -> None:
+def write_tar(file: BinaryIO, results: pa.Table, read: Callable[[str], Encoded], encoder: ItemEncoder) -> None:
     """Write the rows' items, in their order. Headers hold no times and no users, so equal items give equal bytes."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for row in json_rows(results.drop_columns(["notes"])):

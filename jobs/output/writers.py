@@ -15,6 +15,7 @@ from jobs.storage import Storage
 from renderer.audio.audio_file import AudioFormat, audio_suffix, count_clipped, write_audio
 from renderer.midi.midi_file import midi_bytes
 from renderer.rendering import Rendering
+from schemas.item_ids import file_stem
 from schemas.marker import StoredObject
 
 
@@ -57,11 +58,15 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """Turns renderings into bytes; equal renderings give equal bytes."""
+class ItemEncoder:
+    """Turns renderings into bytes; equal renderings give equal bytes.
+
+    ``id_separator`` stands for the ``/`` of ids where an item is a file.
+    """
 
     audio_format: AudioFormat
     save_codes: bool
+    id_separator: str | None = None
 
     @property
     def suffix(self) -> str:
@@ -88,10 +93,11 @@ class FilesWriter:
     """Layout ``files``: ``audio/<item_id>.flac``, ``midi/<item_id>.mid``, and ``codes/<item_id>.npy`` if kept.
 
     No file is ever replaced, as a marker may name it, or be about to. Where an earlier attempt left other bytes
-    (another kind of machine rounds differently), this one's file is ``<item_id>.<attempt>.flac``.
+    (another kind of machine rounds differently), this one's file is ``<item_id>.<attempt>.flac``. In all of these
+    names ``id_separator`` stands for the ``/`` of ids.
     """
 
-    def __init__(self, storage: Storage, encoder: Encoder, attempt: str) -> None:
+    def __init__(self, storage: Storage, encoder: ItemEncoder, attempt: str) -> None:
         self._storage = storage
         self._encoder = encoder
         self._attempt = attempt
@@ -99,10 +105,10 @@ class FilesWriter:
 
     def write(self, rendering: Rendering) -> WrittenItem:
         """Write one rendering's files."""
-        item_id, encoded = rendering.item_id, self._encoder.encode(rendering)
-        audio = self._store(f"audio/{item_id}", self._encoder.suffix, encoded.audio)
-        midi = self._store(f"midi/{item_id}", ".mid", encoded.midi)
-        codes = None if encoded.codes is None else self._store(f"codes/{item_id}", ".npy", encoded.codes)
+        stem, encoded = file_stem(rendering.item_id, self._encoder.id_separator), self._encoder.encode(rendering)
+        audio = self._store(f"audio/{stem}", self._encoder.suffix, encoded.audio)
+        midi = self._store(f"midi/{stem}", ".mid", encoded.midi)
+        codes = None if encoded.codes is None else self._store(f"codes/{stem}", ".npy", encoded.codes)
         return WrittenItem(
             audio_path=audio.key,
             audio_bytes=audio.bytes,

@@ -1,7 +1,7 @@
 """What runs on a cluster: workers that render shards, and the board on which they say how far they are."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 import torch
@@ -11,6 +11,17 @@ from jobs.shard.progress import ShardProgress
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
 from jobs.shard.task import Task
 from schemas.marker import Marker
+
+
+class Outcome(NamedTuple):
+    """What came of a call.
+
+    ``marker`` has no objects, which a driver has no need of; it is None if nothing was committed. ``dropped`` is the
+    traceback of what failed of the following shard, which has to begin anew; empty if nothing did.
+    """
+
+    marker: Marker | None = None
+    dropped: str = ""
 
 
 class RenderActor:
@@ -35,18 +46,16 @@ class RenderActor:
         self._shards = ShardRenderer(work, report)
         return self._shards.plan
 
-    def render_shard(self, work: ShardWork, board: Any, task: Task, following: Task | None) -> Marker | None:
-        """Render, write and commit one shard, or try a part of one; and begin the ``following``, if there is one.
-
-        Returns the marker without its objects, which a driver has no need of; None if nothing was committed.
-        """
+    def render_shard(self, work: ShardWork, board: Any, task: Task, following: Task | None) -> Outcome:
+        """Render, write and commit one shard, or try a part of one; and begin the ``following``, if there is one."""
         if self._shards is None:
             self.load(work, board)
         assert self._shards is not None
         if task.probe:
             self._shards.probe(task)
-            return None
-        return replace(self._shards.render(task, following), objects=())
+            return Outcome()
+        marker = self._shards.render(task, following)
+        return Outcome(replace(marker, objects=()), self._shards.dropped)
 
 
 class ProgressBoard:

@@ -1,6 +1,8 @@
 """How a run begins: anew, where an earlier session stopped, with more rows than it had, or in place of another."""
 
 import sys
+import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +11,7 @@ from jobs.errors import JobError
 from jobs.run.plan import plan_shards
 from jobs.run.preflight import Job
 from jobs.run_directory.lease import Lease
-from jobs.run_directory.run_directory import RUN_KEY, RunDirectory
+from jobs.run_directory.run_directory import STATE_FOLDER, RunDirectory
 from schemas.run import Run, Shard
 
 
@@ -24,6 +26,7 @@ class Beginning:
     def write(self, directory: RunDirectory) -> None:
         """Write run.json, if it is not there already as it must be. The caller has the run's lease."""
         if self.before is None:
+            directory.storage.check(f"{STATE_FOLDER}/probe-{uuid.uuid4().hex}")
             directory.start(self.job.run)
         elif self.before != self.job.run:
             directory.change(self.before, self.job.run)
@@ -63,11 +66,13 @@ def _extended(before: Run, job: Job, place: str) -> Run:
 
 def overwrite(directory: RunDirectory, yes: bool) -> bool:
     """Delete the run in a folder, after asking; JobError if nobody says yes. False if there is none."""
-    if not directory.storage.exists(RUN_KEY):
+    run = directory.existing()
+    if run is None:
         return False
-    contents = directory.contents()
-    listed = ", ".join(f"{count:,} in {folder}" for folder, count in sorted(contents.items()))
-    what = f"--overwrite deletes {contents.total():,} objects of the run in {directory.storage.uri} ({listed})"
+    keys = directory.own_keys(run)
+    folders = Counter(key.rpartition("/")[0].partition("/")[0] for key in keys)
+    listed = ", ".join(f"{count:,} in {folder}" for folder, count in sorted(folders.items()) if folder)
+    what = f"--overwrite deletes {len(keys):,} objects of the run in {directory.storage.uri} ({listed})"
     if not yes:
         if not sys.stdin.isatty():
             raise JobError(f"{what}: add --yes if that is what you want")
@@ -75,6 +80,13 @@ def overwrite(directory: RunDirectory, yes: bool) -> bool:
             raise JobError("nothing was deleted")
     lease = Lease(directory.storage)
     lease.acquire(say)
-    say(what)
-    directory.clear()
+    try:
+        if directory.own_keys(run) != keys:
+            raise JobError(f"{directory.storage.uri}: the run has changed in the meantime; run the command again")
+        say(what)
+        for key in keys:
+            directory.storage.delete(key)
+            lease.renew()
+    finally:
+        lease.release()
     return True

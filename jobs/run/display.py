@@ -38,11 +38,18 @@ class Display:
             )
 
     def show(
-        self, items: float, audio_seconds: float, failed: int, actors: int, until_stop: float | None = None
+        self,
+        items: float,
+        audio_seconds: float,
+        failed: int,
+        actors: int,
+        until_stop: float | None = None,
+        silent_seconds: float = 0.0,
     ) -> None:
         """Show how far the run is in all, earlier sessions included, with ``actors`` at work.
 
-        If it is to stop, ``until_stop`` is how many items the busiest actor has yet to finish.
+        If it is to stop, ``until_stop`` is how many items the busiest actor has yet to finish. For
+        ``silent_seconds`` the storage has not answered.
         """
         if self._began is None:
             return
@@ -55,6 +62,8 @@ class Display:
             text += f", stopping{when} (interrupt once more to drop what is in flight)"
         elif each is not None and (self._seconds_before or now - self._began >= SECONDS_TO_KNOW_SPEED):
             text += f", {duration((self._items - items) * each)} left"
+        if silent_seconds:
+            text += f", the storage has not answered for {duration(silent_seconds)}"
         is_news = until_stop is not None and not self._told_when
         if self._bar is not None:
             self._bar.n = items

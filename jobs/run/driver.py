@@ -10,10 +10,10 @@ import ray
 from jobs.errors import JobError
 from jobs.run.actors import start_board
 from jobs.run.display import Display
+from jobs.run.heartbeat import Heartbeat
 from jobs.run.metrics import RunMetrics
 from jobs.run.retries import Retries, SlotHealth
 from jobs.run_directory.events import EventLog
-from jobs.run_directory.lease import Lease
 from jobs.run_directory.totals import Totals
 from jobs.shard.attempt import NO_ITEMS_FAULT
 from jobs.shard.progress import ShardProgress
@@ -81,12 +81,12 @@ class Driver:
         display: Display,
         signals: StopSignals,
         events: EventLog,
-        lease: Lease,
+        heartbeat: Heartbeat,
         limits: Limits,
     ) -> None:
         self._work, self._limits = work, limits
         self._totals, self._display, self._signals = totals, display, signals
-        self._events, self._lease = events, lease
+        self._events, self._heartbeat = events, heartbeat
         self._metrics = RunMetrics(work.storage.uri)
         self._board = start_board()
         self._retries = Retries(())
@@ -175,8 +175,12 @@ class Driver:
         else:
             slot.health.succeeded()
             self._retries.ended(call.task)
-            if result is not None:
-                self._finished(slot, result)
+            if result.dropped:
+                self._events.add(
+                    "shard_dropped", shard=call.following and call.following.shard.index, reason=result.dropped
+                )
+            if result.marker is not None:
+                self._finished(slot, result.marker)
         self._give_next(slot, call.following)
 
     def _finished(self, slot: _Slot, marker: Any) -> None:
@@ -259,7 +263,7 @@ class Driver:
         except ray.exceptions.RayError:  # A run does not end because its progress cannot be read.
             return
         by_shard = {progress.shard: progress for progress in latest}
-        was_blind = now - self._last_reading > BLIND_SECONDS
+        was_blind = now - self._last_reading > BLIND_SECONDS or self._heartbeat.silent_seconds > 0
         self._last_reading = now
         for call in self._calls.values():
             if call.task is None:
@@ -282,6 +286,7 @@ class Driver:
             self._totals.failed + sum(progress.failed for progress in under_way),
             len(calls),
             max((_items_left(call) for call in calls), default=0.0) if self._stopping() else None,
+            self._heartbeat.silent_seconds,
         )
 
     def _in_flight(self) -> dict[int, float]:
@@ -290,8 +295,7 @@ class Driver:
         return {call.task.shard.index: call.progress.items if call.progress else 0.0 for call in calls if call.task}
 
     def _keep_house(self) -> None:
-        self._events.write_now_and_then()
         try:
-            self._lease.renew(self._in_flight())
+            self._heartbeat.beat(self._in_flight())
         except JobError as error:
             self._halt(str(error))

@@ -10,12 +10,14 @@ from typing import cast
 from jobs.console import duration
 from jobs.errors import JobError
 from jobs.inputs.inputs import folder_of
+from jobs.option import common_values
 from jobs.run.preflight import Job
 from jobs.shard.items import ItemReader, read_performance
 from renderer.decoding.sampling import Sampling
 from renderer.errors import RendererError
 from renderer.midi.notes import Excerpt, PedalPolicy
 from renderer.rendering import RenderRequest
+from renderer.steps import render_all
 from schemas.manifest import ManifestRow
 
 SAMPLED_ROWS = 500
@@ -88,11 +90,11 @@ def _measure_speed(job: Job, rows: Sequence[ManifestRow]) -> tuple[float, float]
         replace(excerpt, item_id=str(index))
         for index, excerpt in enumerate(itertools.islice(itertools.cycle(excerpts), settings.batch_size))
     ]
-    sampling = Sampling(settings.temperature, settings.top_k, settings.top_p)
+    sampling = Sampling(**common_values(Sampling, settings))
 
     def render(requests: Sequence[RenderRequest]) -> float:
-        steps = renderer.steps(requests, sampling=sampling, tail=settings.tail)
-        return sum(len(rendering.samples) / rendering.sample_rate for finished in steps for rendering in finished)
+        renderings = render_all(renderer, requests, sampling)
+        return sum(len(rendering.samples) / rendering.sample_rate for rendering in renderings)
 
     render(batch[:1])  # The first call is slower than all others.
     began = time.monotonic()

@@ -45,7 +45,7 @@ def look_for_files(names: Iterable[str], folder: str, inputs: Inputs) -> FileChe
     local: list[str] = []
     remote: list[str] = []
     for name in sorted(set(names)):
-        (remote if is_s3(name) or (is_s3(folder) and not name.startswith("/")) else local).append(name)
+        (remote if is_s3(name) or (is_s3(folder) and not _is_local(name)) else local).append(name)
     remote = remote[:: max(1, math.ceil(len(remote) / CHECKED_OBJECTS))]
     missing, forbidden, reason = [], [], ""
 
@@ -63,6 +63,10 @@ def look_for_files(names: Iterable[str], folder: str, inputs: Inputs) -> FileChe
             elif not found:
                 missing.append(name)
     return FileCheck(len(local) + len(remote), missing, forbidden, reason)
+
+
+def _is_local(name: str) -> bool:
+    return name.startswith(("/", "file://"))
 
 
 def some(names: Sequence[str]) -> str:

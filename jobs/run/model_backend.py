@@ -1,14 +1,14 @@
 """MIDI-VALLE as a run's renderer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.console import download_bar
 from jobs.inputs.inputs import Inputs, is_s3
 from jobs.run.options import RenderOptions
 from jobs.shard.backend import CorpusRenderer, ModelFacts
-from jobs.storage.s3_storage import chosen_endpoint
+from jobs.storage import S3Access
 from renderer.renderer import Renderer
 from renderer.weights.checkpoint import BUNDLED, ModelDescription, find_model
 
@@ -22,7 +22,7 @@ class ModelBackend:
     codec_file: Path | None
     precision: str
     batch_size: int | None
-    endpoint_url: str | None = None
+    s3: S3Access = field(default_factory=S3Access)
 
     @classmethod
     def from_options(cls, options: RenderOptions) -> "ModelBackend":
@@ -36,7 +36,7 @@ class ModelBackend:
             options.codec_file and options.codec_file.absolute(),
             options.precision,
             options.batch_size,
-            chosen_endpoint(options.s3_endpoint_url),
+            options.s3.chosen(),
         )
 
     def describe(self) -> ModelFacts:
@@ -63,7 +63,7 @@ class ModelBackend:
         announce: Callable[[str], None] | None = None,
     ) -> ModelDescription:
         return find_model(
-            str(Inputs(endpoint_url=self.endpoint_url).directory(self.model)) if is_s3(self.model) else self.model,
+            str(Inputs(s3=self.s3).directory(self.model)) if is_s3(self.model) else self.model,
             model_file=self.model_file,
             codec_file=self.codec_file,
             progress=progress,

@@ -4,63 +4,99 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from jobs.errors import JobError
+from jobs.option import Option, check_at_least, check_choice, flag
+from schemas.item_ids import why_unsafe
+
+if TYPE_CHECKING:
+    from jobs.storage import S3Access
+
+INPUT, SOUND, QUALITY = "Input and output", "Sound", "Quality"
+MACHINE, RUN = "Machine and pace", "Failures, resuming and replacing"
+
+LayoutName = Literal["files", "webdataset", "parquet", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions:
-    """The options of ``render-corpus``, under the same names and with the same defaults.
+    """The options of ``render-corpus``.
 
     ``None`` stands for: the whole manifest (``limit``), the model's own (``sample_rate``), by the number of actors
     (``shard_items``), all that the machine has (``gpus``, ``actors``), what suits the device (``batch_size``, as
-    ``precision`` auto). JobError for a value that makes no sense.
+    ``precision`` auto), no ``/`` in item ids (``id_separator``). JobError for a value that makes no sense.
     """
 
-    manifest: str
-    out: str = "out"
-    model: str = "mini"
-    model_file: Path | None = None
-    codec_file: Path | None = None
-    prompts: str | None = None
-    allow_root: Sequence[str] = ()
-    s3_endpoint_url: str | None = None
-    layout: str = "files"
-    format: str = "flac"
-    sample_rate: int | None = None
-    loudness: str = "off"
-    peak: str = "off"
-    save_codes: bool = False
-    tail: float = 1.0
-    pedal: str = "model"
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
-    attempts: int = 1
-    quality_threshold: Sequence[str] = ()
-    limit: int | None = None
-    shard_items: int | None = None
-    gpus: int | None = None
-    actors: int | None = None
-    cpus_per_actor: int = 1
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int | None = None
-    ray_address: str | None = None
-    item_timeout: float = 600.0
-    max_failures: int | None = None
-    retry_failed: bool = False
-    extend: bool = False
-    overwrite: bool = False
-    yes: bool = False
-    dry_run: bool = False
+    manifest: Annotated[str, Option("Parquet file with one row for every item to render.", is_argument=True)]
+    out: Annotated[str, Option("The run's folder; run the same command again to go on.", INPUT)] = "out"
+    model: Annotated[str, Option("mini, midi-valle, or a model directory.", INPUT)] = "mini"
+    model_file: Annotated[Path | None, Option("Published language model, for midi-valle.", INPUT)] = None
+    codec_file: Annotated[Path | None, Option("Published codec, for midi-valle.", INPUT)] = None
+    prompts: Annotated[str | None, Option("Prompt bank: Parquet with prompt_id, audio, midi.", INPUT)] = None
+    allow_root: Annotated[
+        Sequence[str], Option("A folder beside the manifest's that its rows may name; repeatable.", INPUT)
+    ] = ()
+    s3_endpoint_url: Annotated[str | None, Option("S3 server, where it is not Amazon's.", INPUT)] = None
+    s3_addressing: Annotated[str | None, Option("Where the bucket's name stands: path, virtual, auto.", INPUT)] = None
+    s3_requester_pays: Annotated[bool, Option("Agree to pay for what is read.", INPUT)] = False
+    s3_encryption: Annotated[str | None, Option("What is asked for when writing: AES256, aws:kms[:KEY].", INPUT)] = None
+    limit: Annotated[int | None, Option("Only the first N rows.", INPUT)] = None
+    id_separator: Annotated[
+        str | None, Option("Stands for the / of item ids in names of files, as _ or --.", INPUT)
+    ] = None
+    dry_run: Annotated[bool, Option("Say how much it is and how long it takes.", INPUT)] = False
+    layout: Annotated[LayoutName, Option("files, webdataset, parquet, or none: only measure.", INPUT)] = "files"
+    save_codes: Annotated[bool, Option("Keep the codec's codes as well.", INPUT)] = False
+    format: Annotated[str, Option("flac, flac24, wav, wav24, wav-float, ogg, opus or mp3.", SOUND)] = "flac"
+    sample_rate: Annotated[int | None, Option("In Hz; the model's own by default.", SOUND)] = None
+    loudness: Annotated[str, Option("Bring every item to this loudness, in LUFS, as -23; or off.", SOUND)] = "off"
+    peak: Annotated[
+        str, Option("Bring every item to this peak, in dBFS, as -1; or off. With --loudness: at most.", SOUND)
+    ] = "off"
+    tail: Annotated[float, Option("Seconds of audio after the last note ends.", SOUND)] = 1.0
+    pedal: Annotated[
+        Literal["model", "ignore", "extend"],
+        Option("Sustain pedal: ignore, extend (it lengthens notes), or model.", SOUND),
+    ] = "model"
+    temperature: Annotated[float, Option("0 is greedy.", SOUND)] = 1.0
+    top_k: Annotated[int, Option("0 is off.", SOUND)] = 0
+    top_p: Annotated[float, Option("1 is off.", SOUND)] = 1.0
+    seed: Annotated[int, Option("Decides the seeds of rows that have none.", SOUND)] = 0
+    attempts: Annotated[int, Option("Render a poor segment up to so often and keep the best.", QUALITY)] = 1
+    quality_threshold: Annotated[
+        Sequence[str],
+        Option(
+            "NAME=VALUE: what makes an item poor. At most: clipped (share of samples), silence (s), joints, "
+            "length_error (samples). At least: notes_found, attacks_explained, level (dBFS). Repeatable.",
+            QUALITY,
+        ),
+    ] = ()
+    gpus: Annotated[int | None, Option("GPUs to use, one actor each; all by default.", MACHINE)] = None
+    actors: Annotated[int | None, Option("Actors on the CPU; by default as many as fit.", MACHINE)] = None
+    cpus_per_actor: Annotated[int, Option("Threads of each actor.", MACHINE)] = 1
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option("auto, cpu or cuda.", MACHINE)] = "auto"
+    precision: Annotated[str, Option("fp32, bf16, fp16, or auto: the fastest.", MACHINE)] = "auto"
+    batch_size: Annotated[int | None, Option("Segments rendered side by side; by default what suits.", MACHINE)] = None
+    shard_items: Annotated[int | None, Option("Items that are finished and resumed together.", MACHINE)] = None
+    ray_address: Annotated[
+        str | None, Option("A Ray cluster to use, auto on its head; else this machine.", MACHINE)
+    ] = None
+    item_timeout: Annotated[float, Option("Seconds without progress after which a worker is taken for hung.", RUN)] = (
+        600.0
+    )
+    storage_patience: Annotated[float, Option("Seconds for which a silent S3 server is waited for.", RUN)] = 300.0
+    max_failures: Annotated[int | None, Option("Stop after so many failed items; the same command goes on.", RUN)] = (
+        None
+    )
+    retry_failed: Annotated[bool, Option("Render the failed items of finished shards again.", RUN)] = False
+    extend: Annotated[bool, Option("Go on with a manifest to which rows were appended.", RUN)] = False
+    overwrite: Annotated[bool, Option("Delete the run that is in the folder and begin anew.", RUN)] = False
+    yes: Annotated[bool, Option("Do not ask before deleting.", RUN)] = False
 
     def __post_init__(self) -> None:
-        for name in ("limit", "shard_items", "actors", "cpus_per_actor", "batch_size", "max_failures", "attempts"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise JobError(f"{_flag(name)} is {value}; it must be 1 or more")
+        counts = ("limit", "shard_items", "actors", "cpus_per_actor", "batch_size", "max_failures", "attempts")
+        check_at_least(self, 1, *counts)
         if self.gpus is not None and self.gpus < 0:
             raise JobError(f"--gpus is {self.gpus}; it must be 0 (none) or more")
         if not self.item_timeout > 0:
@@ -78,19 +114,32 @@ class RenderOptions:
         for root in self.allow_root:
             if not (root.startswith("s3://") or Path(root).is_dir()):
                 raise JobError(f"--allow-root {root}: there is no such folder")
-        self._check_choice("layout", "files", "webdataset", "parquet", "none")
+        check_choice(self, "layout")
         if self.layout == "none" and self.save_codes:
             raise JobError("--save-codes does not go with --layout none, which keeps nothing but the result rows")
-        self._check_choice("pedal", "model", "ignore", "extend")
-        self._check_choice("device", "auto", "cpu", "cuda")
+        if self.id_separator is not None:
+            if self.layout != "files":
+                raise JobError(f"--id-separator does not go with --layout {self.layout}, which takes a / as it is")
+            if "/" in self.id_separator or why_unsafe(f"a{self.id_separator}b"):
+                raise JobError(f"--id-separator is {self.id_separator!r}, which cannot be part of a file name")
+        check_choice(self, "pedal", "device")
         if self.device == "cpu" and self.gpus:
             raise JobError(f"--gpus {self.gpus} does not go with --device cpu")
         if self.device == "cuda" and self.gpus == 0:
             raise JobError("--gpus 0 does not go with --device cuda")
 
-    def _check_choice(self, name: str, *choices: str) -> None:
-        if getattr(self, name) not in choices:
-            raise JobError(f"{_flag(name)} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}")
+    @property
+    def s3(self) -> "S3Access":
+        """How an S3 server is reached."""
+        from jobs.storage import Patience, S3Access
+
+        return S3Access(
+            self.s3_endpoint_url,
+            self.s3_addressing,
+            self.s3_requester_pays,
+            self.s3_encryption,
+            Patience(self.storage_patience),
+        )
 
 
 def decibels(name: str, text: str) -> float | None:
@@ -100,8 +149,4 @@ def decibels(name: str, text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise JobError(f"{_flag(name)} is {text!r}; it must be a number of decibels, or off") from None
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+        raise JobError(f"{flag(name)} is {text!r}; it must be a number of decibels, or off") from None

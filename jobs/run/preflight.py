@@ -15,8 +15,11 @@ import torch
 
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs, absolute, folder_of, is_s3
+from jobs.inputs.manifest_files import ManifestFiles
+from jobs.option import common_values
 from jobs.output.layouts import check_layout
 from jobs.run.file_check import look_for_files
+from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions, decibels
 from jobs.run.plan import plan_shards
 from jobs.shard.backend import Backend, ModelFacts
@@ -48,22 +51,23 @@ class Job:
     run: Run
     actors: int
     gpus: int
-    warnings: tuple[str, ...]
+    warnings: Sequence[str]
 
 
-def prepare(options: RenderOptions, backend: Backend) -> Job:
+def prepare(options: RenderOptions, backend: Backend | None = None) -> Job:
     """Check a run's input and settings; JobError, TableError or RendererError say what is wrong."""
-    options = resolved(options)
-    assert options.batch_size is not None
+    options = _resolved(options)
+    backend = backend or ModelBackend.from_options(options)
     level = _check_sound(options)
     thresholds = _thresholds(options.quality_threshold)
-    location = absolute(options.manifest)
+    files = ManifestFiles.find(options.manifest, Inputs(s3=options.s3))
+    location = files.location
     bank_location = None if options.prompts is None else absolute(options.prompts)
-    inputs = Inputs(_roots(options, location, bank_location), options.s3_endpoint_url)
-    path = inputs.local(location)
-    with _named(path, location):
-        manifest = Manifest.open(path)
-        manifest.validate()
+    inputs = Inputs(_roots(options, location, bank_location), options.s3)
+    with _named(files.paths[0], location):
+        manifest = files.open()
+    with _named(manifest.path, location):
+        manifest.validate(options.id_separator if options.layout == "files" else "/")
         check_layout(manifest, options.layout)
     items = min(options.limit or manifest.row_count, manifest.row_count)
     facts = backend.describe()
@@ -74,43 +78,48 @@ def prepare(options: RenderOptions, backend: Backend) -> Job:
         with _named(bank_path, bank_location):
             bank = read_prompt_bank(bank_path)
         _check_bank(bank, bank_location, inputs, facts)
-    with _named(path, location):
+    with _named(manifest.path, location):
         _check_prompts(manifest, items, {*facts.prompt_ids, *bank})
     warnings = _unusable_files(manifest, location, inputs, items)
-    gpus = _count_gpus(options)
+    gpus = options.gpus or 0
     actors = gpus or options.actors or max(1, _cpus() // options.cpus_per_actor)
+    chosen = common_values(RunSettings, options) | asdict(level) | {"thresholds": asdict(thresholds)}
+    chosen["pedal"] = facts.pedal if options.pedal == "model" else options.pedal
+    settings = RunSettings(**chosen | {"sample_rate": sample_rate, "device": "cuda" if gpus else "cpu"})
     run = Run(
         manifest_path=location,
-        manifest_sha256=file_hash(manifest.path),
+        manifest_sha256=files.sha256(),
         manifest_rows=manifest.row_count,
         rows_sha256=manifest.rows_sha256(items),
         prompts_path=bank_location,
         prompts_sha256=None if bank_path is None else file_hash(bank_path),
         model_id=facts.model_id,
         model_hash=facts.model_hash,
-        settings=_settings(options, facts, level, thresholds, sample_rate, "cuda" if gpus else "cpu"),
-        shards=plan_shards(items, actors, options.shard_items, options.batch_size),
+        settings=settings,
+        shards=plan_shards(items, actors, options.shard_items, settings.batch_size),
         threads=options.cpus_per_actor,
         versions=_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return Job(options, backend, facts, manifest, bank_location, inputs, run, actors, gpus, tuple(warnings))
+    return Job(options, backend, facts, manifest, bank_location, inputs, run, actors, gpus, warnings)
 
 
-def resolved(options: RenderOptions) -> RenderOptions:
-    """The options with a precision and a batch size that suit the device, where they leave these open."""
-    device = "cuda" if _count_gpus(options) else "cpu"
+def _resolved(options: RenderOptions) -> RenderOptions:
+    """The options with the GPUs, a precision and a batch size that suit the device, where they leave these open."""
+    gpus = _count_gpus(options)
+    device = "cuda" if gpus else "cpu"
     try:
         precision = choose_precision(options.precision, device)
     except ValueError as error:
         raise JobError(str(error)) from None
-    return replace(options, precision=precision, batch_size=choose_batch_size(options.batch_size, device))
+    batch_size = choose_batch_size(options.batch_size, device)
+    return replace(options, gpus=gpus, precision=precision, batch_size=batch_size)
 
 
 def _check_sound(options: RenderOptions) -> Level:
     try:
         audio_suffix(cast(AudioFormat, options.format))
-        Sampling(options.temperature, options.top_k, options.top_p)
+        Sampling(**common_values(Sampling, options))
         return Level(decibels("loudness", options.loudness), decibels("peak", options.peak))
     except ValueError as error:
         raise JobError(str(error)) from None
@@ -187,10 +196,11 @@ def _check_prompts(manifest: Manifest, items: int, known: set[str]) -> None:
         raise ManifestError(str(manifest.path), list(problems))
 
 
-def _unusable_files(manifest: Manifest, location: str, inputs: Inputs, items: int) -> Iterator[str]:
+def _unusable_files(manifest: Manifest, location: str, inputs: Inputs, items: int) -> list[str]:
     """A warning for each column of which some files are missing; JobError if no MIDI file is there at all."""
     folder = folder_of(location)
     checked = min(items, CHECKED_ROWS)
+    warnings = []
     for column in (MIDI, PROMPT_AUDIO, PROMPT_MIDI):
         names: set[str] = set()
         for batch in _first(manifest.batches(column), checked):
@@ -201,7 +211,8 @@ def _unusable_files(manifest: Manifest, location: str, inputs: Inputs, items: in
         what = f"column {column.name!r}: {check} (relative paths are looked for in {folder})"
         if column is MIDI and check.unusable == check.looked_for:
             raise JobError(f"{location}: {what}")
-        yield f"{what}; their items will fail"
+        warnings.append(f"{what}; their items will fail")
+    return warnings
 
 
 def _first(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
@@ -227,37 +238,6 @@ def _count_gpus(options: RenderOptions) -> int:
 
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _settings(
-    options: RenderOptions,
-    facts: ModelFacts,
-    level: Level,
-    thresholds: QualityThresholds,
-    sample_rate: int,
-    device: str,
-) -> RunSettings:
-    assert options.batch_size is not None  # See resolved().
-    return RunSettings(
-        layout=options.layout,
-        format=options.format,
-        sample_rate=sample_rate,
-        loudness=level.loudness,
-        peak=level.peak,
-        save_codes=options.save_codes,
-        tail=options.tail,
-        pedal=facts.pedal if options.pedal == "model" else options.pedal,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        seed=options.seed,
-        limit=options.limit,
-        device=device,
-        precision=options.precision,
-        batch_size=options.batch_size,
-        attempts=options.attempts,
-        thresholds=asdict(thresholds),
-    )
 
 
 def _versions() -> dict[str, str]:

@@ -16,10 +16,10 @@ from jobs.run.beginning import Beginning, find_beginning, overwrite
 from jobs.run.display import Display
 from jobs.run.driver import Driver, Limits
 from jobs.run.dry_run import dry_run
-from jobs.run.model_backend import ModelBackend
+from jobs.run.heartbeat import Heartbeat
 from jobs.run.options import RenderOptions
 from jobs.run.plan import longest_first
-from jobs.run.preflight import Job, prepare, resolved
+from jobs.run.preflight import Job, prepare
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.lease import Lease
 from jobs.run_directory.run_directory import RunDirectory
@@ -44,8 +44,8 @@ def render_corpus(options: RenderOptions, backend: Backend | None = None) -> int
 
     JobError, TableError or RendererError say what is wrong with the input; then nothing was written.
     """
-    job = prepare(options, backend or ModelBackend.from_options(resolved(options)))
-    directory = RunDirectory(open_storage(options.out, options.s3_endpoint_url))
+    job = prepare(options, backend)
+    directory = RunDirectory(open_storage(options.out, options.s3))
     for warning in job.warnings:
         say(f"warning: {warning}")
     is_replaced = options.overwrite and not options.dry_run and overwrite(directory, options.yes)
@@ -86,12 +86,13 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
         display, events = Display(run.items, totals), EventLog(directory.storage)
         events.add("driver_started", actors=actors, tasks=len(tasks), items_done=totals.items)
         try:
-            with StopSignals(lambda: display.say(STOP_MESSAGE)) as signals:
+            stop_signals = StopSignals(lambda: display.say(STOP_MESSAGE))
+            with Heartbeat(lease, events) as heartbeat, stop_signals as signals:
                 work = ShardWork(
                     replace(run, shards=()), run.manifest_path, job.bank, directory.storage, job.backend, job.inputs
                 )
                 limits = Limits(job.options.item_timeout, job.options.max_failures)
-                driver = Driver(work, totals, display, signals, events, lease, limits)
+                driver = Driver(work, totals, display, signals, events, heartbeat, limits)
                 driver.run(tasks, start_actors(work, actors))
         finally:
             display.close()

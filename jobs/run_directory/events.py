@@ -5,6 +5,8 @@ one is long.
 """
 
 import json
+import re
+import threading
 import time
 import uuid
 from datetime import UTC, datetime
@@ -14,44 +16,57 @@ from jobs.errors import StorageError
 from jobs.storage import Storage
 
 EVENTS_FOLDER = "events"
+EVENTS_NAME = re.compile(rf"{EVENTS_FOLDER}/\d{{8}}T\d{{6}}-[0-9a-f]{{8}}-\d{{3,}}\.jsonl")
 EVENTS_PER_OBJECT = 1000
 SECONDS_BETWEEN_WRITES = 30.0
 
 
 class EventLog:
-    """One driver's events. What it cannot write is no reason for a run to end: results do not depend on it."""
+    """One driver's events. What it cannot write is no reason for a run to end: results do not depend on it.
+
+    One thread may add while another one writes.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         self._part = 0
         self._lines: list[str] = []
-        self._is_written = True
+        self._unwritten: dict[str, list[str]] = {}
+        self._one_at_a_time = threading.Lock()
         self._last_write = time.monotonic()
 
     def add(self, event: str, **values: Any) -> None:
         """Note an event; it is written some time later."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._lines.append(json.dumps({"time": now, "event": event, **values}))
-        self._is_written = False
-        if len(self._lines) >= EVENTS_PER_OBJECT:
-            self.write()
-            self._part += 1
-            self._lines.clear()
+        with self._one_at_a_time:
+            self._lines.append(json.dumps({"time": now, "event": event, **values}))
+            self._unwritten[f"{EVENTS_FOLDER}/{self._name}-{self._part:03d}.jsonl"] = self._lines
+            if len(self._lines) == EVENTS_PER_OBJECT:
+                self._part += 1
+                self._lines = []
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to write what is new."""
+        return bool(self._unwritten) and time.monotonic() - self._last_write >= SECONDS_BETWEEN_WRITES
 
     def write_now_and_then(self) -> None:
         """Write what is new, if it is time to."""
-        if time.monotonic() - self._last_write >= SECONDS_BETWEEN_WRITES:
+        if self.is_due:
             self.write()
 
     def write(self) -> None:
         """Write what is new."""
         self._last_write = time.monotonic()
-        if self._is_written:
-            return
-        key = f"{EVENTS_FOLDER}/{self._name}-{self._part:03d}.jsonl"
-        try:
-            self._storage.write(key, ("\n".join(self._lines) + "\n").encode())
-        except StorageError:
-            return  # Tried again with the next events.
-        self._is_written = True
+        with self._one_at_a_time:
+            objects = {key: ("\n".join(lines) + "\n").encode() for key, lines in self._unwritten.items()}
+            waiting, self._unwritten = self._unwritten, {}
+        for key, content in objects.items():
+            try:
+                self._storage.write(key, content)
+            except StorageError:  # Tried again with the next events.
+                break
+            del waiting[key]
+        with self._one_at_a_time:
+            self._unwritten = waiting | self._unwritten

@@ -92,14 +92,19 @@ class Lease:
             )
         self._renewed = time.monotonic()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to renew it."""
+        return time.monotonic() - self._renewed >= HEARTBEAT_SECONDS
+
     def renew(self, shards: Mapping[int, float] = MappingProxyType({})) -> None:
         """Say that this driver is alive, and how far which shards are, if it is time to.
 
         JobError if another driver has taken over.
         """
-        now = time.monotonic()
-        if now - self._renewed < HEARTBEAT_SECONDS:
+        if not self.is_due:
             return
+        now = time.monotonic()
         claim = find_claim(self._storage)
         if claim is not None and claim.id != self._id:
             raise JobError(f"{self._storage.uri}: another driver has taken over ({claim}); this one stops")

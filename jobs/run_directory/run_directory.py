@@ -6,7 +6,6 @@ is never rewritten: where failed items are rendered again, a marker of the next 
 
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.errors import JobError
+from jobs.run_directory.lease import LEASE_KEY
+from jobs.run_directory.run_names import RunNames
 from jobs.storage import Storage
 from schemas.marker import Marker, MarkerError
 from schemas.run import Run, RunError, cautions, differences
@@ -22,12 +23,6 @@ RUN_KEY = "run.json"
 REPORT_KEY = "report.html"
 STATE_FOLDER = "_state"
 MARKER_FOLDER = "_state/done"
-DATA_FOLDERS = ("audio", "midi", "codes", "shards", "metadata")
-"""Where attempts write their data, which markers make final."""
-
-OWN_FOLDERS = (*DATA_FOLDERS, "events", STATE_FOLDER)
-"""Where a run keeps its objects, beside ``run.json`` and its report."""
-
 READERS = 16
 """So many markers are read side by side: on S3 each takes a while."""
 
@@ -96,18 +91,22 @@ class RunDirectory:
             raise JobError(f"{self.storage.uri}: another driver has just changed this run; run the command again")
         self.storage.write(RUN_KEY, run.to_json())
 
-    def contents(self) -> Counter[str]:
-        """How many objects the run keeps in each of its folders."""
-        return Counter(key.partition("/")[0] for key in self._own_keys())
+    def own_keys(self, run: Run) -> list[str]:
+        """What the run has written, in the order in which it can be deleted; JobError if a link is in the way.
 
-    def clear(self) -> None:
-        """Delete the run; what else lies in the folder stays. Whenever it is interrupted, it can be repeated."""
-        # Markers first, as they promise all else; run.json last, as without it the folder is nobody's.
-        for key in [*self.storage.keys(MARKER_FOLDER), *self._own_keys(), REPORT_KEY, RUN_KEY]:
-            self.storage.delete(key)
-
-    def _own_keys(self) -> list[str]:
-        return [key for key in self.storage.keys("") if key.partition("/")[0] in OWN_FOLDERS]
+        Told by names, so what else lies in the folder is not among it, and neither is the lease. Markers come first,
+        as they promise all else; run.json last, as without it the folder is nobody's: whenever deleting is
+        interrupted, it can be repeated.
+        """
+        names = RunNames(run.settings)
+        for link in self.storage.links():
+            if link in names.folders or names.is_own(link):
+                raise JobError(
+                    f"{self.storage.uri}/{link} is a link, and what lies behind a link is never deleted: "
+                    "remove the link, or choose another --out"
+                )
+        own = {found.key for found in self.storage.listing() if names.is_own(found.key)} - {LEASE_KEY}
+        return sorted(own, key=lambda key: (key == RUN_KEY, key == REPORT_KEY, not key.startswith(MARKER_FOLDER), key))
 
     def markers(self) -> Iterator[Marker]:
         """The finished shards, in the manifest's order: of each shard the marker of the newest generation."""

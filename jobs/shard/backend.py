@@ -1,14 +1,14 @@
 """The renderer as a run sees it: described once by the driver, loaded once by each actor."""
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from renderer.decoding.sampling import Sampling
+from renderer.decoding.batch_size import BatchPlan
+from renderer.decoding.schedule import Occupancy
 from renderer.midi.notes import PedalPolicy
 from renderer.prompt import Prompt
-from renderer.rendering import Rendering, RenderRequest
+from renderer.steps import StepRenderer
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,27 @@ class ModelFacts:
     sample_rate: int
 
 
-class CorpusRenderer(Protocol):
-    """What an actor needs of a renderer; ``renderer.Renderer`` is one."""
+class CorpusRenderer(StepRenderer, Protocol):
+    """What an actor needs of a renderer; ``renderer.Renderer`` is one.
+
+    ``batch_plan`` and ``batch_size`` say how many segments are generated side by side: as planned, and by now. They are
+    None for a renderer without a batch, whose ``occupancy`` counts no steps.
+    """
+
+    @property
+    def batch_plan(self) -> BatchPlan | None:
+        """How many segments were to be generated side by side, and what they need."""
+        ...
+
+    @property
+    def batch_size(self) -> int | None:
+        """How many are: less than was planned where memory has run out."""
+        ...
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """How many steps the batch made so far, and how many of them served a segment."""
+        ...
 
     def prompt(self, prompt_id: str) -> Prompt:
         """A prompt that comes with the model."""
@@ -32,20 +51,6 @@ class CorpusRenderer(Protocol):
 
     def prompt_from_files(self, audio: Path, midi: Path, prompt_id: str | None = None) -> Prompt:
         """A prompt from a recording and its MIDI."""
-        ...
-
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        """Step by step, the renderings that finished; ``progress`` is told of items' seconds of audio.
-
-        It may ask for requests again after there were none, as long as something is under way.
-        """
         ...
 
 

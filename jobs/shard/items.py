@@ -1,17 +1,16 @@
 """From a manifest row to what the renderer takes."""
 
 import hashlib
-from dataclasses import replace
 from functools import lru_cache
 from typing import cast
 
 from jobs.inputs.inputs import Inputs, folder_of
 from jobs.shard.backend import CorpusRenderer
+from jobs.shard.thresholds import Thresholds
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import Excerpt, PedalPolicy, Performance
 from renderer.prompt import Prompt
 from renderer.quality.attempts import Attempts
-from renderer.quality.quality import QualityThresholds
 from renderer.rendering import RenderRequest
 from schemas.manifest import ManifestRow
 from schemas.prompts import read_prompt_bank
@@ -34,7 +33,7 @@ class ItemReader:
         self._renderer = renderer
         self._bank = {} if bank is None else read_prompt_bank(inputs.local(bank))
         self._bank_folder = None if bank is None else folder_of(bank)
-        self._attempts = _attempts(settings)
+        self._attempts = Attempts(settings.attempts, Thresholds.of(settings).takes)
         self._prompt_from_files = lru_cache(PROMPTS_KEPT)(renderer.prompt_from_files)
         self._read_midi = lru_cache(PERFORMANCES_KEPT)(read_midi)
 
@@ -47,7 +46,8 @@ class ItemReader:
         """The row's performance, which may have been read before, with its prompt and seed."""
         performance = self.performance(row) if performance is None else performance
         prompt, seed = self._prompt(row), self.seed(row)
-        return RenderRequest(row.item_id, performance, prompt, seed, excerpt_of(row), self._attempts)
+        excerpt, tail = excerpt_of(row), self._settings.tail
+        return RenderRequest(row.item_id, performance, prompt, seed, excerpt, self._attempts, tail)
 
     def seed(self, row: ManifestRow) -> int:
         """The row's own seed, or the one that follows from the run's."""
@@ -66,14 +66,6 @@ class ItemReader:
                 row.prompt,
             )
         return self._renderer.prompt(row.prompt)
-
-
-def _attempts(settings: RunSettings) -> Attempts:
-    thresholds = QualityThresholds(**settings.thresholds or {})
-    if settings.loudness is not None or settings.peak is not None:
-        # What the model gives beyond full scale is not clipped where it is brought to another level.
-        thresholds = replace(thresholds, clipped=1.0)
-    return Attempts(settings.attempts, thresholds)
 
 
 def read_performance(row: ManifestRow, folder: str, inputs: Inputs, pedal: PedalPolicy) -> Performance:

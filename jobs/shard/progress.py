@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from renderer.rendering import RenderRequest
@@ -24,73 +24,69 @@ Report = Callable[[ShardProgress], None]
 
 
 @dataclass(eq=False)
-class _Count:
-    """What a shard has of results; ``told`` is the most items that were ever told of it."""
+class _ShardCount:
+    """What a shard has of results; ``reported`` is the most items that were ever reported of it."""
 
     items: int = 0
     audio_seconds: float = 0.0
     failed: int = 0
-    told: float = 0.0
+    reported: float = 0.0
 
 
 @dataclass(eq=False)
-class _UnderWay:
-    """An item of a shard, with the seconds of audio that it will have, and has so far."""
+class _Begun:
+    """An item of a shard without a result, and the seconds of audio that it will have."""
 
     shard: int
     seconds: float
-    generated: float = 0.0
+    is_rendered: bool = False
 
 
-class Progress:
-    """Adds up what a renderer tells of the items of the shards that it is at work on."""
+class ProgressReporter:
+    """Reports on the shards that a worker renders; ``generated`` says how far the renderer is with items under way."""
 
-    def __init__(self, tail: float, report: Report) -> None:
-        self._tail, self._report = tail, report
-        self._shards: defaultdict[int, _Count] = defaultdict(_Count)
-        self._items: dict[str, _UnderWay] = {}
+    def __init__(self, report: Report, generated: Callable[[], Mapping[str, float]]) -> None:
+        self._report, self._generated = report, generated
+        self._shards: defaultdict[int, _ShardCount] = defaultdict(_ShardCount)
+        self._begun: dict[str, _Begun] = {}
         self._last_report = time.monotonic()
 
     def began(self, shard: int, request: RenderRequest) -> None:
         """An item is under way."""
-        self._items[request.item_id] = _UnderWay(shard, request.performance.notes.end + self._tail)
+        self._begun[request.item_id] = _Begun(shard, request.duration)
 
-    def generated(self, item_id: str, seconds: float) -> None:
-        """So much of an item's audio was generated."""
-        if item := self._items.get(item_id):
-            item.generated += seconds
-        self._tell()
+    def rendered(self, item_id: str) -> None:
+        """All of an item's audio is there; it is yet to be written."""
+        if begun := self._begun.get(item_id):
+            begun.is_rendered = True
 
     def ended(self, shard: int, item_id: str, failed: bool) -> None:
         """An item has its result."""
-        item, count = self._items.pop(item_id, None), self._shards[shard]
+        begun, count = self._begun.pop(item_id, None), self._shards[shard]
         count.items += 1
         count.failed += failed
-        count.audio_seconds += 0.0 if failed or item is None else item.seconds
-        self._tell()
-
-    def abandoned(self) -> None:
-        """What is under way begins anew."""
-        for item in self._items.values():
-            item.generated = 0.0
+        count.audio_seconds += 0.0 if failed or begun is None else begun.seconds
+        self.report_now_and_then()
 
     def forget(self, shard: int) -> None:
         """A shard is finished, or dropped."""
         self._shards.pop(shard, None)
-        self._items = {item_id: item for item_id, item in self._items.items() if item.shard != shard}
+        self._begun = {item_id: begun for item_id, begun in self._begun.items() if begun.shard != shard}
 
-    def _tell(self) -> None:
+    def report_now_and_then(self) -> None:
+        """Report, if it is time to."""
         now = time.monotonic()
         if now - self._last_report < SECONDS_BETWEEN_REPORTS:
             return
         self._last_report = now
         items: defaultdict[int, float] = defaultdict(float)
         seconds: defaultdict[int, float] = defaultdict(float)
-        for item in self._items.values():
-            generated = min(item.generated, item.seconds)  # A segment may be generated more than once.
-            items[item.shard] += generated / item.seconds if item.seconds else 0.0
-            seconds[item.shard] += generated
+        generated = self._generated()
+        for item_id, begun in self._begun.items():
+            done = begun.seconds if begun.is_rendered else min(generated.get(item_id, 0.0), begun.seconds)
+            items[begun.shard] += done / begun.seconds if begun.seconds else 0.0
+            seconds[begun.shard] += done
         for shard in {*self._shards, *items}:
             count = self._shards[shard]
-            count.told = max(count.told, count.items + items[shard])
-            self._report(ShardProgress(shard, count.told, count.audio_seconds + seconds[shard], count.failed))
+            count.reported = max(count.reported, count.items + items[shard])
+            self._report(ShardProgress(shard, count.reported, count.audio_seconds + seconds[shard], count.failed))

@@ -2,6 +2,7 @@
 
 import io
 import time
+import traceback
 import uuid
 from collections import deque
 from collections.abc import Sequence
@@ -19,10 +20,12 @@ from jobs.output.writers import Writer, stored_object
 from jobs.run_directory.run_directory import RunDirectory, shard_name
 from jobs.shard.attempt import ShardAttempt
 from jobs.shard.backend import Backend
+from jobs.shard.item_writer import ItemWriter
 from jobs.shard.items import ItemReader
-from jobs.shard.progress import Progress, Report
+from jobs.shard.progress import ProgressReporter, Report
 from jobs.shard.shard_stream import ShardStream
 from jobs.shard.task import Task
+from jobs.shard.thresholds import Thresholds
 from jobs.storage import Storage
 from renderer.decoding.schedule import Occupancy
 from schemas.marker import Marker, count_failures, count_quality
@@ -58,7 +61,7 @@ class ShardRenderer:
     """Renders shards: reads their rows, renders them, writes audio, notes and metadata, and commits.
 
     While a shard ends and is committed, the one that is to follow it is begun. It must be the next that is asked for,
-    else what was done for it is dropped.
+    else what was done for it is dropped. ``dropped`` says why it was, if the last call of :meth:`render` had to.
     """
 
     def __init__(self, work: ShardWork, report: Report = lambda progress: None) -> None:
@@ -69,16 +72,18 @@ class ShardRenderer:
         self._directory = RunDirectory(work.storage)
         self._renderer = work.backend.load(work.run.settings.device)
         self._items = ItemReader(work.run.settings, work.manifest, work.bank, work.inputs, self._renderer)
-        self._progress = Progress(work.run.settings.tail, report)
+        self._thresholds = Thresholds.of(work.run.settings).written
+        self._progress = ProgressReporter(report, self._renderer.progress)
         self._stream = ShardStream(self._renderer, work.run.settings, self._progress)
         self._open: deque[_OpenShard] = deque()
         self._since = time.monotonic()
         self._occupancy_before = Occupancy()
+        self.dropped = ""
 
     @property
     def plan(self) -> str:
-        """How many items are rendered side by side, and what they need; empty for a renderer without batches."""
-        return str(getattr(self._renderer, "batch_plan", ""))
+        """How many segments are rendered side by side, and what they need; empty for a renderer without batches."""
+        return str(self._renderer.batch_plan or "")
 
     def render(self, task: Task, following: Task | None = None) -> Marker:
         """Render a shard and return the marker that makes it final. A bad item is a failed row, no more."""
@@ -87,12 +92,12 @@ class ShardRenderer:
         try:
             return self._committed(shard, shard.attempt.results(seconds))
         finally:
-            self._close(shard)
+            shard.attempt.close()
 
     def probe(self, task: Task) -> None:
         """Render the task's rows, as :meth:`render` would, and commit nothing: do they kill their worker?"""
         self._put_in_line(task, None)
-        self._close(self._rendered()[0])
+        self._rendered()[0].attempt.close()
 
     def _put_in_line(self, task: Task, following: Task | None) -> None:
         if self._open and self._open[0].task != task:
@@ -112,19 +117,18 @@ class ShardRenderer:
         writer = open_writer(self._work.storage, run.settings, name)
         rows = [found.rows[place] for place in places]
         quarantined = {found.rows[place].item_id: fault for place, fault in task.quarantined.items()}
-        attempt = ShardAttempt(shard, rows, quarantined, run, self._items, writer, self._progress)
+        items = ItemWriter(shard.index, run, self._thresholds, writer)
+        attempt = ShardAttempt(rows, quarantined, self._items, items, self._progress)
         return _OpenShard(task, name, places, found.table.take(places), writer, attempt)
 
     def _rendered(self) -> tuple[_OpenShard, float]:
         """The first shard in line when all its items have results, and the seconds since those of the last had."""
         attempt = self._open[0].attempt
         try:
-            while not attempt.is_over:
-                if self._stream.step():
-                    attempt.keep(wait=False)
-                else:
-                    attempt.keep(wait=True)
-                    assert attempt.is_over, "items were neither rendered nor failed"
+            self._stream.render(attempt.collect)
+            is_over = attempt.collect(wait=True)
+            assert is_over, "items were neither rendered nor failed"
+            self._stream.remove(attempt)
         except BaseException:
             self._drop_all()
             raise
@@ -133,13 +137,13 @@ class ShardRenderer:
 
     def _committed(self, shard: _OpenShard, results: Sequence[ItemResult]) -> Marker:
         """Commit a shard, and meanwhile go on with the one behind it."""
-        occupancy = self._occupancy()
+        occupancy, self.dropped = self._occupancy(), ""
         with ThreadPoolExecutor(1, "commit") as thread:
             marker = thread.submit(self._commit, shard, results, occupancy)
             try:
-                while not marker.done() and self._stream.step():
-                    pass
-            except Exception:  # What is wrong with another shard is told when that is asked for.
+                self._stream.render(marker.done)
+            except Exception as error:  # What is wrong with another shard is raised when that is asked for.
+                self.dropped = "".join(traceback.format_exception(error))
                 self._drop_all()
         return marker.result()
 
@@ -173,15 +177,13 @@ class ShardRenderer:
             generation=task.generation,
             quality=count_quality((row["verdict"], row["faults"]) for row in statuses),
             occupancy=occupancy,
-            batch_size=getattr(self._renderer, "batch_size", None),  # Of those that decode in batches.
+            batch_size=self._renderer.batch_size,
         )
         return self._directory.commit(marker)
 
     def _occupancy(self) -> float | None:
-        """How full the batch was since the last shard was over; None if there is no batch, or it made no step."""
-        now = getattr(self._renderer, "occupancy", None)
-        if not isinstance(now, Occupancy):
-            return None
+        """How full the batch was since the last shard was over; None if it made no step."""
+        now = self._renderer.occupancy
         since, self._occupancy_before = now.since(self._occupancy_before), now
         return since.share if since.steps else None
 
@@ -195,15 +197,12 @@ class ShardRenderer:
     def _drop_all(self) -> None:
         self._stream.clear()
         while self._open:
-            self._close(self._open.popleft())
-
-    def _close(self, shard: _OpenShard) -> None:
-        shard.attempt.close()
-        self._progress.forget(shard.task.shard.index)
+            self._open.popleft().attempt.close()
 
 
 def _with_rows(table: pa.Table, rows: pa.Table, places: Sequence[int]) -> pa.Table:
     """The table with other rows in some places."""
     kept = sorted(set(range(len(table))) - set(places))
-    both = pa.concat_tables([table.take(kept), rows], promote_options="default")
+    # Where nothing is kept, the type of no places must be said.
+    both = pa.concat_tables([table.take(pa.array(kept, pa.int64())), rows], promote_options="default")
     return both.take(np.argsort([*kept, *places]))

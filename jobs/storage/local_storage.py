@@ -1,13 +1,15 @@
 """A local folder as a storage."""
 
 import errno
+import fcntl
 import io
 import os
+import re
 import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +18,10 @@ from jobs.errors import StorageError
 from jobs.storage.storage import Listed, checked_key
 
 COPIED_BYTES = 1 << 20
-_TEMPORARY = ".tmp-"
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}")
+_LOCK = f".tmp-{uuid.UUID(int=0).hex}"
+_NOT_SUPPORTED = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EMLINK}
+"""How file systems refuse what they do not have: a hard link (FUSE, SMB, exFAT), the syncing of a folder."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +69,21 @@ class LocalStorage:
             _sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write the file if there is none: a hard link to it can only be made once."""
+        """Write the file if there is none: a hard link to it can only be made once.
+
+        Where a file system has no hard links, a lock in the folder sees to it that one writer renames at a time.
+        """
         path = self._path(key)
         with _refusals("create", path), _temporary_file(path, io.BytesIO(data)) as temporary:
             try:
                 os.link(temporary, path)
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno not in _NOT_SUPPORTED:
+                    raise
+                if not _renamed_once(temporary, path):
+                    return False
             _sync_folder(path.parent)
             return True
 
@@ -80,48 +93,81 @@ class LocalStorage:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """The files under a folder; what an interrupted write left behind is not listed."""
-        for path in self._files(prefix):
-            if not _is_temporary(path.name):
+        top = self._path(prefix) if prefix else self.root
+        for path in _files(top):
+            if not is_temporary(path.name):
                 yield path.relative_to(self.root).as_posix()
 
-    def delete(self, key: str) -> None:
-        """Delete the file, if it is there."""
-        path = self._path(key)
-        with _refusals("delete", path):
-            path.unlink(missing_ok=True)
+    def check(self, key: str) -> None:
+        """Nothing: between a disk and us there is no protocol."""
 
-    def listing(self, prefix: str = "") -> Iterator[Listed]:
-        """The files under a folder, with their sizes and times."""
-        return (found for found in self._listed(prefix) if not _is_temporary(found.key))
+    def delete(self, key: str) -> None:
+        """Delete the file, if it is there; StorageError if one of its folders is a link."""
+        path = self._path(key)
+        *folders, name = path.relative_to(self.root).parts
+        with _refusals("delete", path), ExitStack() as opened:
+            try:
+                folder = _open_folder(self.root, opened)
+                for part in folders:
+                    folder = _open_folder(part, opened, folder)
+                os.unlink(name, dir_fd=folder)
+            except FileNotFoundError:
+                return
+
+    def listing(self) -> Iterator[Listed]:
+        """All files, with their sizes and times."""
+        return (found for found in self._listed() if not is_temporary(found.key))
+
+    def links(self) -> Iterator[str]:
+        """The symbolic links in the folder, to files or folders."""
+        for folder, folders, names in os.walk(self.root, onerror=_raise_unless_absent):
+            for path in (Path(folder) / name for name in (*folders, *names)):
+                if path.is_symlink():
+                    yield path.relative_to(self.root).as_posix()
 
     def leftovers(self) -> Iterator[Listed]:
         """The temporary files of writers that were killed, and of those that are at work."""
-        return (found for found in self._listed("") if _is_temporary(found.key))
+        return (found for found in self._listed() if is_temporary(found.key))
 
     def discard(self, leftover: Listed) -> None:
         """Remove a temporary file."""
         self.delete(leftover.key)
 
-    def _files(self, prefix: str) -> Iterator[Path]:
-        top = self._path(prefix) if prefix else self.root
-        with _refusals("list", top):
-            for folder, _, names in os.walk(top, onerror=_raise_unless_absent):
-                yield from (Path(folder) / name for name in names)
-
-    def _listed(self, prefix: str) -> Iterator[Listed]:
-        for path in self._files(prefix):
+    def _listed(self) -> Iterator[Listed]:
+        for path in _files(self.root):
             try:
-                status = path.stat()
+                status = path.lstat()
             except FileNotFoundError:  # Its writer has just finished.
                 continue
-            yield Listed(path.relative_to(self.root).as_posix(), status.st_size, status.st_mtime)
+            if stat.S_ISREG(status.st_mode):
+                yield Listed(path.relative_to(self.root).as_posix(), status.st_size, status.st_mtime)
 
     def _path(self, key: str) -> Path:
+        if key.startswith("/"):
+            raise StorageError(f"key {key!r} leads out of the storage")
         return self.root / checked_key(key)
 
 
-def _is_temporary(key: str) -> bool:
-    return key.rpartition("/")[2].startswith(_TEMPORARY)
+def is_temporary(key: str) -> bool:
+    """Whether a file is one that this storage's writers make beside the one that they are to become."""
+    return _TEMPORARY.fullmatch(key.rpartition("/")[2]) is not None
+
+
+def _files(top: Path) -> Iterator[Path]:
+    """The files under a folder, not those behind links in it."""
+    with _refusals("list", top):
+        for folder, _, names in os.walk(top, onerror=_raise_unless_absent):
+            yield from (Path(folder) / name for name in names)
+
+
+def _open_folder(path: Path | str, opened: ExitStack, parent: int | None = None) -> int:
+    """A folder's descriptor; below a ``parent`` it must not be a link, which is no folder then."""
+    if parent is None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    else:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=parent)
+    opened.callback(os.close, descriptor)
+    return descriptor
 
 
 @contextmanager
@@ -131,24 +177,65 @@ def _temporary_file(path: Path, content: BinaryIO) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError:  # As mkdir calls a file where a folder should be.
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from None
-    temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
     try:
         with temporary.open("xb") as file:
             content.seek(0)
             shutil.copyfileobj(content, file, COPIED_BYTES)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _renamed_once(temporary: Path, path: Path) -> bool:
+    """Rename, if there is nothing yet; of several writers that call this, exactly one succeeds."""
+    with _lock(path.parent):
+        if path.exists():
+            return False
+        temporary.rename(path)
+        return True
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """The folder's lock file, held; a writer that is killed loses it."""
+    lock = folder / _LOCK
+    while True:
+        with lock.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                is_current = os.path.samestat(os.fstat(file.fileno()), lock.stat())
+            except FileNotFoundError:  # The holder before has removed it.
+                is_current = False
+            if is_current:
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        lock.unlink()
+                return
+
+
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Some file systems do not open folders; what was written is there all the same.
+        return
+    try:
+        _sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """Make it durable, where the file system can be asked to."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
 
 
 def _raise_unless_absent(error: OSError) -> None:
@@ -161,8 +248,10 @@ _ADVICE = {
     errno.EDQUOT: "make space in the quota",
     errno.EFBIG: "files of this size are not allowed here",
     errno.EACCES: "the folder must be writable",
-    errno.EPERM: "the folder must be writable and its file system must allow hard links",
+    errno.EPERM: "the folder must be writable",
+    errno.ENOLCK: "the file system must allow hard links or locks",
     errno.EROFS: "the file system is read-only",
+    errno.ELOOP: "nothing is deleted through a link",
 }
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from jobs.errors import StorageError
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -54,12 +56,20 @@ class Storage(Protocol):
         """The keys of all objects under a folder (``""``: of all), in no particular order."""
         ...
 
-    def delete(self, key: str) -> None:
-        """Delete the object, if it is there."""
+    def check(self, key: str) -> None:
+        """StorageError if what is written under a key does not come back as it was; nothing is left there."""
         ...
 
-    def listing(self, prefix: str = "") -> Iterator[Listed]:
-        """The objects under a folder, like :meth:`keys`, with their sizes and times."""
+    def delete(self, key: str) -> None:
+        """Delete the object, if it is there. Never through a link to elsewhere."""
+        ...
+
+    def listing(self) -> Iterator[Listed]:
+        """All objects, with their sizes and times: what is in the storage itself, nothing behind links."""
+        ...
+
+    def links(self) -> Iterator[str]:
+        """The keys of links to other places."""
         ...
 
     def leftovers(self) -> Iterator[Listed]:
@@ -72,7 +82,7 @@ class Storage(Protocol):
 
 
 def checked_key(key: str) -> str:
-    """The key, if it stays within its storage; else ValueError."""
-    if key.startswith("/") or ".." in key.split("/"):
-        raise ValueError(f"key {key!r} leads out of the storage")
+    """The key, if it stays within its storage; else StorageError."""
+    if ".." in key.split("/"):
+        raise StorageError(f"key {key!r} leads out of the storage")
     return key

@@ -1,7 +1,6 @@
 """A model directory put together: a trained language model, a codec of the same codes, prompts from a corpus."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,48 +9,40 @@ from safetensors.torch import load_file
 
 from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
+from jobs.training.assemble_options import AssembleOptions
 from renderer.codecs.sinusoidal_codec import SinusoidalCodecConfig
 from renderer.prompt import PROMPT_SECONDS, prompt_notes
-from renderer.training.model_writing import ModelFacts, RecordedPrompt, write_model
+from renderer.training.model_writing import ModelMetadata, RecordedPrompt, write_model
 from renderer.weights.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
 
 _ENCODING = ("encoder.", "quantizer.")
 
 
-def assemble_model(
-    out: Path,
-    model: str,
-    codec: str,
-    corpus: str,
-    prompts: Sequence[str],
-    name: str,
-    licence: str,
-    velocity_response: float = 0.0,
-) -> None:
+def assemble_model(options: AssembleOptions) -> None:
     """Write a model directory.
 
-    ``prompts`` are texts ``ID=ITEM``: the first 3 s of a corpus' item under a name. ``velocity_response`` is that of a
-    decoder which is told the notes (renderer/codecs/touch.py). JobError if there is none, if the codec's codes are not
-    the model's, or a prompt cannot be had.
+    The prompts are the first 3 s of a corpus' item, each under a name. The velocity response is that of a decoder which
+    is told the notes (renderer/codecs/touch.py). JobError if there is none, if the codec's codes are not the model's,
+    or a prompt cannot be had.
     """
-    trained, decoder = find_model(model), find_codec(codec)
+    trained, decoder = find_model(options.model), find_codec(options.codec)
     _check_same_codes(trained, decoder)
-    if velocity_response:
-        decoder = replace(decoder, codec=_responding(decoder, velocity_response))
+    if options.velocity_response:
+        decoder = replace(decoder, codec=_responding(decoder, options.velocity_response))
     cards = {"language_model": _card(trained.folder), "codec": _card(decoder.folder)}
-    facts = ModelFacts(
-        name=name,
+    facts = ModelMetadata(
+        name=options.name,
         config=trained.model,
         max_segment_seconds=trained.max_segment_seconds,
         pedal=trained.pedal,
         time_grid=trained.time_grid,
-        card={"licence": licence, **cards},
+        card={"licence": options.licence, **cards},
     )
-    source = Corpus.open(corpus)
+    source = Corpus.open(options.corpus)
     if source.sample_rate != decoder.sample_rate:
-        raise JobError(f"{corpus} has {source.sample_rate} Hz, the codec {decoder.sample_rate} Hz")
-    recorded = dict(_recorded(text, source) for text in prompts)
-    write_model(out, load_file(trained.folder / "model.safetensors"), facts, decoder, recorded)
+        raise JobError(f"{options.corpus} has {source.sample_rate} Hz, the codec {decoder.sample_rate} Hz")
+    recorded = dict(_recorded(text, source) for text in options.prompt)
+    write_model(options.out, load_file(trained.folder / "model.safetensors"), facts, decoder, recorded)
 
 
 def _responding(decoder: CodecDescription, velocity_response: float) -> SinusoidalCodecConfig:

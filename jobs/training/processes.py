@@ -20,8 +20,8 @@ FINISHED, INTERRUPTED = 0, 130
 RETRIES = 3
 
 Options = TypeVar("Options", TrainOptions, TrainCodecOptions)
-Work = Callable[[Options, Team, str, Callable[[], bool]], int]
-"""From options, a place in the team, a device, and whether to stop, to the number of steps done."""
+Work = Callable[[Options, Team, str, Callable[[], bool]], bool]
+"""From options, a place in the team, a device, and whether to stop, to whether all steps are done."""
 
 
 def train_in_processes(options: Options, work: Work[Options]) -> int:
@@ -34,8 +34,8 @@ def train_in_processes(options: Options, work: Work[Options]) -> int:
         return _train_on_ray(options, work)
     _set_threads(options)
     with StopSignals(lambda: say("stopping after this step; the same command goes on from there")) as signals:
-        done = work(options, Team(), options.device, lambda: signals.count > 0)
-    return FINISHED if done >= min(options.steps, options.stop_at or options.steps) else INTERRUPTED
+        is_done = work(options, Team(), options.device, lambda: signals.count > 0)
+    return FINISHED if is_done else INTERRUPTED
 
 
 def _train_on_ray(options: Options, work: Work[Options]) -> int:

@@ -11,6 +11,7 @@ from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
 from jobs.training.loop import Figures, LoopSettings, TrainingLoop
 from jobs.training.processes import train_in_processes
+from jobs.training.timetable import Timetable
 from jobs.training.train_codec_options import TrainCodecOptions
 from renderer.codecs.encodec_codec import EncodecCodec, read_audiocraft_export
 from renderer.codecs.layers import Block
@@ -51,8 +52,8 @@ def train_codec(options: TrainCodecOptions) -> int:
     return train_in_processes(options, _work)
 
 
-def _work(options: TrainCodecOptions, team: Team, device: str, is_stopped: Callable[[], bool]) -> int:
-    """What every process of a training does; the number of steps done."""
+def _work(options: TrainCodecOptions, team: Team, device: str, is_stopped: Callable[[], bool]) -> bool:
+    """What every process of a training does; whether all steps are done."""
     return TrainCodecWork(options, team, device).loop.run(team, is_stopped)
 
 
@@ -79,17 +80,18 @@ class TrainCodecWork:
         if self.validation is None:
             say("warning: nothing tells the best checkpoint: the corpus has no split validation, or it is not used")
         self.course = {**options.course, "corpus": corpus.fingerprint, "codec": asdict(self.config)}
+        self.timetable = Timetable(
+            steps=options.steps,
+            stop_at=options.stop_at,
+            log_every=options.log_every,
+            checkpoint_every=options.checkpoint_every,
+            validate_every=options.validate_every,
+        )
         self.loop = TrainingLoop(
             self.training,
             Checkpoints(Path(options.out), self.course, self.training.parts),
-            LoopSettings(
-                steps=options.steps,
-                stop_at=options.stop_at,
-                log_every=options.log_every,
-                checkpoint_every=options.checkpoint_every,
-                panels=PANELS,
-                score="valid_spectral",
-            ),
+            self.timetable,
+            LoopSettings(panels=PANELS, score="valid_spectral"),
             self._measure,
             self._keep,
             self._pace,
@@ -104,8 +106,8 @@ class TrainCodecWork:
         settings = CropSettings(frames, codec.frame_samples, codec.sample_rate)
         return Crops(corpus, lengths, chosen, settings, options.seed) if chosen else None
 
-    def _measure(self, step: int, is_last: bool) -> Figures:
-        if self.validation is None or not (is_last or step % self.options.validate_every == 0):
+    def _measure(self, step: int) -> Figures:
+        if self.validation is None or not self.timetable.is_due(self.options.validate_every, step):
             return {}
         with self.training.average.applied(self.codec):
             return self.validation.figures(self.codec)
@@ -117,7 +119,8 @@ class TrainCodecWork:
             "training": {"steps": step, "seconds": round(history.seconds), "course": self.course, **figures},
         }
         folder = Path(self.options.out) / "codec"
-        write_codec(folder, self.options.name, self.config, self.training.average.weights, card)
+        uses = self.training.codebooks.counts
+        write_codec(folder, self.options.name, self.config, self.training.average.weights, card, uses)
 
     def _pace(self, steps: int, seconds: float) -> str:
         audio = self.options.batch * self.options.crop_seconds * steps / seconds
@@ -127,7 +130,7 @@ class TrainCodecWork:
 def _settings(options: TrainCodecOptions) -> CodecTrainingSettings:
     try:
         return CodecTrainingSettings(
-            rate=LearningRate(options.rate, options.warmup, options.steps, options.decay, options.floor),  # type: ignore[arg-type]
+            rate=LearningRate(options.rate, options.warmup, options.steps, options.decay, options.floor),
             batch=options.batch,
             unquantized=options.unquantized,
             shallow=options.shallow,

@@ -16,6 +16,6 @@ def train_model(options: TrainOptions) -> int:
     return train_in_processes(options, _work)
 
 
-def _work(options: TrainOptions, team: Team, device: str, is_stopped: Callable[[], bool]) -> int:
-    """What every process of a training does; the number of steps done."""
+def _work(options: TrainOptions, team: Team, device: str, is_stopped: Callable[[], bool]) -> bool:
+    """What every process of a training does; whether all steps are done."""
     return TrainWork(options, team, device).loop.run(team, is_stopped)

@@ -1,17 +1,21 @@
-"""Audio files: read as mono float32 at a wanted rate, and written so that equal samples give equal bytes."""
+"""Audio files: read as mono float32 at a wanted rate, and written so that equal samples give equal bytes.
+
+What reads and writes them is imported when it is needed: a training from codes alone runs where it is not installed.
+"""
 
 import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from renderer.errors import AudioError
+
+if TYPE_CHECKING:
+    import soundfile
 
 FloatSamples = NDArray[np.float32]
 AudioFormat = Literal["flac", "flac24", "wav", "wav24", "wav-float", "ogg", "opus", "mp3"]
@@ -24,6 +28,10 @@ padding, as libsndfile and FFmpeg do.
 _LOWEST_RATE, _HIGHEST_RATE = 4_000, 768_000
 _LOWEST_WRITTEN, _HIGHEST_WRITTEN = 8_000, 192_000
 _BLOCK_FRAMES = 65_536
+_CANCELLED = 0.2
+"""Channels whose mean has less than this share of the power it would have if they were unrelated are out of phase."""
+
+_READABLE = "WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, CAF and W64 can be read; ffmpeg makes one of others, as of .m4a"
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration:
     """Read a file that libsndfile knows (WAV, FLAC, Ogg, MP3, AIFF, ...) as mono.
 
     Args:
-        path: the file; its channels are averaged.
+        path: the file; its channels are averaged, but where these cancel one another out the loudest is taken.
         sample_rate: wanted rate in Hz.
         start: seconds to leave out at the beginning.
         duration: seconds to read; all by default. The result is shorter where the file is.
@@ -84,6 +92,8 @@ def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration:
         AudioError: the file is missing, unreadable or empty, ends before ``start``, or holds NaN or infinity.
 
     """
+    import soundfile
+
     try:
         with Path(path).open("rb") as stream, soundfile.SoundFile(stream) as file:
             rate = int(file.samplerate)
@@ -93,34 +103,63 @@ def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration:
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a headerless file, named .raw
-        reason = getattr(error, "error_string", str(error))
-        raise AudioError(f"{path}: cannot be read as audio: {reason}") from None
+        reason = getattr(error, "error_string", str(error)).rstrip(".")
+        raise AudioError(f"{path}: cannot be read as audio: {reason} ({_READABLE})") from None
     if not samples.size:
+        if not start and _is_streamed_wav(Path(path)):
+            raise AudioError(
+                f"{path}: its header says that no audio follows, as programs write it that do not know the length "
+                "beforehand; write it anew, as with: ffmpeg -i streamed.wav whole.wav"
+            )
         raise AudioError(f"{path}: holds no audio" + (f" after {start:g} s" if start else ""))
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinity)")
     return resample(samples, rate, sample_rate)
 
 
-def _read_mono(file: soundfile.SoundFile, start: int, frames: int | None) -> FloatSamples:
+def _is_streamed_wav(path: Path) -> bool:
+    """Whether a WAV file has more in it than its header says."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    data = head.find(b"data")
+    return head[:4] == b"RIFF" and data > 0 and head[data + 4 : data + 8] == bytes(4) and len(head) > data + 8
+
+
+def _read_mono(file: "soundfile.SoundFile", start: int, frames: int | None) -> FloatSamples:
+    mono, loudest = _read_channels(file, start, frames)
+    return mono if loudest is None else _read_channels(file, start, frames, loudest)[0]
+
+
+def _read_channels(
+    file: "soundfile.SoundFile", start: int, frames: int | None, channel: int | None = None
+) -> tuple[FloatSamples, int | None]:
+    """One channel, or the mean of all; and which is the loudest where they cancel one another out, else None."""
     # In blocks, because a damaged header may promise more frames than memory holds.
     file.seek(min(start, file.frames))
     blocks: list[FloatSamples] = []
+    power, of_mean = np.zeros(file.channels), 0.0
     left = frames
     while left is None or left > 0:
         wanted = _BLOCK_FRAMES if left is None else min(left, _BLOCK_FRAMES)
         block = file.read(wanted, dtype="float32", always_2d=True)
         if not len(block):
             break
-        blocks.append(block.mean(axis=1, dtype=np.float32))
+        blocks.append(block.mean(axis=1, dtype=np.float32) if channel is None else block[:, channel])
+        if file.channels > 1 and channel is None:
+            power += np.square(block, dtype=np.float64).sum(axis=0)
+            of_mean += float(np.square(blocks[-1], dtype=np.float64).sum())
         left = None if left is None else left - len(block)
-    return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+    mono = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+    cancelled = of_mean < _CANCELLED * power.sum() / file.channels**2
+    return mono, int(power.argmax()) if cancelled else None
 
 
 def resample(samples: FloatSamples, rate: int, wanted_rate: int) -> FloatSamples:
     """Mono float32 (N,) from one rate to another: float32 (ceil(N * wanted_rate / rate),)."""
     if rate == wanted_rate:
         return samples
+    import soxr
+
     resampled = soxr.resample(samples, rate, wanted_rate, quality="HQ")
     length = -(-len(samples) * wanted_rate // rate)
     # soxr rounds the length to the nearest.
@@ -182,6 +221,8 @@ def _encoding(audio_format: str) -> _Encoding:
 
 
 def _encode(samples: FloatSamples, sample_rate: int, encoding: _Encoding) -> bytes:
+    import soundfile
+
     buffer = io.BytesIO()
     with soundfile.SoundFile(
         buffer, "w", sample_rate, channels=1, format=encoding.container, subtype=encoding.subtype

@@ -14,14 +14,17 @@ class Codec(Protocol):
 
     One frame is ``sample_rate // frame_rate`` samples. A batch may hold clips of different lengths: what lies
     behind a clip's length never changes the clip, and a clip's result does not depend on its neighbours.
-    ``clips_at_once`` is how many clips it is worth to decode in one call.
     """
 
     sample_rate: int
     frame_rate: int
     codebooks: int
     codebook_size: int
-    clips_at_once: int
+
+    @property
+    def clips_at_once(self) -> int:
+        """How many clips it is worth to decode in one call."""
+        ...
 
     def encode(self, audio: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Audio (B, N) float32 in [-1, 1], ``lengths`` (B,) in samples -> codes (B, K, T) int64.

@@ -12,10 +12,10 @@ import yaml
 from torch import nn
 from torch.nn.utils import remove_weight_norm
 
-from renderer.codecs.encodec_import import ResidualVectorQuantizer, SEANetDecoder, SEANetEncoder
 from renderer.codecs.neural_codec import NeuralCodec
-from renderer.codecs.side_by_side import ROWS, run_side_by_side
-from renderer.device import codec_block
+from renderer.codecs.side_by_side import run_side_by_side
+from renderer.codecs.windows import in_windows
+from renderer.device import clips_at_once, codec_block, codec_window
 from renderer.errors import CheckpointError
 from renderer.midi.notes import Notes
 
@@ -23,6 +23,9 @@ PadMode = Literal["constant", "reflect", "replicate"]
 
 REACH = 2
 """No sample depends on more frames to either side, behind the LSTM: kernels are of two strides, or three samples."""
+
+_FIRST_REACH = 3
+"""The same before the LSTM: a kernel of seven frames."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,10 @@ class EncodecCodec(NeuralCodec):
     A clip that does not fill its last frame is padded inside the encoder, by each strided convolution.
     """
 
-    clips_at_once = ROWS
-
     def __init__(self, config: EncodecConfig) -> None:
+        # Here, so that all other codecs run where there is no `encodec`.
+        from renderer.codecs.encodec_import import ResidualVectorQuantizer, SEANetDecoder, SEANetEncoder
+
         super().__init__()
         self.config = config
         self.sample_rate = config.sample_rate
@@ -85,6 +89,11 @@ class EncodecCodec(NeuralCodec):
         self.quantizer = ResidualVectorQuantizer(
             dimension=config.dimension, n_q=config.codebooks, bins=config.codebook_size
         )
+
+    @property
+    def clips_at_once(self) -> int:
+        """See ``Codec``."""
+        return clips_at_once(self._device())
 
     def latent(self, audio: torch.Tensor) -> torch.Tensor:  # noqa: D102
         latent: torch.Tensor = self.encoder(audio[:, None])
@@ -110,13 +119,21 @@ class EncodecCodec(NeuralCodec):
 
     def _decoded(self, clips: Sequence[torch.Tensor], notes: Sequence[Notes | None]) -> Iterator[torch.Tensor]:
         """See ``NeuralCodec._decoded``: as :meth:`synthesize`, but with the clips side by side in the LSTM."""
+        if not clips:
+            return
         first, recurrent = self.decoder.model[0], self.decoder.model[1]
-        dtype = next(self.decoder.parameters()).dtype
-        inputs = [first(self.dequantize(clip).transpose(1, 2).to(dtype)) for clip in clips]
+        dtype, device = next(self.decoder.parameters()).dtype, self._device()
+        latents = self.dequantize(torch.cat(list(clips), dim=2))[0].T.to(dtype).split([c.shape[2] for c in clips], 1)
+        window = codec_window(device)
+        inputs = in_windows(first, latents, window, _FIRST_REACH) if window else [first(x[None])[0] for x in latents]
         assert isinstance(recurrent.lstm, nn.LSTM)
-        outputs = run_side_by_side(recurrent.lstm, [clip[0].T for clip in inputs])
-        for x, output in zip(inputs, outputs, strict=True):
-            yield self._upsampled(x + output.T[None])  # The skip of encodec's SLSTM.
+        outputs = run_side_by_side(recurrent.lstm, [x.T for x in inputs], self.clips_at_once)
+        summed = [x + output.T for x, output in zip(inputs, outputs, strict=True)]  # The skip of encodec's SLSTM.
+        if window:
+            for audio in in_windows(self.decoder.model[2:], summed, window, REACH, self.frame_samples):
+                yield audio.float()
+        else:
+            yield from (self._upsampled(x[None]) for x in summed)
 
     def _upsampled(self, x: torch.Tensor) -> torch.Tensor:
         """What comes behind the LSTM, (1, D, T) -> audio (1, T * frame_samples): some frames after the others."""

@@ -16,14 +16,11 @@ class NeuralCodec(nn.Module, ABC):
     A subclass has the submodules ``encoder``, ``quantizer`` and ``decoder``, the protocol's four numbers, and
     the four steps from audio to audio for clips of equal length, which training uses as they are.
 
-    Clips go through convolutions and products one at a time. So a clip never depends on its neighbours, to the last
-    bit: matrix products of other shapes are summed in another order. Batching these would not pay on a CPU, where the
-    activations of one clip fill the caches: at full size, eight clips of 5 s side by side take longer.
-
-    ``clips_at_once`` is how many clips it is worth to decode in one call.
+    Clips go through convolutions and products one at a time, where a subclass does not say otherwise. So a clip never
+    depends on its neighbours, to the last bit: matrix products of other shapes are summed in another order. Batching
+    these would not pay on a CPU, where the activations of one clip fill the caches: at full size, eight clips of 5 s
+    side by side take longer.
     """
-
-    clips_at_once = 1
 
     sample_rate: int
     frame_rate: int
@@ -58,6 +55,11 @@ class NeuralCodec(nn.Module, ABC):
     @abstractmethod
     def codebook_tables(self) -> list[torch.Tensor]:
         """The codebooks' rows (codebook_size, D) float32, in order; training changes them in place."""
+
+    @property
+    def clips_at_once(self) -> int:
+        """How many clips it is worth to decode in one call."""
+        return 1
 
     @property
     def frame_samples(self) -> int:

@@ -30,13 +30,16 @@ class Oscillators(nn.Module):
     """
 
     basis: torch.Tensor
+    phase: torch.Tensor
+    cycles: torch.Tensor
 
     def __init__(self, sample_rate: int, hop: int) -> None:
         super().__init__()
         frequency = torch.tensor(oscillator_frequencies(), dtype=torch.float64)
         # RandomState's numbers are the same in every version of numpy.
-        self._phase = torch.from_numpy(np.random.RandomState(0).uniform(0, 2 * pi, len(frequency)))
-        self._cycles = frequency * hop / sample_rate
+        phase = torch.from_numpy(np.random.RandomState(0).uniform(0, 2 * pi, len(frequency)))
+        self.register_buffer("phase", phase, persistent=False)
+        self.register_buffer("cycles", frequency * hop / sample_rate, persistent=False)
         angle = 2 * pi * frequency[:, None] * torch.arange(2 * hop, dtype=torch.float64) / sample_rate
         window = torch.hann_window(2 * hop, dtype=torch.float64)
         basis = torch.cat([angle.cos() * window, -angle.sin() * window]).float()
@@ -44,7 +47,10 @@ class Oscillators(nn.Module):
 
     def forward(self, amplitude: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         """``start`` (B,) int64: on which frame of the oscillators' clock each clip begins."""
-        frame = start.cpu()[:, None, None] + torch.arange(amplitude.shape[1])[:, None]
-        cycles = self._cycles * frame  # In float64: after an hour a phase is still exact to a millionth.
-        angle = ((cycles - cycles.floor()) * (2 * pi) + self._phase).float().to(amplitude.device)
+        frame = (
+            start.to(amplitude.device)[:, None, None]
+            + torch.arange(amplitude.shape[1], device=amplitude.device)[:, None]
+        )
+        cycles = self.cycles * frame  # In float64: after an hour a phase is still exact to a millionth.
+        angle = ((cycles - cycles.floor()) * (2 * pi) + self.phase).float()
         return torch.cat([amplitude * angle.cos(), amplitude * angle.sin()], dim=-1) @ self.basis

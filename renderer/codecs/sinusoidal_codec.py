@@ -116,9 +116,11 @@ class SinusoidalCodec(NeuralCodec):
         roll = None
         if self.config.told_notes and notes is not None and any(of_clip is not None for of_clip in notes):
             rate = self.sample_rate // self.config.hop
-            roll = torch.stack([told_roll(of_clip, 2 * latent.shape[1], rate) for of_clip in notes]).to(latent.device)
+            frames, device = 2 * latent.shape[1], latent.device
+            roll = torch.stack([told_roll(of_clip, frames, rate, device) for of_clip in notes])
         tones, noise = self.decoder(latent, roll)
-        start = 2 * first_frame if first_frame is not None else torch.zeros(len(latent), dtype=torch.int64)
+        first_frame = latent.new_zeros(len(latent), dtype=torch.int64) if first_frame is None else first_frame
+        start = 2 * first_frame
         frames = self.oscillators(tones, start) + self.noise(noise, start)
         return centred(frames, self.config.hop)
 

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from renderer.device import CPU, skips_silent_keys
 from renderer.midi.notes import KEYS, Notes
 from renderer.model.piano_roll import DECAYS, FEATURES, latest_velocity, roll_of_notes
 
@@ -14,15 +15,15 @@ TOLD = FEATURES + 2
 """Of each key: its features, a 1 that says that notes are told, and the log velocity of its latest strike."""
 
 
-def told_roll(notes: Notes | None, frames: int, frame_rate: int) -> torch.Tensor:
+def told_roll(notes: Notes | None, frames: int, frame_rate: int, device: torch.device = CPU) -> torch.Tensor:
     """What a decoder is told, (frames, KEYS, TOLD) float32; nothing but 0 where it is not told the notes.
 
     The log velocity is counted from the usual one, and 0 on keys that were not struck yet.
     """
     if notes is None:
-        return torch.zeros(frames, KEYS, TOLD)
-    features = roll_of_notes(notes, frames, frame_rate).unflatten(-1, (KEYS, FEATURES))
-    velocity = latest_velocity(notes, frames, frame_rate)
+        return torch.zeros(frames, KEYS, TOLD, device=device)
+    features = roll_of_notes(notes, frames, frame_rate, device).unflatten(-1, (KEYS, FEATURES))
+    velocity = latest_velocity(notes, frames, frame_rate, device)
     strike = torch.where(velocity > 0, velocity / _USUAL_VELOCITY, 1.0).log()
     return torch.cat([functional.pad(features, (0, 1), value=1.0), strike[..., None]], dim=-1)
 
@@ -56,6 +57,8 @@ class Touch(nn.Module):
     def forward(self, roll: torch.Tensor) -> torch.Tensor:
         """See the class; float32."""
         features, is_told, strike = roll.split([FEATURES, 1, 1], dim=-1)
+        if not skips_silent_keys(roll.device):
+            return is_told * self._added(features, self.of_key) + self.velocity_response * strike
         # Most keys are not struck: what is added to such a key is always the same, and computed once.
         added = is_told * self._added(roll.new_zeros(KEYS, FEATURES), self.of_key)
         struck = (features != 0).any(-1).nonzero(as_tuple=True)
@@ -64,8 +67,8 @@ class Touch(nn.Module):
         return added + self.velocity_response * strike
 
     def _added(self, features: torch.Tensor, of_key: torch.Tensor) -> torch.Tensor:
-        """To keys that are told, (n, FEATURES), each with its row of ``of_key``: (n, count) float32."""
-        told = torch.cat([functional.pad(features, (0, 1), value=1.0), _above_silence(features[:, :DECAYS])], dim=-1)
+        """To keys that are told, (..., FEATURES), each with its row of ``of_key``: (..., count) float32."""
+        told = torch.cat([functional.pad(features, (0, 1), value=1.0), _above_silence(features[..., :DECAYS])], dim=-1)
         told = told.to(of_key.dtype)
         added: torch.Tensor = self.straight(told) + self.output(functional.gelu(self.input(told) + of_key))
         return added.float()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from renderer.device import cache_dtype, free_bytes
-from renderer.model.midi_valle import MidiValle, ModelConfig
+from renderer.model.midi_valle import MidiValle
 from renderer.prompt import PROMPT_SECONDS
 
 NOTES_PER_SECOND = 25
@@ -17,12 +17,16 @@ _SHARE = {"cpu": 0.25, "cuda": 0.8}
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """``size`` segments side by side: as many as were ``wanted``, or as fit in ``free`` bytes at ``per_segment``."""
+    """``size`` segments side by side: as many as were ``wanted``, or as fit in ``free`` bytes at ``per_segment``.
+
+    These are the keys and values of ``positions``: its frames, its prompt's, and their notes.
+    """
 
     size: int
     wanted: int
     per_segment: int
     free: int
+    positions: int
 
     def __str__(self) -> str:
         """For a person."""
@@ -39,14 +43,10 @@ def plan_batch(model: MidiValle, decoding: torch.dtype, segment_frames: int, fra
     ``decoding`` is as the engine has it.
     """
     device = model.ar_predict_layer.weight.device
-    per_segment = _cache_bytes(model.config, segment_frames, frame_rate, cache_dtype(device, decoding))
-    free = free_bytes(device)
-    fitting = int(free * _SHARE[device.type] / per_segment)
-    return BatchPlan(max(1, min(wanted, fitting)), wanted, per_segment, free)
-
-
-def _cache_bytes(config: ModelConfig, segment_frames: int, frame_rate: int, dtype: torch.dtype) -> int:
-    """Keys and values of one segment with its prompt and notes."""
     frames = segment_frames + round(PROMPT_SECONDS * frame_rate)
     positions = frames + NOTES_PER_SECOND * frames // frame_rate
-    return 2 * config.layers * config.d_model * positions * dtype.itemsize
+    config, kept = model.config, cache_dtype(device, decoding)
+    per_segment = 2 * config.layers * config.d_model * positions * kept.itemsize
+    free = free_bytes(device)
+    fitting = int(free * _SHARE[device.type] / per_segment)
+    return BatchPlan(max(1, min(wanted, fitting)), wanted, per_segment, free, positions)

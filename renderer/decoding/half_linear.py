@@ -39,7 +39,8 @@ class HalfLinear:
 def alike_rows(rows: int) -> int:
     """The fewest rows, at least so many, of which each is multiplied alike.
 
-    The kernel takes some rows at a time; the last few may come to one that adds up in another order.
+    The kernel takes some rows at a time; the last few may come to one that adds up in another order. RuntimeError
+    if no number is found: what is beside a row would then change it.
     """
     random = torch.Generator().manual_seed(0)
     packed = torch.ops.quantized.linear_prepack_fp16(torch.randn(64, 256, generator=random), None)
@@ -48,7 +49,7 @@ def alike_rows(rows: int) -> int:
     for more in range(rows, rows + _USUAL_ROWS):
         if (_product(row.expand(more, -1).contiguous(), packed) == usual).all():
             return more
-    return rows
+    raise RuntimeError(f"this CPU's fp16 product does not multiply {rows} rows or more alike: use --precision fp32")
 
 
 def _product(rows: torch.Tensor, packed: object) -> torch.Tensor:

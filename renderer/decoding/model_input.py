@@ -33,9 +33,18 @@ class ModelInput:
 
 
 def model_input(
-    segment: Segment, prompt: Prompt, seed: int, config: ModelConfig, frame_rate: int, grid: TimeGrid
+    segment: Segment,
+    prompt: Prompt,
+    seed: int,
+    config: ModelConfig,
+    frame_rate: int,
+    grid: TimeGrid,
+    attempt: int = 0,
 ) -> ModelInput:
-    """The segment's notes follow the prompt's exactly ``PROMPT_SECONDS`` after its start, as its audio does."""
+    """The segment's notes follow the prompt's exactly ``PROMPT_SECONDS`` after its start, as its audio does.
+
+    Every ``attempt`` at a segment has noise of its own.
+    """
     notes = Notes.joined(prompt.notes, segment.notes.shifted(PROMPT_SECONDS))
     rows = torch.from_numpy(with_markers(rows_of(notes, grid)))
     return ModelInput(
@@ -43,7 +52,7 @@ def model_input(
         positions=row_positions(notes, config, frame_rate),
         prompt=prompt.codes,
         frames=segment.frames,
-        key=noise_key(seed, segment.index),
+        key=noise_key(seed, segment.index, attempt),
     )
 
 

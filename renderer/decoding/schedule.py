@@ -1,12 +1,15 @@
-"""Which segments are generated together. Policy only: no tensors here."""
+"""Which sequences are generated together. Policy only: no tensors here."""
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from operator import itemgetter
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
 class Sized(Protocol):
-    """Work of a length known beforehand."""
+    """A sequence of a length known beforehand."""
 
     @property
     def frames(self) -> int:
@@ -19,112 +22,140 @@ class Sized(Protocol):
         ...
 
 
-Work = TypeVar("Work", bound=Sized)
+S = TypeVar("S", bound=Sized)
 
 
 class Occupancy(NamedTuple):
-    """How many steps the slots made, all together, and how many of these served a segment."""
+    """How many steps the slots made, all together, and how many of these served a sequence."""
 
     steps: int = 0
     filled: int = 0
 
     @property
     def share(self) -> float:
-        """The share that served a segment; of no steps, all."""
+        """The share that served a sequence; of no steps, all."""
         return self.filled / self.steps if self.steps else 1.0
 
-    def after(self, slots: int, filled: int) -> "Occupancy":
-        """With one more step of so many slots, of which some were filled."""
-        return Occupancy(self.steps + slots, self.filled + filled)
+    def after(self, steps: int, filled: int) -> "Occupancy":
+        """With so many more, of which some were filled."""
+        return Occupancy(self.steps + steps, self.filled + filled)
 
     def since(self, earlier: "Occupancy") -> "Occupancy":
         """What has come since."""
         return Occupancy(self.steps - earlier.steps, self.filled - earlier.filled)
 
 
-class Queue(Generic[Work]):
-    """Work from a source, and before it what is to be done again.
+@dataclass(eq=False, slots=True)
+class _Running(Generic[S]):
+    """A sequence in a slot, and the count of the scheduler's steps at which it ends."""
 
-    Unlike other iterators it may go on after it ended, as work that is put back may come when the source is empty.
+    sequence: S
+    slot: int
+    end: int
+
+    def __lt__(self, other: "_Running[S]") -> bool:
+        return self.end < other.end
+
+
+class Scheduler(Generic[S]):
+    """A fixed number of slots, and the sequences that run in them or wait for one.
+
+    Every sequence's length is known, so nobody is asked whether it is finished. ``filled`` slots hold a sequence;
+    ``occupancy`` counts all steps so far.
     """
 
-    def __init__(self, source: Iterator[Work]) -> None:
-        self._source = source
-        self._first: deque[Work] = deque()
+    def __init__(self, slots: int) -> None:
+        self.occupancy = Occupancy()
+        self._steps = 0
+        self._waiting: deque[S] = deque()
+        self._empty(slots)
 
-    def put_first(self, work: Work) -> None:
-        """Hand out work before what is left of the source."""
-        self._first.append(work)
+    def _empty(self, slots: int) -> None:
+        self.filled = 0
+        self._slots: list[_Running[S] | None] = [None] * slots
+        self._ends: list[_Running[S]] = []
+        """A heap: the first to end is in front."""
+        self._offsets: list[int | None] = [None] * slots
+        """What each filled slot has in use beyond as many cache positions as there were steps."""
 
-    def __iter__(self) -> "Queue[Work]":
-        return self
+    @property
+    def room(self) -> int:
+        """How many slots are free for which nothing waits."""
+        return max(0, len(self._slots) - self.filled - len(self._waiting))
 
-    def __next__(self) -> Work:
-        return self._first.popleft() if self._first else next(self._source)
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return not self.filled and not self._waiting
 
+    def add(self, sequence: S) -> None:
+        """Let a sequence wait for a slot."""
+        self._waiting.append(sequence)
 
-class Slots(Generic[Work]):
-    """A fixed number of slots, each refilled as soon as its segment is done.
+    def clear(self) -> None:
+        """Drop all that runs or waits."""
+        self._waiting.clear()
+        self._empty(len(self._slots))
 
-    Every segment's length is known, so nobody is asked whether it is finished, and work is pulled from the source
-    only when a slot is free for it. A source that was empty is asked again: see :class:`Queue`.
-    """
+    def admit(self, at_once: int = 1) -> list[tuple[int, S]]:
+        """Give free slots to what waits, as soon as ``at_once`` of them are free, or all: (slot, sequence) each."""
+        free = len(self._slots) - self.filled
+        if not self._waiting or (self.filled and free < at_once):
+            return []
+        slots = [slot for slot, running in enumerate(self._slots) if running is None]
+        admitted = [(slot, self._waiting.popleft()) for slot in slots[: len(self._waiting)]]
+        for slot, sequence in admitted:
+            self._slots[slot] = running = _Running(sequence, slot, self._steps + sequence.frames)
+            self._offsets[slot] = sequence.prefix + 1 - self._steps
+            heappush(self._ends, running)
+        self.filled += len(admitted)
+        return admitted
 
-    def __init__(self, count: int, source: Iterator[Work]) -> None:
-        self._source = source
-        self._work: list[Work | None] = [None] * count
-        self._step = [0] * count
-
-    def admit(self) -> Iterator[tuple[int, Work]]:
-        """Fill free slots with the next segments, as far as there are any."""
-        for slot, work in enumerate(self._work):
-            if work is None and (following := next(self._source, None)) is not None:
-                self._work[slot] = following
-                self._step[slot] = 0
-                yield slot, following
-
-    def close_gaps(self) -> Iterator[tuple[int, int]]:
+    def close_gaps(self) -> list[tuple[int, int]]:
         """Let the last filled slots hand what they hold to free ones before them: (from, to), one by one."""
-        for slot in range(self.filled):
-            if self._work[slot] is None:
-                last = max(other for other, work in enumerate(self._work) if work is not None)
-                self._work[slot], self._work[last] = self._work[last], None
-                self._step[slot] = self._step[last]
-                yield last, slot
-
-    def finishing(self) -> list[tuple[int, Work]]:
-        """The segments whose last step is the present one, with their slots."""
-        pairs = enumerate(zip(self._work, self._step, strict=True))
-        return [(slot, work) for slot, (work, step) in pairs if work is not None and step + 1 == work.frames]
-
-    def advance(self) -> list[tuple[int, Work]]:
-        """Count one step of every filled slot; the segments that it finished leave their slots."""
-        finishing = self.finishing()
-        self._step = [step + 1 for step in self._step]
-        for slot, _ in finishing:
-            self._work[slot] = None
-        return finishing
-
-    def halved(self) -> Self:
-        """Half as many slots for what is left; what is under way begins anew, first of all."""
-        left = Queue(self._source)
-        for work in self._work:
-            if work is not None:
-                left.put_first(work)
-        return type(self)(len(self._work) // 2, left)
+        moves: list[tuple[int, int]] = []
+        while None in self._slots[: self.filled]:
+            target = self._slots.index(None)
+            source, running = next(
+                (slot, running) for slot, running in reversed([*enumerate(self._slots)]) if running is not None
+            )
+            running.slot, self._slots[target], self._slots[source] = target, running, None
+            self._offsets[target], self._offsets[source] = self._offsets[source], None
+            moves.append((source, target))
+        return moves
 
     @property
-    def used(self) -> list[int]:
-        """Cache positions in use in each slot once this step's is written; 0 in free ones."""
-        pairs = zip(self._work, self._step, strict=True)
-        return [0 if work is None else work.prefix + step + 1 for work, step in pairs]
+    def lengths(self) -> list[int]:
+        """Cache positions in use in each slot once the next step's is written; 0 in free ones."""
+        return [0 if offset is None else offset + self._steps for offset in self._offsets]
 
-    @property
-    def under_way(self) -> list[Work]:
-        """The segments that slots hold."""
-        return [work for work in self._work if work is not None]
+    def advance(self, steps: int = 1) -> list[tuple[int, S]]:
+        """Count steps of every filled slot. Returns what has ended, in the order of the slots, which it still holds.
 
-    @property
-    def filled(self) -> int:
-        """How many slots hold a segment."""
-        return len(self.under_way)
+        A sequence that ends before the last of the steps stays in its slot without use.
+        """
+        self._steps += steps
+        ended = []
+        while self._ends and self._ends[0].end <= self._steps:
+            ended.append(heappop(self._ends))
+        unused = sum(self._steps - running.end for running in ended)
+        self.occupancy = self.occupancy.after(steps * len(self._slots), steps * self.filled - unused)
+        return sorted(((running.slot, running.sequence) for running in ended), key=itemgetter(0))
+
+    def release(self, slots: Iterable[int]) -> None:
+        """Free slots whose sequences have ended."""
+        for slot in slots:
+            self._slots[slot] = self._offsets[slot] = None
+            self.filled -= 1
+
+    def halve(self) -> None:
+        """Go on with half as many slots; what they held begins anew, first of all."""
+        self._waiting.extendleft(running.sequence for running in reversed(self._slots) if running is not None)
+        self._empty(len(self._slots) // 2)
+
+    def steps_made(self) -> Iterator[tuple[S, int]]:
+        """What runs, and how many of its steps are made."""
+        for running in self._slots:
+            if running is not None:
+                left = max(0, running.end - self._steps)
+                yield running.sequence, running.sequence.frames - left

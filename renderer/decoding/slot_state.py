@@ -11,8 +11,8 @@ from renderer.decoding.model_input import ModelInput
 class SlotState:
     """Tensors (slots,) int64, so that a step never asks the device.
 
-    All stay where they are but ``codes`` (slots, steps), and ``roll`` (slots, steps, d), what the piano roll of a model
-    that has one tells of the frames: these grow with the longest segment.
+    All stay where they are but ``codes`` (slots, steps), and ``roll`` (slots, steps, d), the piano roll of the frames
+    where a model has one: these grow with the longest sequence.
     """
 
     def __init__(self, slots: int, device: torch.device, roll: torch.Tensor | None) -> None:
@@ -32,8 +32,7 @@ class SlotState:
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """All that a step reads and writes."""
-        state = (self.code, self.step, self.key, self.prefix, self.prompt_frames, self.active, self.codes, self._slots)
-        return state if self.roll is None else (*state, self.roll)
+        return tuple(value for value in vars(self).values() if isinstance(value, torch.Tensor))
 
     def of_first(self, slots: int) -> "SlotState":
         """The same of the first slots alone; what is written there is written here."""
@@ -49,33 +48,30 @@ class SlotState:
         for tensor in self.tensors:
             if tensor is not self._slots:
                 tensor[target] = tensor[source]
-        self.release(source)
+        self.active[source] = 0
 
-    def admit(self, slot: int, segment: ModelInput, told: torch.Tensor | None) -> None:
-        """Set a slot to a segment's first step; ``told`` (1, at least frames, d) is what becomes its ``roll``."""
-        if (more := segment.frames - self.codes.shape[1]) > 0:
+    def admit(self, slot: int, sequence: ModelInput, roll: torch.Tensor | None) -> None:
+        """Set a slot to a sequence's first step; ``roll`` is (1, at least frames, d)."""
+        if (more := sequence.frames - self.codes.shape[1]) > 0:
             self.codes = F.pad(self.codes, (0, more))
             self.roll = self.roll if self.roll is None else F.pad(self.roll, (0, 0, 0, more))
-        if self.roll is not None and told is not None:
-            self.roll[slot, : segment.frames] = told[0, : segment.frames]
-        self.code[slot] = segment.prompt[-1, 0]
+        if self.roll is not None and roll is not None:
+            self.roll[slot, : sequence.frames] = roll[0, : sequence.frames]
+        self.code[slot] = sequence.prompt[-1, 0]
         self.step[slot] = 0
         self.active[slot] = 1
-        self.key[slot] = segment.key
-        self.prefix[slot] = segment.prefix
-        self.prompt_frames[slot] = len(segment.prompt)
+        self.key[slot] = sequence.key
+        self.prefix[slot] = sequence.prefix
+        self.prompt_frames[slot] = len(sequence.prompt)
 
-    def codes_of(self, slot: int, segment: ModelInput) -> torch.Tensor:
-        """The codes that a slot drew for its segment, (frames,)."""
-        return self.codes[slot, : segment.frames].clone()
-
-    def told(self) -> torch.Tensor | None:
-        """What each slot's frame is told at this step, (slots, 1, d)."""
-        return None if self.roll is None else self.roll[self._slots, self._place()][:, None]
-
-    def release(self, slot: int) -> None:
-        """Free a slot; it stays at its place until the next segment comes."""
+    def finish(self, slot: int, sequence: ModelInput) -> torch.Tensor:
+        """The codes (frames,) that a slot drew; it is free, and stays at its place until the next sequence comes."""
         self.active[slot] = 0
+        return self.codes[slot, : sequence.frames].clone()
+
+    def next_roll(self) -> torch.Tensor | None:
+        """The piano roll of each slot's frame at this step, (slots, 1, d)."""
+        return None if self.roll is None else self.roll[self._slots, self._place()][:, None]
 
     def record(self, code: torch.Tensor) -> None:
         """Keep the codes drawn at this step and move on; free slots stay where they are."""

@@ -36,7 +36,8 @@ class MidiEvents:
 
     Notes (N,), track by track in the order of their strikes, without drums: ``track``, ``channel``, ``pitch``,
     ``velocity``, ``onset``, ``offset``; ``closed``, whether a note-off was found, without which the note ends where its
-    track strikes the key again, or with the track; ``elsewhere``, whether that was on another track or channel. A note may have no length.
+    track strikes the key again, or with the track; ``elsewhere``, whether that was on another track or channel. A note
+    may have no length.
 
     ``sustain`` and ``sostenuto`` are pedals; ``silenced_tick`` and ``silenced_channel`` (S,) where a channel is
     silenced at once. Tempo changes (C,) of all tracks, in order of time: ``tempo_tick``, ``tempo`` in microseconds per

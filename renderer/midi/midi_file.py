@@ -1,14 +1,14 @@
 """MIDI files to performances, and notes to MIDI files.
 
 miditoolkit writes the files. Its reader is not used: it drops unclosed notes, mixes up the tempo changes of several
-tracks, overlooks a pedal on a track of its own, and refuses damage that others read over.
+tracks, overlooks a pedal on a track of its own, and refuses damage that others read over. It is imported when a file is
+written: a training from codes alone runs where it is not installed.
 """
 
 import io
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import miditoolkit
 import numpy as np
 
 from renderer.errors import MidiError
@@ -84,6 +84,8 @@ def midi_bytes(notes: Notes) -> bytes:
     provided that no key is struck again while it sounds, as :func:`read_midi` makes sure. Raises ValueError
     for negative onsets.
     """
+    import miditoolkit
+
     if len(notes) and notes.onset[0] < 0:
         raise ValueError(f"the first onset is {notes.onset[0]} s; a MIDI file begins at 0 s")
     onset, offset = (np.rint(seconds * TICKS_PER_SECOND).astype(np.int64) for seconds in (notes.onset, notes.offset))

@@ -190,7 +190,7 @@ class Performance:
         """The notes struck in [start, end), cut at the end, transposed and scaled; the start becomes 0 s.
 
         Notes struck before the start are left out even where they still sound: half a note cannot be struck.
-        Raises MidiError where no note is left, or the excerpt lasts absurdly long at its tempo.
+        Raises MidiError where no note is left, or where the tempo makes it longer than ``LONGEST_SECONDS``.
         """
         notes = self.notes
         end = np.inf if excerpt.end is None else excerpt.end
@@ -214,11 +214,12 @@ class Performance:
             cut_at_end=self.report.cut_at_end + int((kept & (notes.offset > end)).sum()),
             velocity_clamped=self.report.velocity_clamped + int((kept & (scaled != velocity)).sum()),
         )
-        onset = (notes.onset[kept] - excerpt.start) / excerpt.tempo_scale
-        offset = (np.minimum(notes.offset[kept], end) - excerpt.start) / excerpt.tempo_scale
-        if excerpt.tempo_scale < 1 and offset.max() > LONGEST_SECONDS:
+        with np.errstate(over="ignore"):
+            onset = (notes.onset[kept] - excerpt.start) / excerpt.tempo_scale
+            offset = (np.minimum(notes.offset[kept], end) - excerpt.start) / excerpt.tempo_scale
+        if offset.max() > LONGEST_SECONDS:
             raise MidiError(
-                f"absurd length: played {excerpt.tempo_scale:g} times as fast, the excerpt lasts {offset.max():.0f} s; "
-                f"at most {LONGEST_SECONDS:.0f} s are rendered"
+                f"at tempo_scale {excerpt.tempo_scale:g} it ends after {offset.max():.0f} s; "
+                f"at most {LONGEST_SECONDS:.0f} s are rendered as one"
             )
         return Performance(Notes.of(onset, offset, pitch[kept], velocity[kept]), report)

@@ -18,7 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from renderer.model.attention import Attend
-from renderer.model.piano_roll import PianoRoll
+from renderer.model.piano_roll import PianoRoll, RollNotes
+from renderer.model.prompt_summary import PromptSummary, told_frames
 from renderer.model.tokens import VOCABULARIES
 
 MIDI_WIDTHS = (32, 32, 256, 128, 64, 32)
@@ -53,7 +54,10 @@ class ModelConfig:
 
     ``note_position`` says where a MIDI row stands: ``index`` is its row number (published); ``onset`` is its onset
     in frames, so that notes and audio share a clock. ``roll_frame_rate`` gives every audio frame the piano roll of
-    so many frames a second (renderer/model/piano_roll.py); 0 is none.
+    so many frames a second (renderer/model/piano_roll.py); 0 is none. ``summary_width`` gives every frame a vector of
+    what the prompt sounds like, from a network of this width (renderer/model/prompt_summary.py); 0 is none.
+    ``absent_prompt`` says that the network knows what to do without a prompt's codes, in place of which it is given
+    the end code.
     """
 
     d_model: int = 1024
@@ -63,6 +67,8 @@ class ModelConfig:
     codebook_size: int = 2048
     note_position: Literal["index", "onset"] = "index"
     roll_frame_rate: int = 0
+    summary_width: int = 0
+    absent_prompt: bool = False
 
     def __post_init__(self) -> None:
         if self.d_model % (2 * self.heads):
@@ -234,6 +240,10 @@ class MidiValle(nn.Module):
         self.nar_stage_embeddings = nn.ModuleList(TokenEmbedding(1, width) for _ in range(books - 1))
         rate = config.roll_frame_rate
         self.ar_roll, self.nar_roll = (PianoRoll(width, rate) if rate else None for _ in range(2))
+        self.ar_summary, self.nar_summary = (
+            PromptSummary(books, size, config.summary_width, width, rate > 0) if config.summary_width else None
+            for _ in range(2)
+        )
 
     def ar_midi(self, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """MIDI rows (B, S, 6) int64 at positions (B, S) float32 -> AR inputs (B, S, d)."""
@@ -250,6 +260,23 @@ class MidiValle(nn.Module):
         """
         embedded = self.ar_audio_embedding(codes)
         return self.ar_audio_position(embedded if roll is None else embedded + roll, positions)
+
+    @property
+    def tells_frames(self) -> bool:
+        """Whether frames are told anything beside their codes."""
+        return self.ar_roll is not None or self.ar_summary is not None
+
+    def ar_told(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
+        """What the AR decoder is told of each frame beside its codes, (1, frames, d); None of a published network.
+
+        Notes (n,) and prompt codes (P, K) are a window's. The prompt's summary is told from its last frame on, as no
+        frame may know of later ones.
+        """
+        return told_frames(self.ar_roll, self.ar_summary, notes, prompt, frames, len(prompt) - 1)
+
+    def nar_told(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
+        """The same for the NAR decoder; the summary is told of all frames."""
+        return told_frames(self.nar_roll, self.nar_summary, notes, prompt, frames, 0)
 
     def ar_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Final AR hidden states (..., d) -> float32 logits of the next code (..., codebook_size + 1)."""

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from renderer.audio.audio_file import FloatSamples, read_audio
 from renderer.midi.notes import FloatArray, IntArray
 from renderer.pianos.piano import SAMPLE_RATE
-from renderer.pianos.samples import Sample
+from renderer.pianos.samples import DYNAMICS_POINTS, Sample
 
 LEAD_SECONDS = 0.003
 """What is kept of a recording before its attack."""
@@ -25,14 +24,16 @@ LONGEST_SECONDS = 10.0
 FADE_SECONDS = 0.2
 _INAUDIBLE = 1e-4  # Of a recording's peak.
 _RECORDED_RATE = 48_000
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
     """Sounds (S,): for which key and velocities each is, and where in ``audio`` (int16) it lies.
 
-    ``scale`` brings it to its recorded level; ``loudness`` is the power of its first half second, in dB.
+    ``scale`` brings it to its level; ``loudness`` is the power of its first half second at that level, in dB.
+    ``dynamics`` (S, D) is what is added to that from the softest to the loudest of its velocities, in dB, and
+    ``release`` is how many seconds after its key's release it is silent: NaN where nothing is said.
     """
 
     audio: NDArray[np.int16]
@@ -44,6 +45,8 @@ class Bank:
     length: IntArray
     scale: FloatArray
     loudness: FloatArray
+    dynamics: FloatArray
+    release: FloatArray
 
 
 def open_bank(samples: Sequence[Sample], folder: Path) -> Bank:
@@ -70,7 +73,8 @@ def samples_fingerprint(samples: Sequence[Sample]) -> str:
         with sample.path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
         use = (sample.key, sample.lowest_key, sample.highest_key, sample.softest, sample.loudest)
-        digest.update(repr((*use, sample.is_release, sample.decibels)).encode())
+        said = (sample.decibels, sample.dynamics, sample.offset, sample.release_seconds)
+        digest.update(repr((*use, sample.is_release, *said)).encode())
     return digest.hexdigest()
 
 
@@ -82,6 +86,7 @@ def _name(samples: Sequence[Sample]) -> str:
 
 def _build(samples: Sequence[Sample], folder: Path) -> None:
     rows: list[tuple[float, ...]] = []
+    dynamics: list[tuple[float, ...]] = []
     with (folder / "audio.int16").open("wb") as file:
         start = 0
         for sample in samples:
@@ -90,19 +95,24 @@ def _build(samples: Sequence[Sample], folder: Path) -> None:
                 file.write(np.rint(sound * (32767 / peak)).astype(np.int16).tobytes())
                 scale = 10 ** (sample.decibels / 20) * peak / 32767
                 use = (key, sample.softest, sample.loudest, sample.is_release)
-                rows.append((*use, start, len(sound), scale, loudness))
+                release = np.nan if sample.release_seconds is None else sample.release_seconds
+                rows.append((*use, start, len(sound), scale, loudness + sample.decibels, release))
+                dynamics.append(sample.dynamics or (np.nan,) * DYNAMICS_POINTS)
                 start += len(sound)
         file.flush()
         os.fsync(file.fileno())
     columns = np.array(rows, np.float64).T
     names = ("key", "softest", "loudest", "is_release", "start", "length")
     integers = {name: column.astype(np.int64) for name, column in zip(names, columns, strict=False)}
-    np.savez(folder / "index.npz", **integers, scale=columns[6], loudness=columns[7])
+    said = dict(zip(("scale", "loudness", "release"), columns[6:], strict=True))
+    np.savez(folder / "index.npz", **integers, **said, dynamics=np.array(dynamics, np.float64))
 
 
 def _sounds(sample: Sample) -> Iterator[tuple[int, FloatSamples, float]]:
     """The recording at the pitch of each key that it serves, with the key and its loudness."""
-    recorded = read_audio(sample.path, _RECORDED_RATE)
+    import soxr
+
+    recorded = read_audio(sample.path, _RECORDED_RATE, _offset_seconds(sample))
     attack = 0 if sample.is_release else _attack(recorded)
     loudness = 10 * np.log10(np.mean(recorded[attack:][: _RECORDED_RATE // 2] ** 2) + 1e-12)
     for key in range(sample.lowest_key, sample.highest_key + 1):
@@ -113,6 +123,12 @@ def _sounds(sample: Sample) -> Iterator[tuple[int, FloatSamples, float]]:
         audible = np.flatnonzero(np.abs(sound) > _INAUDIBLE * np.abs(sound).max(initial=0.0))
         sound = sound[: int(audible[-1]) + 1 if audible.size else 1]
         yield key, _faded(sound), float(loudness)
+
+
+def _offset_seconds(sample: Sample) -> float:
+    import soundfile
+
+    return sample.offset / soundfile.info(str(sample.path)).samplerate if sample.offset else 0.0
 
 
 def _attack(recorded: FloatSamples) -> int:

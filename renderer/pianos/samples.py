@@ -10,6 +10,7 @@ from renderer.errors import AudioError
 from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY
 
 AUDIO_SUFFIXES = (".ogg", ".flac", ".wav")
+DYNAMICS_POINTS = 17
 _NOTE = re.compile(r"([A-G])(#|s|b)?(-?\d+)v(\d+)")
 _RELEASE = re.compile(r"rel(\d+)")
 _SEMITONE = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -19,16 +20,25 @@ _RELEASE_DB = -37.0
 
 @dataclass(frozen=True)
 class Sample:
-    """One recording: of ``key``, to be used for a range of keys and a range of velocities, both inclusive."""
+    """One recording: of ``key``, to be used for a range of keys and a range of velocities, both inclusive.
+
+    ``decibels`` are added to it; ``dynamics`` says how many more from the softest to the loudest velocity, at
+    ``DYNAMICS_POINTS`` velocities evenly spread, 0 in the middle; None where that is left to the recordings. It begins
+    ``offset`` samples after the file does. A key that is released is silent after ``release_seconds``; None is for
+    dampers like any grand's.
+    """
 
     path: Path
-    key: int
+    key: float
     lowest_key: int
     highest_key: int
     softest: int = 1
     loudest: int = 127
     is_release: bool = False
     decibels: float = 0.0
+    dynamics: tuple[float, ...] | None = None
+    offset: int = 0
+    release_seconds: float | None = None
 
 
 def find_samples(folder: Path) -> list[Sample]:

@@ -14,6 +14,7 @@ from renderer.file_hash import file_hash
 from renderer.midi.midi_file import midi_bytes
 from renderer.midi.notes import Notes
 from renderer.pianos.piano import SAMPLE_RATE, reference_gain
+from renderer.pianos.voicing import AS_RECORDED, Voicing
 
 PROGRAM = "fluidsynth"
 _OPTIONS = ("-ni", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(SAMPLE_RATE), "-T", "raw", "-O", "float")
@@ -35,12 +36,22 @@ class SoundfontPiano:
         self._gain = 1.0
         self._gain = reference_gain(self.play)
 
-    def play(self, notes: Notes, samples: int) -> FloatSamples:
-        """The notes as float32 (samples,); onsets are rounded to 1/960 s, and then to 2 ms by the synthesizer."""
+    def play(self, notes: Notes, samples: int, voicing: Voicing = AS_RECORDED) -> FloatSamples:
+        """The notes as float32 (samples,); onsets are rounded to 1/960 s, and then to 2 ms by the synthesizer.
+
+        Of the voicing only the tuning is heard.
+        """
         with tempfile.TemporaryDirectory(prefix="soundfont-piano-") as name:
             midi, commands, raw = (Path(name) / part for part in ("notes.mid", "commands", "audio.raw"))
             midi.write_bytes(midi_bytes(notes))
-            commands.write_text(f"select 0 1 {self._bank} {self._preset}\n", "utf-8")
+            said = [f"select 0 1 {self._bank} {self._preset}"]
+            if (cents := voicing.cents()).any():
+                said += [
+                    "tuning keys 0 0",
+                    *(f"tune 0 0 {key} {100 * key + raised:.3f}" for key, raised in enumerate(cents)),
+                ]
+                said.append("settuning 0 0 0")
+            commands.write_text("\n".join([*said, ""]), "utf-8")
             options = [*_OPTIONS, *(f"-o{setting}" for setting in _SETTINGS)]
             self._run([*options, "-f", str(commands), "-F", str(raw), str(self._path), str(midi)])
             stereo = np.fromfile(raw, "<f4").reshape(-1, 2)

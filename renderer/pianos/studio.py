@@ -1,6 +1,6 @@
-"""Pianos in rooms: performances become recordings as a model would be asked to make them, and codes beside."""
+"""Pianos in their settings: performances become recordings as a model would be asked to make them, and codes beside."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,41 +11,42 @@ from numpy.typing import NDArray
 
 from renderer.audio.audio_file import FloatSamples
 from renderer.codecs.codec import Codec
-from renderer.decoding.sampling import Sampling
 from renderer.errors import PromptError
 from renderer.midi.notes import Notes
+from renderer.pianos.action_noise import add_action_noise
 from renderer.pianos.open_piano import PianoFiles
 from renderer.pianos.piano import SAMPLE_RATE, Piano
-from renderer.pianos.room import Room
+from renderer.pianos.setting import Setting
 from renderer.prompt import Prompt
 from renderer.rendering import Rendering, RenderRequest
+from renderer.steps import OneByOne
 
-ROOMS_KEPT = 64
+SETTINGS_KEPT = 64
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A piano in a room: what a prompt tells. Its id is ``piano@room``."""
+    """A piano in a setting: what a prompt tells. Its id is ``piano@setting``, as grand@hall, or grand@drawn-0-7."""
 
     piano: str
-    room: str
+    setting: str
 
     @property
     def id(self) -> str:
         """What prompts, manifests and corpora call it."""
-        return f"{self.piano}@{self.room}"
+        return f"{self.piano}@{self.setting}"
 
     @classmethod
     def from_id(cls, condition_id: str) -> "Condition":
         """The condition with this id; PromptError if it is none."""
-        piano, at, room = condition_id.rpartition("@")
+        piano, at, setting = condition_id.rpartition("@")
         if not at:
             raise PromptError(f"{condition_id!r} is not a piano and a room, like grand@hall")
-        return cls(piano, room)
+        return cls(piano, setting)
 
 
-class Studio:
-    """Sampled pianos in rooms, in place of a model: a prompt's id is the condition to record under.
+class Studio(OneByOne):
+    """Sampled pianos in their settings, in place of a model: a prompt's id is the condition to record under.
 
     ``codec``, if there is one, encodes what was recorded.
     """
@@ -53,10 +54,11 @@ class Studio:
     sample_rate = SAMPLE_RATE
 
     def __init__(self, pianos: Mapping[str, PianoFiles], codec: Codec | None = None) -> None:
+        super().__init__()
         self._files = pianos
         self._pianos: dict[str, Piano] = {}
         self._codec = codec
-        self._room = lru_cache(ROOMS_KEPT)(Room.named)
+        self._setting = lru_cache(SETTINGS_KEPT)(Setting.named)
 
     def prompt(self, prompt_id: str) -> Prompt:
         """A prompt that names a condition and holds nothing; PromptError if it names none."""
@@ -64,7 +66,7 @@ class Studio:
         if condition.piano not in self._files:
             raise PromptError(f"no piano {condition.piano!r}: there are {', '.join(self._files)}")
         try:
-            self._room(condition.room)
+            self._setting(condition.setting)
         except ValueError as error:
             raise PromptError(str(error)) from None
         return Prompt(prompt_id, torch.zeros(0, 0, dtype=torch.int64), Notes.none())
@@ -73,36 +75,27 @@ class Studio:
         """A sampled piano cannot sound like a recording: PromptError."""
         raise PromptError(f"{audio}: sampled pianos are chosen by name, not by a recording")
 
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        """Play and record each request; the seed decides the background noise alone."""
-        for request in requests:
-            condition = Condition.from_id(request.prompt.prompt_id)
-            duration = request.performance.notes.end + tail
-            dry = self._piano(condition.piano).play(request.performance.notes, round(duration * SAMPLE_RATE))
-            samples = self._room(condition.room).record(dry, request.seed)
-            if progress is not None:
-                progress(request.item_id, duration)
-            yield [
-                Rendering(
-                    item_id=request.item_id,
-                    samples=samples,
-                    sample_rate=SAMPLE_RATE,
-                    duration=duration,
-                    notes=request.performance.notes,
-                    report=request.performance.report,
-                    segments=1,
-                    seed=request.seed,
-                    prompt_id=condition.id,
-                    codes=None if self._codec is None else encode(self._codec, samples),
-                )
-            ]
+    def rendering(self, request: RenderRequest) -> Rendering:
+        """Play and record a request; the seed decides the background noise, and what a drawn player makes of it."""
+        condition = Condition.from_id(request.prompt.prompt_id)
+        setting = self._setting(condition.setting)
+        notes = setting.player.play(request.performance.notes, request.seed)
+        duration = notes.end + request.tail
+        dry = self._piano(condition.piano).play(notes, round(duration * SAMPLE_RATE), setting.voicing)
+        add_action_noise(dry, notes, setting.voicing)
+        samples = setting.room.record(dry, request.seed)
+        return Rendering(
+            item_id=request.item_id,
+            samples=samples,
+            sample_rate=SAMPLE_RATE,
+            duration=duration,
+            notes=notes,
+            report=request.performance.report,
+            segments=1,
+            seed=request.seed,
+            prompt_id=condition.id,
+            codes=None if self._codec is None else encode(self._codec, samples),
+        )
 
     def _piano(self, name: str) -> Piano:
         if name not in self._pianos:

@@ -58,23 +58,45 @@ def match_notes(samples: FloatSamples, sample_rate: int, notes: Notes) -> NoteMa
     onset = np.rint(notes.onset * _RATE / _HOP).astype(np.int64)
     inside = (onset >= 0) & (onset < power.shape[1])
     onset, pitch = onset[inside], notes.pitch[inside]
-    found = _prominence(power, onset, pitch) > _FOUND_DB
+    found = _prominence(_strength(power), onset, pitch) > _FOUND_DB
     return NoteMatch(len(pitch), float(found.mean()) if len(found) else float("nan"), _explained(power, onset, pitch))
 
 
-def _prominence(power: NDArray[np.float32], onset: IntArray, pitch: IntArray) -> FloatArray:
-    """How far each note's partials rise and stand out, in dB, in their mean: (N,)."""
+def match_shifted(
+    samples: FloatSamples, sample_rate: int, notes: Notes, shifts: FloatArray
+) -> tuple[IntArray, IntArray]:
+    """How many notes begin inside the audio if all are shifted by some seconds, and how many of them are found: (S,).
+
+    As in :func:`match_notes`; near the ends of the audio, where a strike cannot be seen whole, none is looked for.
+    """
+    strength = _strength(_band_power(resample(samples, sample_rate, _RATE)))
+    inside, found = np.zeros(len(shifts), np.int64), np.zeros(len(shifts), np.int64)
+    first, last = _FIRST_FRAME, strength.shape[1] - _FIRST_FRAME
+    for place, shift in enumerate(shifts):
+        onset = np.rint((notes.onset + shift) * _RATE / _HOP).astype(np.int64)
+        seen = (onset >= first) & (onset < last)
+        inside[place] = seen.sum()
+        found[place] = (_prominence(strength, onset[seen], notes.pitch[seen]) > _FOUND_DB).sum()
+    return inside, found
+
+
+def _strength(power: NDArray[np.float32]) -> FloatArray:
+    """How far every band rises and stands out at every frame, in dB: (bands, T)."""
     level = 10 * np.log10(power + _SILENT_POWER)
     loudest = _running_maximum(10 * np.log10(power.sum(axis=0) + _SILENT_POWER))
     level = np.maximum(level, loudest - _RANGE_DB)
     before, after = _mean_of(level, *_BEFORE), _mean_of(level, *_AFTER)
     standing = np.full_like(after, -np.inf)
     standing[2:-2] = after[2:-2] - (after[:-4] + after[4:]) / 2
-    strength = np.minimum(after - before, standing)
+    return np.minimum(after - before, standing)
+
+
+def _prominence(strength: FloatArray, onset: IntArray, pitch: IntArray) -> FloatArray:
+    """How far each note's partials rise and stand out, in dB, in their mean: (N,)."""
     bands = _partials(pitch, _PARTIALS_EXPLAINED)
     heard = (bands >= 2) & (bands < _BANDS - 2)
     heard &= heard.cumsum(axis=1) <= _PARTIALS_HEARD
-    frames = (onset[:, None] + np.arange(_SEARCHED[0], _SEARCHED[1] + 1)).clip(0, power.shape[1] - 1)
+    frames = (onset[:, None] + np.arange(_SEARCHED[0], _SEARCHED[1] + 1)).clip(0, strength.shape[1] - 1)
     of_notes = strength[np.where(heard, bands, 2)[:, :, None], frames[:, None, :]] * heard[:, :, None]
     count = heard.sum(axis=1)[:, None]
     return np.asarray((of_notes.sum(axis=1) / np.maximum(count, 1)).max(axis=1, initial=-np.inf), np.float64)

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from renderer.codecs.encodec_import import MultiScaleSTFTDiscriminator
 from renderer.training.team import Team
 
 
@@ -28,6 +27,9 @@ class Adversary:
     """The discriminators and their optimizer. Audio is (B, N) float32."""
 
     def __init__(self, settings: AdversarySettings, device: torch.device, team: Team) -> None:
+        # Here, so that trainings without an adversary run where there is no `encodec`.
+        from renderer.codecs.encodec_import import MultiScaleSTFTDiscriminator
+
         self.team = team
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*weight_norm.* is deprecated", category=FutureWarning)
@@ -50,10 +52,10 @@ class Adversary:
             [functional.relu(1 - r).mean() + functional.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]
         ).mean()
         (loss / self.team.size).backward()
-        figures = {"adversary": float(loss.detach()) / self.team.size}
+        figures = {"adversary": loss.detach() / self.team.size}
         self.team.add_up(self.network.parameters(), figures)
         self.optimizer.step()
-        return figures["adversary"]
+        return float(figures["adversary"])
 
     def losses(self, audio: torch.Tensor, reference: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the codec has to bring down: being told apart, and differing in what the discriminators see."""

@@ -210,9 +210,9 @@ class CodecTraining:
         return figures
 
     def _clipped_norm(self, figures: dict[str, float]) -> float:
-        shared = {name: value for name, value in figures.items() if name != "adversary"}
+        shared = {name: torch.tensor(value) for name, value in figures.items() if name != "adversary"}
         self.team.add_up(self._trained(), shared)
-        figures.update(shared)
+        figures.update({name: float(value) for name, value in shared.items()})
         return float(nn.utils.clip_grad_norm_(self._trained(), self.settings.clip_norm))
 
     @torch.no_grad()

@@ -5,7 +5,6 @@ from functools import cached_property
 from statistics import fmean
 
 import numpy as np
-import soxr
 import torch
 
 from renderer.codecs.neural_codec import NeuralCodec
@@ -49,6 +48,8 @@ class CodecValidation:
 
 
 def _midi_spectrogram(audio: torch.Tensor, sample_rate: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+    import soxr
+
     return midi_spectrogram(soxr.resample(audio.numpy(), sample_rate, SAMPLE_RATE))
 
 

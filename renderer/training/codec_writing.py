@@ -3,7 +3,7 @@
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,17 @@ from renderer.weights.checkpoint import CODEC_FORMAT, CodecConfig, codec_documen
 
 
 def write_codec(
-    folder: Path, name: str, config: CodecConfig, weights: Mapping[str, torch.Tensor], card: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    config: CodecConfig,
+    weights: Mapping[str, torch.Tensor],
+    card: Mapping[str, Any],
+    uses: Sequence[torch.Tensor] = (),
 ) -> None:
     """Write a codec directory in place of any there is; an EnCodec's also as ``audiocraft.bin``.
 
-    The frame codecs' weights are kept in half precision, an EnCodec's as they are. TrainingError if it cannot be
-    written.
+    The frame codecs' weights are kept in half precision, an EnCodec's as they are. ``uses`` says of every codebook
+    how often each of its rows (codes,) is chosen in a step, in the mean. TrainingError if it cannot be written.
     """
     is_encodec = isinstance(config, EncodecConfig)
     document = {
@@ -33,6 +38,8 @@ def write_codec(
         "codec": codec_document(config),
     }
     kept = {key: value.detach().cpu().clone() for key, value in weights.items()}
+    if is_encodec:
+        _tell_codebooks(kept, uses)
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     try:
         temporary.mkdir(parents=True)
@@ -53,13 +60,35 @@ def write_codec(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _tell_codebooks(weights: dict[str, torch.Tensor], uses: Sequence[torch.Tensor]) -> None:
+    """Set the moving averages that audiocraft keeps beside each codebook to those of the codebook as it is.
+
+    Whoever trains on computes the codebook from them anew, and begins with k-means where they say that there is none.
+    """
+    books = [name.removesuffix("embed") for name in weights if name.endswith("_codebook.embed")]
+    for place, book in enumerate(books):
+        embed = weights[f"{book}embed"]
+        count = uses[place].detach().cpu().float() if uses else weights[f"{book}cluster_size"]
+        count = count.clone() if (count > 0).all() else torch.ones(len(embed))
+        weights[f"{book}cluster_size"] = count
+        weights[f"{book}embed_avg"] = embed * count[:, None]
+        weights[f"{book}inited"] = torch.ones(1)
+
+
 def audiocraft_export(config: EncodecConfig, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What audiocraft's own export of a compression model holds."""
     settings = {
         "compression_model": "encodec",
         "sample_rate": config.sample_rate,
         "channels": 1,
-        "encodec": {"autoencoder": "seanet", "quantizer": "rvq", "causal": False, "renormalize": False},
+        "encodec": {
+            "autoencoder": "seanet",
+            "quantizer": "rvq",
+            "sample_rate": config.sample_rate,
+            "channels": 1,
+            "causal": False,
+            "renormalize": False,
+        },
         "seanet": {
             "dimension": config.dimension,
             "channels": 1,

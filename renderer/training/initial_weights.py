@@ -7,6 +7,7 @@ from torch import nn
 
 from renderer.model.midi_valle import AdaptiveLayerNorm, Layer, MidiValle, TokenEmbedding
 from renderer.model.piano_roll import PianoRoll
+from renderer.model.prompt_summary import PromptSummary
 
 _EMBEDDING = 0.25
 _LOGIT = 0.3
@@ -36,6 +37,9 @@ def initialise(model: MidiValle) -> None:
         elif isinstance(module, PianoRoll):
             # As loud as what it is added to: of a roll's features few are not 0.
             nn.init.normal_(module.keys.weight, std=_KEY)
+        elif isinstance(module, PromptSummary):
+            nn.init.zeros_(module.out.weight)  # It begins as if it were not there.
+            nn.init.zeros_(module.out.bias)
     width = model.config.d_model
     for embedding in _token_embeddings(model):
         nn.init.normal_(embedding.word_embeddings.weight, std=_EMBEDDING)
@@ -73,6 +77,19 @@ def embed_codebooks(model: MidiValle, tables: Sequence[torch.Tensor]) -> None:
         head.weight.add_(table @ told * (size / _row_size(table)))
     own = model.ar_predict_layer.weight[: len(tables[0])]
     own.copy_(tables[0] @ told * (_row_size(own) / loudest))
+    for summary in (model.ar_summary, model.nar_summary):
+        if summary is not None:
+            _summarise_codebooks(summary, tables)
+
+
+def _summarise_codebooks(summary: PromptSummary, tables: Sequence[torch.Tensor]) -> None:
+    """Let a summary hear the latent that the codes of a frame add up to."""
+    width = summary.near.in_channels
+    heard = nn.init.orthogonal_(torch.empty(max(width, tables[0].shape[1]), width))[: tables[0].shape[1]]
+    loudest = _row_size(tables[0]) / width**0.5
+    for embedding, table in zip(summary.codes, tables, strict=True):
+        assert isinstance(embedding, nn.Embedding)
+        embedding.weight.copy_(table @ heard / loudest)
 
 
 def _token_embeddings(model: MidiValle) -> list[TokenEmbedding]:

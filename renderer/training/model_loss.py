@@ -3,63 +3,67 @@
 Source: MIDI-VALLE (arXiv 2507.08530) and its published training code.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch.nn import functional
 
 from renderer.model.midi_valle import MidiValle
-from renderer.training.packing import Pack, PackedFullAttention, PackedPrefixAttention
+from renderer.training.packing import PackedWindows
+from renderer.training.window_attention import Within, attend_one_by_one
 
-IGNORED = -100
-
-
-@dataclass(frozen=True)
-class CodeLoss:
-    """Negative log-likelihood in nats (N,), and whether the likeliest code is the right one (N,), of N codes."""
-
-    nats: torch.Tensor
-    correct: torch.Tensor
+_EVEN = 8
+"""Matrix products on GPUs want widths that are multiples of it; the AR decoder's codes are one more."""
 
 
-def ar_loss(model: MidiValle, pack: Pack, first: int, train_end: bool = False) -> CodeLoss:
-    """Codebook 0 of each window's frames from ``first`` (at least 1) on, each from all before.
+def ar_loss(model: MidiValle, pack: PackedWindows, within: Within = attend_one_by_one) -> torch.Tensor:
+    """Nats (Y,) of the codes of codebook 0 that the pack's lesson asks for, each from all before."""
+    return _nats(ar_logits(model, pack, within), pack.ar_targets)
 
-    With ``train_end``, the end code is to follow the last frame.
-    """
+
+def ar_logits(model: MidiValle, pack: PackedWindows, within: Within = attend_one_by_one) -> torch.Tensor:
+    """Logits (Y, codebook_size + 1 or more) of these codes."""
     midi = model.ar_midi(pack.rows, pack.positions)
-    x = pack.joined(midi, model.ar_audio(pack.codes[..., 0], pack.frames, pack.roll(model.ar_roll)))
+    x = pack.joined(midi, model.ar_audio(pack.codes[..., 0], pack.frames, pack.ar_told(model)))
     with torch.autocast(x.device.type, enabled=False):
         affines = model.ar_decoder.affines()
-    hidden = pack.audio(model.ar_decoder(x, affines, PackedPrefixAttention(pack.spans)))
-    after = model.config.end_code if train_end else IGNORED
-    targets = torch.cat([functional.pad(window.codes[1:, 0], (0, 1), value=after) for window in pack.windows])
-    places = torch.cat([torch.arange(frames) >= first - 1 for frames in pack.per_window])
-    wanted = places & (targets != IGNORED)
-    return _code_loss(model.ar_logits(hidden[wanted.to(hidden.device)]), targets[wanted].to(hidden.device))
+    hidden = model.ar_decoder(x, affines, pack.prefix_attention(within))
+    predicting = hidden[0].index_select(0, pack.audio_places[pack.ar_places])
+    weight = model.ar_predict_layer.weight
+    filling = -len(weight) % _EVEN if x.device.type == "cuda" else 0
+    logits = functional.linear(predicting, functional.pad(weight, (0, 0, 0, filling)))
+    return logits[:, : len(weight)]
 
 
-def nar_loss(model: MidiValle, pack: Pack, stage: int, prefixes: list[int]) -> CodeLoss:
-    """Codebook ``stage + 1`` behind each window's prefix, from the codebooks before, and all codes of the prefix."""
-    embedded = torch.cat(
-        [
-            model.nar_audio(codes, prefix, stage)
-            for codes, prefix in zip(pack.codes.split(pack.per_window, dim=1), prefixes, strict=True)
-        ],
-        dim=1,
-    )
-    roll = pack.roll(model.nar_roll)
-    audio = model.nar_audio_position(embedded if roll is None else embedded + roll, pack.frames)
+def nar_loss(model: MidiValle, pack: PackedWindows, stage: int, within: Within = attend_one_by_one) -> torch.Tensor:
+    """Nats (X,) of codebook ``stage + 1`` behind each window's prefix, from the codebooks before, and the prefix."""
+    return _nats(nar_logits(model, pack, stage, within), pack.codes[0, pack.nar_places, stage + 1])
+
+
+def nar_logits(model: MidiValle, pack: PackedWindows, stage: int, within: Within = attend_one_by_one) -> torch.Tensor:
+    """Logits (X, codebook_size) of these codes."""
+    audio = _nar_audio(model, pack, stage)
+    told = pack.nar_told(model)
+    audio = model.nar_audio_position(audio if told is None else audio + told, pack.frames)
     x = pack.joined(model.nar_midi(pack.rows, pack.positions), audio)
     with torch.autocast(x.device.type, enabled=False):
         affines = model.nar_decoder.affines(model.nar_stage_embeddings[stage](pack.rows.new_zeros(1)))
-    hidden = pack.audio(model.nar_decoder(x, affines, PackedFullAttention(pack.spans)))
-    behind = torch.cat(
-        [torch.arange(frames) >= prefix for frames, prefix in zip(pack.per_window, prefixes, strict=True)]
-    ).to(hidden.device)
-    return _code_loss(model.nar_logits(hidden[behind], stage), pack.codes[0, behind, stage + 1])
+    hidden = model.nar_decoder(x, affines, pack.full_attention(within))
+    return model.nar_logits(hidden[0].index_select(0, pack.audio_places[pack.nar_places]), stage)
 
 
-def _code_loss(logits: torch.Tensor, targets: torch.Tensor) -> CodeLoss:
-    nats = functional.cross_entropy(logits, targets, reduction="none")
-    return CodeLoss(nats, logits.argmax(-1) == targets)
+def _nar_audio(model: MidiValle, pack: PackedWindows, stage: int) -> torch.Tensor:
+    """``MidiValle.nar_audio`` of all windows at once, (1, sum T, d)."""
+    first, *others = model.nar_audio_embeddings
+    known = first(pack.codes[0, :, 0])
+    for book, embedding in enumerate(others, 1):
+        if book <= stage:
+            heard = embedding(pack.codes[0, :, book])
+            if len(pack.absent):
+                heard = heard.index_fill(0, pack.absent, 0)
+            known = known + heard
+        else:
+            known = known.index_add(0, pack.given, embedding(pack.codes[0, pack.given, book]))
+    return known[None]
+
+
+def _nats(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(logits.float(), targets, reduction="none")

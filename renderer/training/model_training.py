@@ -1,8 +1,6 @@
 """The training of the language model, step by step, in one process or in several that share the work."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,22 +8,22 @@ import torch
 from torch import nn
 
 from renderer.device import choose_dtype
-from renderer.errors import TrainingError
-from renderer.model.midi_valle import MidiValle, TokenEmbedding
+from renderer.model.midi_valle import MidiValle
 from renderer.training.checkpoints import Stateful
 from renderer.training.dropout import add_dropout
+from renderer.training.figures import StepFigures
 from renderer.training.learning_rate import LearningRate, set_rate
-from renderer.training.model_loss import CodeLoss, ar_loss, nar_loss
+from renderer.training.model_loss import ar_loss, nar_loss
+from renderer.training.model_steps import ModelSteps, Share, StepsAhead, StepSettings
 from renderer.training.model_work import training_flops
 from renderer.training.moving_average import MovingAverage
-from renderer.training.packing import Pack
-from renderer.training.randomness import random_at, seed_torch
+from renderer.training.packing import PackedWindows
+from renderer.training.randomness import seed_torch
 from renderer.training.team import Team
-from renderer.training.windows import Window, Windows
+from renderer.training.window_attention import choose_kernel
+from renderer.training.windows import Windows
 
 Stages = Literal["both", "ar", "nar"]
-NAR_PREFIX = (0.25, 0.5)
-"""The share of a window that the NAR decoder is given in training, as published; at most the prompt's length."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,8 @@ class ModelTrainingSettings:
     """How the language model is trained.
 
     A step learns from ``batch`` windows, of which each process computes ``micro_batch`` at a time. ``stages`` is
-    both decoders, or one alone. Each window trains one random NAR stage, or, with ``all_nar_stages``, all.
+    both decoders, or one alone. Each window trains one random NAR stage, or, with ``all_nar_stages``, all. So many
+    ``readers`` are processes that prepare steps ahead. ``is_compiled`` has torch compile the decoders first.
     """
 
     rate: LearningRate
@@ -48,6 +47,8 @@ class ModelTrainingSettings:
     average_decay: float = 0.999
     precision: str = "bf16"
     seed: int = 0
+    readers: int = 0
+    is_compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.stages not in get_args(Stages):
@@ -58,23 +59,13 @@ class ModelTrainingSettings:
         choose_dtype(self.precision)
 
 
-@dataclass
-class _Example:
-    """A window's number, its frames, its NAR stages, and how many frames the NAR decoder is given."""
-
-    number: int
-    frames: int
-    stages: Sequence[int]
-    prefix: int
-    window: "Future[Window]"
-
-
 class ModelTraining:
     """A model on its device, and all that changes while it is trained.
 
     What step s does is a function of the weights, of s, and of the settings: not of the number of processes, but for
-    rounding and dropout. ``from_model`` says that the weights are trained ones: then a decoder that is trained alone
-    leaves the MIDI embeddings, which it shares with the other, as they are.
+    rounding and dropout. A step only tells the device what to do; nothing waits for it but who reads a figure.
+    ``rate`` may be changed on the way. ``from_model`` says that the weights are trained ones: then a decoder that is
+    trained alone leaves the MIDI embeddings, which it shares with the other, as they are.
     """
 
     def __init__(
@@ -86,7 +77,10 @@ class ModelTraining:
         from_model: bool = False,
     ) -> None:
         self.model, self.windows, self.settings, self.team = model, windows, settings, team
+        self.rate = settings.rate
         self.device = model.ar_predict_layer.weight.device
+        self.dtype = choose_dtype(settings.precision)
+        self.kernel = choose_kernel(self.device, self.dtype, model.config.d_model // model.config.heads)
         add_dropout(model, settings.dropout)
         _choose_trained(model, settings.stages, from_model)
         for parameter in self._trained():
@@ -97,90 +91,57 @@ class ModelTraining:
         self.average = MovingAverage(model, settings.average_decay)
         self.flops = 0.0
         self.positions = 0
-        """Floating-point operations, and MIDI rows and frames through a decoder, of this process so far."""
-        self._pool = ThreadPoolExecutor(max_workers=1)
-        self._ahead: dict[int, list[_Example]] = {}
+        self.count = 0
+        """Floating-point operations, MIDI rows and frames through a decoder, and windows, of this process so far."""
+        steps = ModelSteps(windows, _step_settings(settings), team.rank, team.size)
+        self._ahead = StepsAhead(steps, settings.readers, is_pinned=self.device.type == "cuda")
+        if settings.is_compiled:
+            for decoder in (model.ar_decoder, model.nar_decoder):
+                decoder.compile(dynamic=True)
 
     @property
     def parts(self) -> dict[str, Stateful]:
         """What a checkpoint keeps."""
         return {"model": self.model, "average": self.average, "optimizer": self.optimizer}
 
-    def step(self, number: int) -> dict[str, float]:
-        """Learn from the windows of a step; the mean losses in nats a code, and the gradient's norm."""
-        examples = self._ahead.pop(number, None) or self._examples(number)
-        self._ahead = {number + 1: self._examples(number + 1)}
+    def step(self, number: int) -> StepFigures:
+        """Learn from the windows of a step; the mean losses in nats a code, the gradient's norm, and the rate."""
+        work = self._ahead(number)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=False)
-        shares = self._shares(examples)
-        sums = dict.fromkeys(shares, 0.0)
-        for chunk in self._chunks(examples):
-            seed_torch(self.settings.seed, "dropout", chunk[0].number)
-            for name, loss in self._losses(chunk):
-                (loss.nats.sum() * shares[name]).backward()
-                sums[name] += float(loss.nats.detach().sum())
+        sums = {name: torch.zeros((), device=self.device) for name in work.codes}
+        for share in work.shares:
+            seed_torch(self.settings.seed, "dropout", share.number)
+            for name, nats in self._losses(share):
+                total = nats.sum()
+                (total / work.codes[name]).backward()
+                sums[name] += total.detach()
         self.team.add_up(self._trained(), sums)
-        norm = float(nn.utils.clip_grad_norm_(self._trained(), self.settings.clip_norm))
-        if not norm < float("inf"):
-            raise TrainingError(f"step {number}: the gradient's norm is {norm}; a lower learning rate may help")
-        set_rate(self.optimizer, self.settings.rate.at(number))
+        norm = nn.utils.clip_grad_norm_(self._trained(), self.settings.clip_norm)
+        set_rate(self.optimizer, self.rate.at(number))
         self.optimizer.step()
         self.average.update(self.model)
-        figures = {name: total * shares[name] for name, total in sums.items()}
-        return {**figures, "gradient_norm": norm, "rate": self.settings.rate.at(number)}
+        self.count += self.settings.batch // self.team.size
+        losses = {name: total / work.codes[name] for name, total in sums.items()}
+        return {**losses, "gradient_norm": norm, "rate": self.rate.at(number)}
 
-    def _examples(self, step: int) -> list[_Example]:
-        """All windows of a step, of which this process reads its own in the background."""
-        examples = []
-        for index in range(self.settings.batch):
-            plan = self.windows.plan(step * self.settings.batch + index)
-            random = random_at(self.settings.seed, "nar", plan.number)
-            count = self.model.config.codebooks - 1
-            stages = range(count) if self.settings.all_nar_stages else [int(random.integers(count))]
-            frames = self.windows.prompt_frames + plan.frames
-            prefix = min(int(frames * random.uniform(*NAR_PREFIX)), self.windows.prompt_frames)
-            is_own = index % self.team.size == self.team.rank
-            window = self._pool.submit(self.windows.window, plan) if is_own else Future[Window]()
-            examples.append(_Example(plan.number, frames, stages, prefix, window))
-        return examples
-
-    def _shares(self, examples: list[_Example]) -> dict[str, float]:
-        """One over the number of codes that each decoder predicts in a step, in all processes."""
-        shares = {}
-        if self.settings.stages != "nar":
-            shares["ar"] = 1 / sum(example.frames - 1 + self.settings.train_end for example in examples)
-        if self.settings.stages != "ar":
-            shares["nar"] = 1 / sum((example.frames - example.prefix) * len(example.stages) for example in examples)
-        return shares
-
-    def _chunks(self, examples: list[_Example]) -> Iterator[list[_Example]]:
-        own = examples[self.team.rank :: self.team.size]
-        for begin in range(0, len(own), self.settings.micro_batch):
-            yield own[begin : begin + self.settings.micro_batch]
-
-    def _losses(self, chunk: list[_Example]) -> Iterator[tuple[str, CodeLoss]]:
-        """The losses of some windows, one graph at a time."""
-        is_bf16 = choose_dtype(self.settings.precision) == torch.bfloat16
-        cast = torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16)
-        if self.settings.stages != "nar":
-            pack = Pack([example.window.result() for example in chunk], self.device)
+    def _losses(self, share: Share) -> Iterator[tuple[str, torch.Tensor]]:
+        """Nats of a share's codes, one graph at a time."""
+        pack = share.pack.to(self.device)
+        within = self.kernel.within
+        cast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+        if share.stages is None:
             with cast:
-                loss = ar_loss(self.model, pack, 1, self.settings.train_end)
-            yield "ar", loss
+                nats = ar_loss(self.model, pack, within)
+            yield "ar", nats
             self._count(pack, is_ar=True)
-        if self.settings.stages != "ar":
-            by_stage = defaultdict(list)
-            for example in chunk:
-                for stage in example.stages:
-                    by_stage[stage].append(example)
-            for stage, alike in sorted(by_stage.items()):
-                pack = Pack([example.window.result() for example in alike], self.device)
-                with cast:
-                    loss = nar_loss(self.model, pack, stage, [example.prefix for example in alike])
-                yield "nar", loss
-                self._count(pack, is_ar=False)
+        for stage in share.stages or ():
+            with cast:
+                nats = nar_loss(self.model, pack, stage, within)
+            yield "nar", nats
+            self._count(pack, is_ar=False)
 
-    def _count(self, pack: Pack, is_ar: bool) -> None:
+    def _count(self, pack: PackedWindows, is_ar: bool) -> None:
         self.flops += training_flops(self.model.config, pack.spans, is_ar)
         self.positions += sum(rows + frames for rows, frames in pack.spans)
 
@@ -200,8 +161,20 @@ def _choose_trained(model: MidiValle, stages: Stages, from_model: bool) -> None:
 
 def _groups(model: MidiValle, weight_decay: float) -> list[dict[str, object]]:
     """Parameters with and without weight decay: it is for matrices, not for embeddings, norms and biases."""
-    embeddings = {id(module.word_embeddings.weight) for module in model.modules() if isinstance(module, TokenEmbedding)}
+    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed = [p for p in trained if p.ndim > 1 and id(p) not in embeddings]
     others = [p for p in trained if p.ndim <= 1 or id(p) in embeddings]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _step_settings(settings: ModelTrainingSettings) -> StepSettings:
+    return StepSettings(
+        batch=settings.batch,
+        micro_batch=settings.micro_batch,
+        trains_ar=settings.stages != "nar",
+        trains_nar=settings.stages != "ar",
+        all_stages=settings.all_nar_stages,
+        train_end=settings.train_end,
+        seed=settings.seed,
+    )

@@ -22,7 +22,7 @@ from renderer.weights.checkpoint import FORMAT, CodecDescription, codec_document
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelMetadata:
     """What a model directory says of a language model, beside its weights."""
 
     name: str
@@ -44,7 +44,7 @@ class RecordedPrompt:
 def write_model(
     folder: Path,
     weights: Mapping[str, torch.Tensor],
-    facts: ModelFacts,
+    facts: ModelMetadata,
     codec: CodecDescription,
     prompts: Mapping[str, RecordedPrompt] | None = None,
 ) -> None:

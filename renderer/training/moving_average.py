@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import _foreach_lerp_, nn  # As torch.optim.swa_utils does: all weights in a few launches.
 
 
 class MovingAverage:
@@ -25,11 +25,11 @@ class MovingAverage:
     def update(self, module: nn.Module) -> None:
         """Take in the module's weights as they are now."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value, 1 - decay)
-            else:
-                self.weights[name].copy_(value)
+        state = module.state_dict()
+        learned = [name for name, value in state.items() if value.is_floating_point()]
+        _foreach_lerp_([self.weights[name] for name in learned], [state[name] for name in learned], 1 - decay)
+        for name in state.keys() - learned:
+            self.weights[name].copy_(state[name])
         self.updates += 1
 
     @contextmanager

@@ -4,9 +4,11 @@ So a training that was killed and goes on draws what an undisturbed one would ha
 """
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 
 def key_of(*place: int | str) -> int:
@@ -28,4 +30,9 @@ def seed_torch(*place: int | str) -> None:
 def shuffled(index: int, size: int, *place: int | str) -> int:
     """Element ``index`` of an endless series in which every ``size`` elements are 0..size - 1, each time reshuffled."""
     epoch, position = divmod(index, size)
-    return int(random_at(*place, "epoch", epoch).permutation(size)[position])
+    return int(_permutation(size, *place, "epoch", epoch)[position])
+
+
+@lru_cache(4)
+def _permutation(size: int, *place: int | str) -> NDArray[np.int64]:
+    return random_at(*place).permutation(size)

@@ -24,22 +24,21 @@ class Team:
         if len(set(steps)) > 1:
             raise TrainingError(f"the workers go on from different steps, {steps}: all must see the same folder")
 
-    def add_up(self, parameters: Iterable[nn.Parameter], figures: dict[str, float]) -> None:
-        """Add up the gradients and figures of all processes, in place.
+    def add_up(self, parameters: Iterable[nn.Parameter], figures: dict[str, torch.Tensor]) -> None:
+        """Add up the gradients and figures () of all processes, in place.
 
         A parameter without a gradient, as of a stage that nothing in a process's share has drawn, counts as zeros.
         """
         if self.size == 1:
             return
         gradients = [_gradient(parameter) for parameter in parameters]
-        device = gradients[0].device
-        values = torch.tensor(list(figures.values()), dtype=torch.float32, device=device)
-        flat = torch.cat([*(gradient.flatten() for gradient in gradients), values])
+        values = [figure.detach().float().to(gradients[0].device) for figure in figures.values()]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), torch.stack(values)])
         distributed.all_reduce(flat)
-        *parts, values = flat.split([*(gradient.numel() for gradient in gradients), len(figures)])
+        *parts, sums = flat.split([*(gradient.numel() for gradient in gradients), len(figures)])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-        figures.update(zip(figures, values.tolist(), strict=True))
+        figures.update(zip(figures, sums.unbind(), strict=True))
 
 
 def _gradient(parameter: nn.Parameter) -> torch.Tensor:

@@ -18,7 +18,7 @@ from typing import BinaryIO, NoReturn, TypeVar
 
 from renderer.errors import CheckpointError
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
 
 _Result = TypeVar("_Result")
@@ -44,7 +44,7 @@ class _TransientError(Exception):
 
 
 @dataclass(frozen=True)
-class Retries:
+class RetryPolicy:
     """How often a transient fault is tried again: ``limit`` times in a row without a new byte.
 
     The delays in seconds double from ``first_delay`` to ``longest_delay``; a server's Retry-After is honoured
@@ -66,8 +66,8 @@ def download(
     *,
     size: int,
     md5: str,
-    progress: Progress | None = None,
-    retries: Retries | None = None,
+    progress: ProgressCallback | None = None,
+    retries: RetryPolicy | None = None,
 ) -> None:
     """Fetches ``url`` to ``target``, which exists afterwards only with ``size`` bytes and checksum ``md5``.
 
@@ -84,7 +84,7 @@ def download(
         with part.open("ab") as file:
             _check_room(part, size - file.tell())
             transfer = _Transfer(url, file, size, progress or (lambda done, total: None))
-            _retrying(url, transfer.attempt, retries or Retries())
+            _retrying(url, transfer.attempt, retries or RetryPolicy())
             file.flush()
             os.fsync(file.fileno())
         found = _md5(part)
@@ -98,7 +98,7 @@ def download(
         raise CheckpointError(f"Cannot write {part}: {error.strerror or error}.") from error
 
 
-def fetch(url: str, retries: Retries | None = None) -> bytes:
+def fetch(url: str, retries: RetryPolicy | None = None) -> bytes:
     """A small document, whole; DownloadError if it cannot be had."""
 
     def attempt() -> bytes:
@@ -111,13 +111,13 @@ def fetch(url: str, retries: Retries | None = None) -> bytes:
             raise _TransientError(f"the connection closed after {len(body)} of {stated} bytes")
         return body
 
-    return _retrying(url, attempt, retries or Retries())
+    return _retrying(url, attempt, retries or RetryPolicy())
 
 
 class _Transfer:
     """What is still missing of one file, asked for again and again until it is all there."""
 
-    def __init__(self, url: str, file: BinaryIO, size: int, progress: Progress) -> None:
+    def __init__(self, url: str, file: BinaryIO, size: int, progress: ProgressCallback) -> None:
         self._url = url
         self._file = file
         self._size = size
@@ -179,7 +179,7 @@ class _RangeRefusedError(Exception):
     """The server answered 416: there is nothing from the wanted byte on."""
 
 
-def _retrying(url: str, attempt: Callable[[], _Result], retries: Retries) -> _Result:
+def _retrying(url: str, attempt: Callable[[], _Result], retries: RetryPolicy) -> _Result:
     failures = 0
     while True:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from renderer.errors import CheckpointError
 from renderer.file_hash import file_hash
-from renderer.weights.download import DownloadError, Progress, download
+from renderer.weights.download import DownloadError, ProgressCallback, download
 from renderer.weights.published_import import LICENCE_NOTE, import_published
 from renderer.weights.zenodo import ZenodoRecord
 
@@ -41,7 +41,7 @@ def published_directory(
     cache: Path | None = None,
     model_file: Path | None = None,
     codec_file: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     announce: Announce | None = None,
 ) -> Path:
     """The published weights as a model directory in our format.
@@ -81,7 +81,9 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or default) / "render-corpus" / "midi-valle"
 
 
-def find_or_download(cache: Path, progress: Progress | None = None, announce: Announce | None = None) -> PublishedFiles:
+def find_or_download(
+    cache: Path, progress: ProgressCallback | None = None, announce: Announce | None = None
+) -> PublishedFiles:
     """The published files in ``cache``; what is not there is downloaded, after the licence was announced.
 
     CheckpointError if the network or the disk does not allow it; what was received is kept for the next try.
@@ -97,7 +99,7 @@ def find_or_download(cache: Path, progress: Progress | None = None, announce: An
     return PublishedFiles(model, codec, licence if licence.is_file() else None)
 
 
-def _download_missing(cache: Path, progress: Progress | None, announce: Announce) -> None:
+def _download_missing(cache: Path, progress: ProgressCallback | None, announce: Announce) -> None:
     record = ZenodoRecord.fetch(RECORD_URL)
     announce(f"{LICENCE_NOTE}The record states: {record.licence or 'no licence'}.")
     for name in (LICENCE_FILE, CODEC_FILE, MODEL_FILE):

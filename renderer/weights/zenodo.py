@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from renderer.weights.download import DownloadError, Retries, fetch
+from renderer.weights.download import DownloadError, RetryPolicy, fetch
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ZenodoRecord:
     files: tuple[ZenodoFile, ...]
 
     @classmethod
-    def fetch(cls, url: str, retries: Retries | None = None) -> "ZenodoRecord":
+    def fetch(cls, url: str, retries: RetryPolicy | None = None) -> "ZenodoRecord":
         """Reads the record behind an API address such as ``https://zenodo.org/api/records/<number>``.
 
         DownloadError if the address cannot be reached, or answers with something else than a record.

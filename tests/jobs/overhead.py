@@ -21,11 +21,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.run.options import LayoutName
 from jobs.storage import open_storage
 from renderer.midi.midi_file import write_midi
 from renderer.midi.notes import Notes
@@ -156,7 +158,7 @@ def _rendered(out: str) -> tuple[datetime, datetime, int]:
     return datetime.fromisoformat(start), datetime.fromisoformat(end), sum(event["items"] for event in finished)
 
 
-def run(manifest: str, out: str, layout: str, actors: str) -> int:
+def run(manifest: str, out: str, layout: LayoutName, actors: str) -> int:
     """One run, in this process."""
     from jobs.run.options import RenderOptions
     from jobs.run.render import render_corpus
@@ -217,5 +219,6 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
-        sys.exit(run(*sys.argv[2:]))
+        _, _, manifest, out, layout, actors = sys.argv
+        sys.exit(run(manifest, out, cast(LayoutName, layout), actors))
     main(_arguments(sys.argv[1:]))

@@ -119,52 +119,70 @@ def test_requests_are_pulled_only_as_there_is_room(renderer: Renderer) -> None:
     assert len(pulled) <= 5
 
 
-class Later:
-    """Requests, and a time at which there are none."""
-
-    def __init__(self, renderer: Renderer) -> None:
-        self.are_more = False
-        self._renderer = renderer
-        self._pulled = 0
-
-    def __iter__(self) -> "Later":
-        return self
-
-    def __next__(self) -> RenderRequest:
-        if self._pulled == 4 or (self._pulled == 2 and not self.are_more):
-            raise StopIteration
-        self._pulled += 1
-        return self.request(0.5 if self._pulled == 1 else 1.5)
-
-    def request(self, seconds: float) -> RenderRequest:
-        return RenderRequest(str(self._pulled), performance(seconds), self._renderer.prompt("salamander-close"))
-
-
 def test_requests_that_come_while_others_are_under_way_join_them(renderer: Renderer) -> None:
-    requests, finished = Later(renderer), []
-    steps = renderer.steps(requests, tail=0.0)
+    def request(item_id: str, seconds: float) -> RenderRequest:
+        return RenderRequest(item_id, performance(seconds), renderer.prompt("salamander-close"), tail=0.0)
+
+    finished: list[str] = []
+    renderer.clear()
+    renderer.add(request("1", 0.5))
+    renderer.add(request("2", 1.5))
     while "1" not in finished:
-        finished += [rendering.item_id for rendering in next(steps)]
-    requests.are_more = True
+        finished += [rendering.item_id for rendering in renderer.step()]
+    renderer.add(request("3", 1.5))
+    renderer.add(request("4", 1.5))
     before = renderer.occupancy
-    next(steps)
+    renderer.step()
     assert renderer.occupancy.since(before).filled == 3
-    rest = {rendering.item_id: rendering.samples.tobytes() for step in steps for rendering in step}
+    rest: dict[str, bytes] = {}
+    while not renderer.is_idle:
+        rest.update((rendering.item_id, rendering.samples.tobytes()) for rendering in renderer.step())
     assert list(rest) == ["2", "3", "4"]
-    (alone,) = renderer.render([Later(renderer).request(1.5)], tail=0.0)
+    (alone,) = renderer.render([request("4", 1.5)])
     assert rest["4"] == alone.samples.tobytes()
 
 
-def test_progress_tells_of_all_audio_once_although_segments_overlap(renderer: Renderer) -> None:
-    told: dict[str, list[float]] = {"short": [], "long": []}
-    requests = [
-        RenderRequest(name, performance(seconds), renderer.prompt("salamander-close"))
-        for name, seconds in (("short", 2.0), ("long", 12.0))
-    ]
-    renderings = renderer.render(requests, progress=lambda item_id, seconds: told[item_id].append(seconds))
-    for rendering in renderings:
-        assert len(told[rendering.item_id]) > 50
-        assert sum(told[rendering.item_id]) == pytest.approx(len(rendering.samples) / RATE, abs=0.02)
+def test_there_is_room_until_every_slot_has_a_segment(renderer: Renderer) -> None:
+    renderer.clear()
+    prompt = renderer.prompt("salamander-close")
+    assert renderer.room == 4 and renderer.is_idle
+    renderer.add(RenderRequest("short", performance(1.0), prompt))
+    assert renderer.room == 3 and not renderer.is_idle
+    renderer.add(RenderRequest("long", performance(60.0), prompt))
+    assert renderer.room == 0
+    renderer.step()
+    assert renderer.room == 0
+    renderer.clear()
+    assert renderer.room == 4 and renderer.is_idle and renderer.progress() == {}
+
+
+def test_after_an_error_nothing_is_under_way_and_what_follows_is_as_ever(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = RenderRequest("x", performance(1.0), renderer.prompt("salamander-close"))
+    (expected,) = renderer.render([request])
+    for owner, name in ((renderer.codec, "decode"), (renderer.engine.runner, "decode")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, lambda *given: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                list(renderer.render([request]))
+        assert renderer.is_idle and renderer.room == 4
+        (found,) = renderer.render([request])
+        assert found.samples.tobytes() == expected.samples.tobytes()
+
+
+def test_progress_counts_all_audio_once_although_segments_overlap(renderer: Renderer) -> None:
+    seen: dict[str, list[float]] = {"short": [], "long": []}
+    renderer.clear()
+    for name, seconds in (("short", 2.0), ("long", 12.0)):
+        renderer.add(RenderRequest(name, performance(seconds), renderer.prompt("salamander-close")))
+    while not renderer.is_idle:
+        for rendering in renderer.step():
+            assert len(seen[rendering.item_id]) > 50
+            assert seen[rendering.item_id][-1] == pytest.approx(len(rendering.samples) / RATE, abs=0.05)
+        for item_id, generated in renderer.progress().items():
+            seen[item_id].append(generated)
+    assert all(generated == sorted(generated) for generated in seen.values())
 
 
 def test_an_unknown_prompt_is_refused_by_name(renderer: Renderer) -> None:
@@ -190,7 +208,7 @@ def test_golden_segment_is_conditioned_as_the_golden_file_says(renderer: Rendere
     """Rows and positions of the golden segment, but for one note that it strikes while its key sounds."""
     notes = read_midi(GOLDEN / "golden.mid", "extend").notes
     segment = Segment(0, 0, 0, 100, 100, notes)
-    made = model_input(segment, renderer.prompt("salamander-close"), 0, renderer.engine.model.config, 50, "direct")
+    made = model_input(segment, renderer.prompt("salamander-close"), 0, renderer.model_config, 50, "direct")
     with np.load(GOLDEN / "golden.npz") as golden:
         assert np.sum(made.rows.numpy() != golden["midi_rows"]) <= 1
         assert np.abs(made.positions.numpy() - golden["positions"]).max() <= 1e-3
@@ -230,7 +248,7 @@ def test_codes_are_each_segments_own_frames_one_after_the_other(renderer: Render
             segment,
             request.prompt,
             request.seed,
-            renderer.engine.model.config,
+            renderer.model_config,
             renderer.codec.frame_rate,
             renderer.description.time_grid,
         )

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,11 @@ def test_other_types_that_lose_nothing_are_accepted(tmp_path: Path) -> None:
         ({"item_id": None}, "column 'item_id': is missing"),
         ({"midi": None}, "column 'midi': is missing"),
         ({"item_id": [1, 2]}, "column 'item_id': has type int64, must be string"),
-        ({"seed": [1.0, None]}, '.astype("Int64")'),
+        ({"seed": [1.0, 2.5]}, "column 'seed': is not a whole number in 1 row(s): row 1 2.5"),
+        ({"seed": [2.0**60, 1.0]}, "column 'seed': is so large that floating point no longer holds every integer"),
+        ({"seed": pa.array([2.0**25, 1.0], pa.float32())}, "no longer holds every integer (with pandas: .astype("),
+        ({"transpose": [math.inf, 0.5]}, "column 'transpose': is not a whole number in 2 row(s): row 0 inf; row 1 0.5"),
+        ({"transpose": [88.0, None]}, "column 'transpose': is beyond 87 semitones in 1 row(s): row 0 88"),
         ({"seed": pa.array([1, 2], pa.uint64())}, "column 'seed': has type uint64, must be int64"),
         ({"start_s": ["0", "1"]}, "column 'start_s': has type string, must be double"),
         ({"notes": [1, 2]}, "column 'notes': would clash"),
@@ -94,6 +99,52 @@ def test_a_wrong_manifest_is_refused_with_column_and_rows(
     tmp_path: Path, columns: dict[str, Any], expected: str
 ) -> None:
     assert expected in refused(tmp_path, **columns)
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32()])
+def test_whole_numbers_with_gaps_are_integers_however_pandas_stores_them(tmp_path: Path, kind: pa.DataType) -> None:
+    seeds, gaps = pa.array([7.0, None, -3.0], kind), pa.array([12.0, math.nan, 0.0], kind)
+    path = write(tmp_path, item_id=["a", "b", "c"], midi=["m"] * 3, prompt=["p"] * 3, seed=seeds, transpose=gaps)
+    manifest = Manifest.open(path)
+    manifest.validate()
+    rows = list(manifest.rows())
+    assert [(row.seed, row.transpose) for row in rows] == [(7, 12), (None, None), (-3, 0)]
+    assert all(type(row.seed) is int for row in rows if row.seed is not None)
+    told = manifest.rows_sha256(3)
+    columns = {"item_id": ["a", "b", "c"], "midi": ["m"] * 3, "prompt": ["p"] * 3}
+    integers = write(tmp_path, **columns, seed=[7, None, -3], transpose=[12, None, 0])
+    assert Manifest.open(integers).rows_sha256(3) == told
+
+
+@pytest.mark.parametrize(
+    ("ids", "separator", "expected"),
+    [
+        (["chopin/op10-1", "b"], None, "| ? *; --id-separator can stand for /) in 1 row(s)"),
+        (["chopin/op10-1", "chopin/op10-2"], "_", None),
+        (["chopin/op10-1", "chopin_op10-1"], "_", "is not unique"),
+        (["chopin/op10-1", "chopin_op10-1"], "/", None),
+        (["a/b", "A/B"], "/", "is not unique"),
+        (["/b", "a/"], "", None),
+        (["a/../b", "b"], "/", "begins or ends with a dot"),
+        (["../b", "/b"], "/", "begins or ends with a dot"),
+        (["a", "/b"], "/", "(empty)"),
+        (["a", "b/"], "/", "(empty)"),
+        (["a", "b//c"], "/", "(empty)"),
+        (["a", "nul/c"], "/", "reserves"),
+        (["a", "b\\..\\c"], "/", "holds one of"),
+        (["a", "x" * 150 + "/" + "y" * 150], "/", "longer than 200 bytes"),
+    ],
+)
+def test_ids_may_hold_slashes_where_something_stands_for_them(
+    tmp_path: Path, ids: list[str], separator: str | None, expected: str | None
+) -> None:
+    manifest = Manifest.open(write(tmp_path, item_id=ids, midi=["m", "m"], prompt=["p", "p"]))
+    if expected is None:
+        manifest.validate(separator)
+        return
+    with pytest.raises(ManifestError) as error:
+        manifest.validate(separator)
+    assert expected in str(error.value)
 
 
 def test_every_problem_is_told_at_once_with_the_first_rows_of_each(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ import torch
 
 from renderer.decoding.key_values.cache import KeyValueCache
 from renderer.decoding.key_values.masked_cache import MaskedCache
-from renderer.decoding.key_values.ragged_attention import has_ragged_attention
-from renderer.decoding.key_values.ragged_cache import RaggedCache
 from renderer.decoding.key_values.row_sum_cache import RowSumCache
 from renderer.device import adds_up_rows_fast
 
@@ -14,8 +12,6 @@ def make_cache(
     layers: int, slots: int, heads: int, width: int, dtype: torch.dtype, device: torch.device
 ) -> KeyValueCache:
     """An empty cache of numbers of this type."""
-    if has_ragged_attention(device, dtype, width):
-        return RaggedCache(layers, slots, heads, width, dtype, device)
     if adds_up_rows_fast(device, dtype):
         return RowSumCache(layers, slots, heads, width, dtype)
     return MaskedCache(layers, slots, heads, width, dtype, device)

@@ -22,6 +22,11 @@ class KeyValueCache(ABC):
         self.slots = torch.arange(keys.shape[1], device=keys.device)
 
     @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All that a step reads and writes."""
+        return tuple(value for value in vars(self).values() if isinstance(value, torch.Tensor))
+
+    @property
     @abstractmethod
     def capacity(self) -> int:
         """Positions a slot can hold."""
@@ -65,4 +70,6 @@ def grown(tensor: torch.Tensor, dimension: int, more: int) -> torch.Tensor:
     """A tensor with so many zeros behind it in one dimension."""
     shape = list(tensor.shape)
     shape[dimension] = more
+    if not tensor.numel():
+        return tensor.new_zeros(shape)  # For a moment, joining takes twice the memory.
     return torch.cat([tensor, tensor.new_zeros(shape)], dim=dimension)

@@ -8,8 +8,9 @@ import torch
 from jobs.bench.network import random_segment
 from jobs.bench.peaks import Peaks
 from jobs.bench.published_way import measure_published_way, over_all_steps
-from jobs.bench.settings import BenchSettings, batch_sizes
+from jobs.bench.settings import BenchSettings
 from jobs.bench.work import Work
+from jobs.errors import JobError
 from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig
 from renderer.device import choose_precision
 from renderer.device_speed import gemm_gflops, read_gigabytes
@@ -74,8 +75,7 @@ def test_wrong_options_are_a_message_and_exit_code_1() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"batch_sizes": (4, 0)}, "every batch holds at least 1 segment"),
-        ({"batch_sizes": ()}, "every batch holds at least 1 segment"),
+        ({"batch": "4,0"}, "every batch holds at least 1 segment"),
         ({"seconds": 29.5}, "a segment lasts 0.1 to 29 s"),
         ({"seconds": 0.0}, "a segment lasts 0.1 to 29 s"),
         ({"precision": "int3"}, "precision 'int3' is unknown"),
@@ -83,15 +83,15 @@ def test_wrong_options_are_a_message_and_exit_code_1() -> None:
     ],
 )
 def test_settings_that_cannot_be_measured_are_refused(wrong: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        BenchSettings("mini", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(JobError, match=message):
+        BenchSettings(**wrong)  # type: ignore[arg-type]
 
 
 def test_batch_sizes_are_read_in_the_order_given() -> None:
-    assert batch_sizes("4,1, 16") == (4, 1, 16)
+    assert BenchSettings(batch="4,1, 16").batch_sizes == (4, 1, 16)
     for text in ("", "4,", "1.5", "many"):
-        with pytest.raises(ValueError, match="--batch"):
-            batch_sizes(text)
+        with pytest.raises(JobError, match="--batch"):
+            BenchSettings(batch=text)
 
 
 def test_peaks_are_measured_by_several_methods() -> None:

@@ -1,5 +1,6 @@
 """`midi-valle prepare`: a run that makes a training corpus."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
 from jobs.inspect.verify import find_problems
 from renderer.audio.audio_file import resample
-from renderer.pianos.studio import encode
+from renderer.pianos.setting import Setting
+from renderer.pianos.studio import Condition, encode
 from renderer.weights.checkpoint import find_model, load_codec
 from schemas.manifest import Manifest
 from tests.jobs.support.prepared import RATE, performance, prepare_here, prepare_options, write_recorded
@@ -45,9 +47,34 @@ def test_a_corpus_has_the_hours_splits_and_conditions_that_were_asked_for(corpus
         music = seconds[split] - clips  # A second follows the last note of each.
         assert share * 144 * 0.9 <= music <= share * 144 * 1.1 + 12
     rooms = ("close", "chamber", "hall")
-    conditions = Counter(clip.condition for clip in corpus.clips)
+    conditions = Counter(clip.condition for clip in corpus.clips if clip.split == "train")
     assert set(conditions) == {f"{piano}@{room}" for piano in ("grand", "upright") for room in rooms}
     assert max(conditions.values()) - min(conditions.values()) <= 1
+    assert min(Counter((clip.split, clip.condition) for clip in corpus.clips).values()) >= 2
+
+
+def test_a_corpus_says_what_its_conditions_are(corpus: Corpus) -> None:
+    assert set(corpus.conditions) == {clip.condition for clip in corpus.clips}
+    facts = corpus.conditions["upright@chamber"]
+    assert (facts["piano"], facts["held_out"], facts["room"]["decay"]) == ("upright", False, 0.8)
+
+
+def test_drawn_conditions_are_recorded_with_all_parameters_and_heard(tmp_path: Path) -> None:
+    options = prepare_options(
+        tmp_path, hours=0.05, conditions=8, hold_out_piano=["upright"], hold_out_rooms=0.25, validation=0.3
+    )
+    prepare_here(options)
+    corpus = Corpus.open(str(tmp_path / "corpus"))
+    for index, clip in enumerate(corpus.clips):
+        facts = corpus.conditions[clip.condition]
+        expected = Setting.named(Condition.from_id(clip.condition).setting).facts()
+        assert {name: facts[name] for name in expected} == json.loads(json.dumps(expected))
+        assert clip.samples == round((corpus.notes(index).end + 1.0) * 32_000)
+        if clip.split == "train":
+            assert clip.condition.startswith("grand@drawn-0-") and not facts["held_out"]
+    validated = {clip.condition for clip in corpus.clips if clip.split == "validation"}
+    assert {corpus.conditions[name]["held_out"] for name in validated} == {True, False}
+    assert any(name.startswith("upright@") for name in validated)
 
 
 def test_clips_are_as_long_as_allowed_and_exactly_as_their_labels_say(corpus: Corpus) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from jobs.corpora.conditions import Conditions
 from jobs.corpora.plan import Augmentation, PlanSettings, plan_clips, split_pieces
 from jobs.corpora.prepare import prepare_corpus
 from jobs.corpora.prepare_options import PrepareOptions
@@ -24,7 +25,7 @@ SETTINGS = PlanSettings(
     test=0.1,
     lengths=ClipLengths(5.0, 12.0),
     pedal="extend",
-    conditions=("grand@close", "grand@hall", "upright@close"),
+    conditions=Conditions(("grand@close", "grand@hall", "upright@close")),
     augmentation=Augmentation(3, (0.8, 1.2), (0.9, 1.1)),
     tail=1.0,
     seed=0,
@@ -87,6 +88,24 @@ def test_only_training_clips_are_changed_and_within_bounds(source: list[SourcePi
     assert 0.9 <= min(tempi) < 0.92 and 1.08 < max(tempi) <= 1.1
 
 
+def test_every_clip_has_another_piece_to_prompt_it_and_training_has_nothing_held_out(
+    source: list[SourcePiece],
+) -> None:
+    conditions = Conditions.drawn(["grand", "upright", "old"], 40, {"old"}, 0.2, seed=3)
+    assert len(conditions.seen) == 32 and len(conditions.held_out) == 8
+    assert {name.partition("@")[0] for name in conditions.seen} == {"grand", "upright"}
+    assert {name.partition("@")[0] for name in conditions.held_out} == {"grand", "upright", "old"}
+    rows = plan([source], hours=0.6, conditions=conditions).to_pylist()
+    groups = defaultdict(set)
+    for row in rows:
+        groups[row["split"], row["condition"]].add(row["piece"])
+    used = {split: {name for each, name in groups if each == split} for split in ("train", "validation", "test")}
+    assert used["train"] == set(conditions.seen)
+    for split in ("validation", "test"):
+        assert len(used[split] & set(conditions.held_out)) == len(used[split] & set(conditions.seen)) > 1
+    assert all(len(pieces) > 1 for (split, _), pieces in groups.items() if split == "train")
+
+
 def test_sources_have_their_shares(tmp_path: Path, source: list[SourcePiece]) -> None:
     other = read_source(str(write_performances(tmp_path / "other", 10, 40.0)), Inputs())
     table, _ = plan_clips([source, other], [0.75, 0.25], SETTINGS, Inputs())
@@ -146,13 +165,19 @@ def test_a_tables_own_splits_are_kept_and_may_not_divide_a_piece() -> None:
         ({"piano": ["a=x.sf2#1"]}, "give NAME=FOLDER"),
         ({"piano": ["a=x", "a=y"]}, "given twice"),
         ({"room": ["cave"]}, "room 'cave' is unknown"),
+        ({"conditions": 0}, "--conditions is 0"),
+        ({"hold_out_rooms": 1.0}, "--hold-out-rooms is 1"),
+        ({"hold_out_piano": ["harp"]}, "--hold-out-piano harp is none of the pianos: grand"),
+        ({"hold_out_piano": ["grand"]}, "no condition is left to train on"),
         ({"share": [1.0, 2.0]}, "2 times for 1 sources"),
         ({"share": [-1.0]}, "more than 0"),
         ({"hours": 0.0}, "--hours"),
         ({"validation": 0.7, "test": 0.3}, "leave something"),
-        ({"shortest": 20.0}, "cannot be cut"),
+        ({"shortest": 20.0}, "--shortest 20 --longest 30: cannot be cut: .* longest at least 1.83 times .* here 36.7"),
+        ({"shortest": 8.0, "longest": 12.0}, "--shortest 8 --longest 12: .* here 14.7: .* 0.9 to 1.1 times as fast"),
         ({"tempo_scale": (1.1, 0.9)}, "--tempo-scale"),
         ({"format": "mp3"}, "--format"),
+        ({"pedal": "model"}, "--pedal is 'model'; it must be one of ignore, extend"),
         ({"sources": []}, "at least one"),
     ],
 )

@@ -12,7 +12,8 @@ import pytest
 
 import jobs.evaluation.evaluate as module
 from jobs.errors import JobError
-from jobs.evaluation.evaluate import EvaluationOptions, evaluate
+from jobs.evaluation.evaluate import evaluate
+from jobs.evaluation.evaluation_options import EvaluationOptions
 from jobs.evaluation.judge import Judge, Part
 from jobs.evaluation.subjects import RunSubjects
 from jobs.evaluation.systems import GT, RC
@@ -187,7 +188,7 @@ def test_items_of_any_layout_are_read_in_any_order(layout: str, tmp_path: Path) 
         ({"corpus": "c", "model": "mini", "codec": "mini"}, "brings its own codec"),
         ({"corpus": "c", "model": "mini", "references": Path("x")}, "--references goes with --run"),
         ({"run": "r", "transcriber": "ear"}, "one of transkun, basic-pitch"),
-        ({"run": "r", "protocols": ["none"]}, "one of self, cross"),
+        ({"run": "r", "protocol": ["none"]}, "one of self, cross"),
         ({"run": "r", "actors": 0}, "--actors is 0"),
         ({"run": "r", "precision": "fp8"}, "fp8"),
         ({"run": "r", "piano": ["grand"]}, "--piano grand"),

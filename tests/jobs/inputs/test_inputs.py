@@ -4,6 +4,7 @@ import fcntl
 import os
 import pickle
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from jobs.errors import InputError, JobError, StorageError
 from jobs.inputs.input_cache import PREFIX, InputCache
 from jobs.inputs.inputs import Inputs, absolute, folder_of
+from jobs.storage import Patience, S3Access
 from jobs.storage.s3_storage import S3Storage
 from tests.jobs.support.fault_proxy import running_proxy
+from tests.jobs.support.memory_s3 import running_memory_s3
 from tests.jobs.support.s3_server import S3Server
 
 
@@ -54,13 +57,44 @@ def test_a_row_may_name_nothing_outside_whatever_way_it_is_written(corpus: str, 
     for location in (
         *("../elsewhere/secret", "midi/../../elsewhere/secret", str(secret), "link", "folder/secret"),
         *("/etc/passwd", "//etc/passwd", "/proc/self/environ", "../corpus-2/x", "..", "../elsewhere/none"),
+        *("file:///etc/passwd", f"file://{corpus}/../elsewhere/secret"),
     ):
         for call in (inputs.local, inputs.exists):
             with pytest.raises(InputError, match=r"lies outside the folders that may be read .*--allow-root"):
                 call(location, corpus)
-    for location in ("https://host/a.mid", "file:///etc/passwd", "S3://b/x"):
+    for location in ("https://host/a.mid", "S3://b/x"):
         with pytest.raises(InputError, match="neither a file nor on S3"):
             inputs.local(location, corpus)
+
+
+def test_file_uris_are_paths(corpus: str) -> None:
+    (Path(corpus) / "a b.mid").write_bytes(b"ab")
+    for uri in (f"file://{corpus}/a%20b.mid", f"file://localhost{corpus}/a b.mid", f"FILE://{corpus}/a%20b.mid"):
+        assert Inputs().local(uri, corpus).read_bytes() == b"ab" and Inputs().exists(uri, corpus)
+        assert absolute(uri) == f"{corpus}/a b.mid"
+    with pytest.raises(InputError, match="names no file of this machine"):
+        Inputs().local("file://server/a.mid", corpus)
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("named", ["NFC", "NFD"])
+def test_a_name_is_found_however_its_accents_are_composed(tmp_path: Path, on_disk: str, named: str) -> None:
+    folder, other = tmp_path / unicodedata.normalize(on_disk, "Étüden"), "NFC" if on_disk == "NFD" else "NFD"
+    folder.mkdir()
+    (folder / unicodedata.normalize(other, "é 音が.mid")).write_bytes(b"a")
+    location = unicodedata.normalize(named, "Étüden/é 音が.mid")
+    assert Inputs().exists(location, str(tmp_path))
+    assert Inputs().local(location, str(tmp_path)).read_bytes() == b"a"
+    assert Inputs().local(f"{tmp_path}/{location}").read_bytes() == b"a"
+    assert not Inputs().exists(unicodedata.normalize(named, "Étüden/è.mid"), str(tmp_path))
+
+
+def test_a_name_composed_in_another_way_leads_out_no_more_than_any_other(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "secret").touch()
+    (tmp_path / "corpus" / unicodedata.normalize("NFC", "é")).symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="lies outside"):
+        Inputs().local(unicodedata.normalize("NFD", "é"), str(tmp_path / "corpus"))
 
 
 def test_more_roots_allow_more(corpus: str, tmp_path: Path) -> None:
@@ -121,13 +155,13 @@ def test_an_object_is_fetched_once_and_whole(s3: S3Server) -> None:
     with running_proxy(s3.endpoint, script=["truncated body"]) as proxy:
         uri = s3.uri()
         S3Storage.at(uri).write("a.mid", b"abc" * 1000)
-        inputs = Inputs((), proxy.endpoint)
+        inputs = Inputs((), S3Access(proxy.endpoint))
         assert {inputs.local("a.mid", uri).read_bytes() for _ in range(3)} == {b"abc" * 1000}
         assert proxy.requests == 2
 
 
 def test_a_server_that_is_gone_is_not_the_items_fault() -> None:
-    inputs = Inputs((), "http://127.0.0.1:9")
+    inputs = Inputs((), S3Access("http://127.0.0.1:9", patience=Patience(seconds=0)))
     with pytest.raises(StorageError):
         inputs.local("s3://corpus/a.mid")
 
@@ -143,10 +177,10 @@ def test_a_model_directory_is_copied_once_and_anew_when_it_changes(
     storage.write("config.json", b"{}")
     storage.write("prompts/soft.mid", b"soft")
     with running_proxy(s3.endpoint, script=["", "", "truncated body"]) as proxy:
-        folder = Inputs((), proxy.endpoint).directory(uri)
+        folder = Inputs((), S3Access(proxy.endpoint)).directory(uri)
         assert (folder / "config.json").read_bytes() == b"{}" and (folder / "prompts/soft.mid").read_bytes() == b"soft"
         used = proxy.requests
-        assert Inputs((), proxy.endpoint).directory(uri) == folder and proxy.requests == used + 1
+        assert Inputs((), S3Access(proxy.endpoint)).directory(uri) == folder and proxy.requests == used + 1
     storage.write("config.json", b'{"new": 1}')
     assert (Inputs().directory(uri) / "config.json").read_bytes() == b'{"new": 1}'
     assert not [path for path in folder.parent.iterdir() if path.name.startswith(".partial")]
@@ -195,3 +229,55 @@ def test_two_caches_do_not_share_and_what_a_killed_process_left_is_removed(tempo
     assert not left.exists() and one.folder.exists() and two.folder.exists() and three.folder.exists()
     with (one.folder / ".lock").open("rb") as lock, pytest.raises(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_of_a_model_prefix_only_what_a_model_has_is_copied_and_nothing_is_written_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    victim = tmp_path / "keys"
+    victim.write_text("mine")
+    wanted = {
+        *("config.json", "card.json", "codec.json", "model.safetensors", "codec.safetensors", "LICENSE", "README.md"),
+        *("prompts/soft.wav", "prompts/söft 2.mid"),
+    }
+    foreign = [
+        *(
+            f"{'../' * 12}{str(victim)[1:]}",
+            f"/{victim}",
+            str(victim),
+            "prompts/../../x",
+            "prompts//x",
+            "../config.json",
+        ),
+        *("./config.json", "prompts/sub/x.wav", ".bashrc", "prompts/.hidden", "code.py", "prompts/a\\..\\b.wav", "x/"),
+        *("..safetensors", "sub/model.safetensors", "prompts/", "prompts/..", "config.json/x", "../config.json"),
+    ]
+    with running_memory_s3() as server:
+        server.objects |= {f"corpus/m/{key}": b"theirs" for key in [*wanted, *foreign]}
+        folder = Inputs((), S3Access(server.endpoint)).directory("s3://corpus/m")
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == wanted
+    written = {path for path in tmp_path.rglob("*") if path.is_file()} - set(folder.rglob("*"))
+    assert written == {victim, folder.with_name(f"{folder.name}.lock")} and victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("prefix", ["corpus", "", "/", "/corpus", "a//b", "a/"])
+def test_slashes_are_part_of_s3_keys(prefix: str) -> None:
+    with running_memory_s3() as server:
+        names = {"m.parquet": "m.parquet", "midi/a.mid": "midi/a.mid", "midi//b.mid": "midi//b.mid"}
+        folder = f"{prefix}/" if prefix else ""
+        server.objects |= {f"corpus/{folder}{key}": key.encode() for key in names}
+        server.objects["corpus//root.mid"] = b"root"
+        inputs = Inputs((), S3Access(server.endpoint))
+        manifest = f"s3://corpus/{folder}m.parquet"
+        assert inputs.local(manifest).read_bytes() == b"m.parquet"
+        for location in ("midi/a.mid", "./midi/x/../a.mid", "midi//b.mid"):
+            assert inputs.local(location, folder_of(manifest)).read_bytes().startswith(b"midi/")
+        assert inputs.local("s3://corpus//root.mid").read_bytes() == b"root"
+        storage = S3Storage.at(f"s3://corpus/{folder}", S3Access(server.endpoint))
+        assert sorted(storage.keys()) == sorted(["m.parquet", "midi/a.mid", "midi//b.mid", *strays(prefix)])
+
+
+def strays(prefix: str) -> list[str]:
+    """What else lies under a prefix of the test above: the object at the root, as seen from there."""
+    return {"": ["/root.mid"], "/": []}.get(prefix, [])

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from jobs.cli.commands import midi_valle_app
 from jobs.inspect.report_page import page, write_report
 from jobs.inspect.run_report import RunReport, read_report
+from jobs.run.beginning import overwrite
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.run_directory.totals import Totals
 from schemas.marker import Marker, count_failures
@@ -130,7 +131,7 @@ def test_the_verb_writes_it_and_overwrite_removes_it(tmp_path: Path, out: Path) 
     told = CliRunner().invoke(midi_valle_app(), ["report", str(out)])
     assert told.exit_code == 0 and told.stdout == f"{out}/report.html\n"
     assert "2 of 2 items" in (out / "report.html").read_text()
-    directory.clear()
+    overwrite(directory, yes=True)
     assert not (out / "report.html").exists()
 
 

@@ -25,17 +25,17 @@ def test_audio_is_spread_over_the_time_in_which_its_actor_was_at_work(out: Path)
     storage = LocalStorage(out)
     write_session(
         storage,
-        "20260102T000000-aa-000",
+        "20260102T000000-aaaaaaaa-000",
         (0, "driver_started", {}),
         (20, "actor_ready", {"actor": 0}),
         (40, "shard_finished", {"actor": 0, "audio_seconds": 100.0}),
         (60, "shard_finished", {"actor": 0, "audio_seconds": 300.0}),
     )
-    write_session(storage, "20260102T000000-aa-001", (80, "driver_ended", {}))
+    write_session(storage, "20260102T000000-aaaaaaaa-001", (80, "driver_ended", {}))
     # An hour later: the time between is left out.
     write_session(
         storage,
-        "20260102T010000-bb-000",
+        "20260102T010000-bbbbbbbb-000",
         (3600, "driver_started", {}),
         (3600, "actor_ready", {"actor": 0}),
         (3620, "shard_finished", {"actor": 0, "audio_seconds": 200.0}),
@@ -51,3 +51,17 @@ def test_audio_is_spread_over_the_time_in_which_its_actor_was_at_work(out: Path)
 def test_a_run_without_events_has_no_time(out: Path) -> None:
     timeline = read_timeline(LocalStorage(out))
     assert timeline.seconds == 0 and not any(timeline.speed)
+
+
+def test_files_that_are_no_event_logs_are_passed_over(out: Path) -> None:
+    storage = LocalStorage(out)
+    for name, content in (
+        ("notes.txt", b"mine"),
+        ("20260101T000000-aaaaaaaa-000.jsonl", b"not json"),
+        ("20260101T000001-aaaaaaaa-000.jsonl", b'{"event": "shard_finished", "time": "2026-01-01T00:00:00Z"}'),
+        ("20260101T000002-aaaaaaaa-000.jsonl", b"[1]\xff"),
+        ("sub/20260101T000003-aaaaaaaa-000.jsonl", b"{}"),
+    ):
+        storage.write(f"events/{name}", content)
+    write_session(storage, "20260102T000000-aaaaaaaa-000", (0, "driver_started", {}), (9, "driver_ended", {}))
+    assert read_timeline(storage).seconds == 9

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,27 @@ def test_ids_are_safe_and_unique_whatever_the_files_are_called() -> None:
     assert ids[:3] == ["a-b", "a-b-2", "A-B-3"]
     assert [why_unsafe(item_id) for item_id in ids] == [None] * len(ids)
     assert len({folded(item_id) for item_id in ids}) == len(ids)
+
+
+def test_the_output_of_earlier_runs_is_no_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.mid", "out/run.json", "out/midi/a.mid", "out/_state/done/0.json", "b/run.json", "b/b.mid"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert build_manifest(tmp_path, "plain", tmp_path / "m.parquet") == 2
+    assert [row.midi for row in Manifest.open(tmp_path / "m.parquet").rows()] == ["a.mid", "b/b.mid"]
+    assert f"{tmp_path}/out: passed over, because it is the folder of a run" in capsys.readouterr().err
+    assert build_manifest(tmp_path / "out" / "midi", "plain", tmp_path / "n.parquet") == 1
+
+
+def test_a_name_that_is_no_utf8_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for name in (b"good.mid", b"caf\xe9.mid", "é.mid".encode()):
+        (corpus / os.fsdecode(name)).touch()
+    assert build_manifest(corpus, "plain", tmp_path / "m.parquet") == 2
+    assert [row.midi for row in Manifest.open(tmp_path / "m.parquet").rows()] == ["corpus/good.mid", "corpus/é.mid"]
+    told = capsys.readouterr().err
+    assert "1 file(s) left out, whose names are not UTF-8: b'" in told and r"caf\xe9.mid" in told
 
 
 def test_nothing_is_overwritten_and_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import io
 import json
 import tarfile
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from jobs.output import parquet_archive
 from jobs.output.archive_writer import ArchiveWriter
 from jobs.output.parquet_archive import write_parquet
 from jobs.output.tar_archive import json_rows, write_tar
-from jobs.output.writers import Encoder, FilesWriter
+from jobs.output.writers import FilesWriter, ItemEncoder
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
 from jobs.run.render import render_corpus
@@ -36,7 +35,7 @@ from renderer.audio.loudness import Level
 from renderer.decoding.sampling import Sampling
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import NoteReport, Notes
-from renderer.rendering import Rendering, RenderRequest
+from renderer.rendering import Rendering
 from schemas.manifest import ManifestError
 from schemas.marker import Marker
 from tests.jobs.support.corpus import make_corpus, results
@@ -55,15 +54,15 @@ class BackwardsBackend(DummyBackend):
 
 
 class BackwardsRenderer(DummyRenderer):
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        yield from reversed(list(super().steps(requests, sampling=sampling, tail=tail, progress=progress)))
+    @property
+    def room(self) -> int:
+        return 99
+
+    def step(self, sampling: Sampling | None = None) -> list[Rendering]:
+        finished: list[Rendering] = []
+        while not self.is_idle:
+            finished = super().step(sampling) + finished
+        return finished
 
 
 def render(manifest: Path, out: Path, backend: DummyBackend | None = None, **options: Any) -> Marker:
@@ -318,7 +317,7 @@ def test_a_shard_of_long_items_does_not_fill_the_memory(
     for name in ("audio_path", "midi_path", "codes_path", "render_seconds"):
         table = table.append_column(name, pa.nulls(80))
     tracemalloc.start()
-    writer = ArchiveWriter(storage, f"shards/x.{suffix}", Encoder("wav", save_codes=False), assemble)
+    writer = ArchiveWriter(storage, f"shards/x.{suffix}", ItemEncoder("wav", save_codes=False), assemble)
     for item_id in ids:
         writer.write(Rendering(item_id, samples, 8000, 62.5, Notes.none(), NoteReport(), 1, 0, "p"))
     (stored,) = writer.finish(table)
@@ -335,10 +334,10 @@ def test_a_full_spool_disk_is_the_machines_fault(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
     with pytest.raises(StorageError, match=r"cannot put a shard together in .*absent: .*TMPDIR"):
-        ArchiveWriter(LocalStorage(tmp_path), "shards/x.tar", Encoder("flac", save_codes=False), write_tar)
+        ArchiveWriter(LocalStorage(tmp_path), "shards/x.tar", ItemEncoder("flac", save_codes=False), write_tar)
 
 
 def test_codes_that_a_renderer_does_not_give_are_an_error(tmp_path: Path) -> None:
     rendering = Rendering("a", np.zeros(9, np.float32), 8000, 9 / 8000, Notes.none(), NoteReport(), 1, 0, "p")
     with pytest.raises(ValueError, match="this renderer gives none"):
-        FilesWriter(LocalStorage(tmp_path), Encoder("flac", save_codes=True), "x").write(rendering)
+        FilesWriter(LocalStorage(tmp_path), ItemEncoder("flac", save_codes=True), "x").write(rendering)

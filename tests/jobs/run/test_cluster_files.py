@@ -13,7 +13,8 @@ import ray
 import typer
 import yaml
 
-from jobs.cli.commands import midi_valle_app, render_app
+from jobs.cli.commands import midi_valle_app
+from jobs.cli.render import render_app
 
 ROOT = Path(__file__).parents[3]
 FILES = ("ray_cluster.yaml", "examples/rayjob.yaml")

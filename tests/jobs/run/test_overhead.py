@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from jobs.run.options import RenderOptions
+from jobs.run.options import LayoutName, RenderOptions
 from jobs.run.preflight import prepare
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
 from jobs.shard.task import Task
@@ -48,7 +48,9 @@ class CountingStorage(LocalStorage):
         ("none", {}),
     ],
 )
-def test_no_request_is_made_that_could_be_spared(tmp_path: Path, out: Path, layout: str, data: dict[str, int]) -> None:
+def test_no_request_is_made_that_could_be_spared(
+    tmp_path: Path, out: Path, layout: LayoutName, data: dict[str, int]
+) -> None:
 
     manifest = make_manifest(tmp_path, 60)
     options = RenderOptions(manifest=str(manifest), actors=1, shard_items=20, device="cpu", layout=layout)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cli.commands import render_app
+from jobs.cli.render import render_app
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
 from jobs.inspect.report_page import page

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.errors import JobError
@@ -13,6 +14,7 @@ from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.storage.local_storage import LocalStorage
+from schemas.manifest import ManifestError
 from tests.jobs.support.corpus import audio, make_corpus, results
 from tests.jobs.support.dummy import DummyBackend
 from tests.jobs.support.rendered import held
@@ -113,3 +115,40 @@ def test_a_dry_run_tells_how_much_it_is_and_writes_nothing(
     assert "audio-seconds per second with one actor" in told and "audio: 19.2 s" in told
     assert "with 2 actors on cpu" in told
     assert not out.exists()
+
+
+def test_a_manifest_as_text_in_a_folder_renders_what_the_same_parquet_file_renders(tmp_path: Path) -> None:
+    manifest = make_corpus(tmp_path / "rows", IDS[:4], seed=[1.0, None, 3.0, None])
+    lines = [f"{item},midi/{item}.mid,plain,{seed}" for item, seed in zip(IDS[:4], ("1.0", "", "3.0", ""), strict=True)]
+    assert run(manifest, tmp_path / "parquet") == 0
+    manifest.unlink()
+    for part in range(2):
+        rows = lines[2 * part : 2 * part + 2]
+        (manifest.parent / f"{part}.csv").write_text("\n".join(["item_id,midi,prompt,seed", *rows]))
+    assert run(manifest.parent, tmp_path / "csv", shard_items=3) == 0
+    assert audio(tmp_path / "csv") == audio(tmp_path / "parquet") and len(audio(tmp_path / "csv")) == 8
+    assert list(find_problems(RunDirectory(LocalStorage(tmp_path / "csv")), Inputs(), False)) == []
+
+
+def test_ids_with_slashes_are_files_of_other_names_or_members_of_archives(tmp_path: Path) -> None:
+    manifest = make_corpus(tmp_path, ["a", "b"])
+    table = pq.read_table(manifest).drop_columns("item_id").append_column("item_id", [["chopin/1", "liszt/1"]])
+    pq.write_table(table, manifest)
+    with pytest.raises(ManifestError, match="--id-separator can stand for /"):
+        run(manifest, tmp_path / "refused")
+    assert run(manifest, tmp_path / "files", id_separator="--") == 0
+    assert sorted(audio(tmp_path / "files")) == [
+        f"{kind}/{name}--1{suffix}"
+        for kind, suffix in (("audio", ".flac"), ("midi", ".mid"))
+        for name in ("chopin", "liszt")
+    ]
+    for layout in ("files", "webdataset", "parquet", "none"):
+        options = {"id_separator": "--"} if layout == "files" else {"layout": layout}
+        assert run(manifest, tmp_path / layout, **options) == 0
+        assert [row["item_id"] for row in results(tmp_path / layout)] == ["chopin/1", "liszt/1"]
+        assert list(find_problems(RunDirectory(LocalStorage(tmp_path / layout)), Inputs())) == []
+    paths = [row["audio_path"].partition("#")[2] for row in results(tmp_path / "webdataset")]
+    assert paths == ["chopin/1.flac", "liszt/1.flac"]
+    for wrong in ({"id_separator": "/"}, {"id_separator": ":"}, {"id_separator": "_", "layout": "parquet"}):
+        with pytest.raises(JobError, match="--id-separator"):
+            run(manifest, tmp_path / "wrong", **wrong)

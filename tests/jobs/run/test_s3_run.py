@@ -11,7 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from jobs.cli.commands import midi_valle_app
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
 from jobs.inspect.verify import find_problems
@@ -23,7 +25,7 @@ from jobs.storage.s3_storage import S3Storage
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.dummy import DummyBackend
 from tests.jobs.support.fault_proxy import FAULTS, running_proxy
-from tests.jobs.support.overwriting_server import running_overwriting_server
+from tests.jobs.support.memory_s3 import running_memory_s3
 from tests.jobs.support.rendered import held, render_run
 from tests.jobs.support.s3_server import BUCKET, SECRET_KEY, S3Server
 
@@ -100,6 +102,45 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(s3: S3Server, t
 
 
 @pytest.mark.usefixtures("ray_session")
+def test_an_outage_at_any_moment_is_waited_for_and_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.storage.patience.SECONDS_TO_TELL", 0.5)
+    monkeypatch.setattr("jobs.run_directory.lease.HEARTBEAT_SECONDS", 0.5)
+    ids = IDS[:12]
+    local = make_corpus(tmp_path / "corpus", ids)
+    with running_memory_s3() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+        out = "s3://corpus/out"
+        markers = f"{out.removeprefix('s3://')}/_state/done/"
+
+        def go_down_as_shards_end() -> None:
+            for finished in (1, 3):
+                while sum(name.startswith(markers) for name in list(server.objects)) < finished:
+                    time.sleep(0.02)
+                server.go_down(2.0).join()
+
+        outages = threading.Thread(target=go_down_as_shards_end, daemon=True)
+        outages.start()
+        server.go_down(1.0)
+        assert run(local, out, 0.3, shard_items=2) == 0
+        outages.join()
+        told = capsys.readouterr().err
+        assert f"{out} does not answer: trying for up to 5.0 min" in told and f"{out} answers again, after" in told
+        render_run(local, tmp_path / "undisturbed", shard_items=2)
+        assert rendered(out) == rendered(str(tmp_path / "undisturbed"))
+        assert len([name for name in server.objects if name.startswith(markers)]) == 6
+
+        app = CliRunner()
+        for arguments in (["status", out], ["verify", out], ["report", out], ["gc", out]):
+            server.go_down(1.0)
+            ended = app.invoke(midi_valle_app(), arguments)
+            assert ended.exit_code == 0, ended.output
+        server.go_down(1.0)
+        assert run(local, out, shard_items=2) == 0
+
+
+@pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("layout", ["webdataset", "parquet"])
 def test_failed_items_are_rendered_again_into_archives_of_their_own(s3: S3Server, tmp_path: Path, layout: str) -> None:
     ids = ["a", "unreadable-1", "b", "c", "raises-1", "d"]
@@ -127,7 +168,7 @@ def test_failed_items_are_rendered_again_into_archives_of_their_own(s3: S3Server
 
 def test_a_server_that_does_not_know_create_only_writes_is_refused(tmp_path: Path) -> None:
     local = make_corpus(tmp_path / "corpus", ["a"])
-    with running_overwriting_server() as server:
+    with running_memory_s3(overwrites=True) as server:
         with pytest.raises(JobError, match=r"s3://corpus/out: this storage replaces objects .*If-None-Match"):
             run(local, "s3://corpus/out", s3_endpoint_url=server.endpoint)
         assert server.objects == {}

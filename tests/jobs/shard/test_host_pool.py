@@ -15,7 +15,7 @@ from jobs.errors import StorageError
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
 from jobs.shard.host_pool import HostPool
-from jobs.shard.read_ahead import ITEMS_AHEAD, ReadAhead
+from jobs.shard.prefetch import ITEMS_AHEAD, Prefetch
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
 from jobs.shard.task import Task
 from jobs.storage.local_storage import LocalStorage
@@ -189,7 +189,11 @@ def test_the_next_items_are_read_ahead_and_no_more() -> None:
             raise MidiError("not a MIDI file")
         return Performance(Notes.none(), NoteReport())
 
-    for index, (row, found) in enumerate(ReadAhead(performance, rows)):
+    prefetch = Prefetch(performance, rows)
+    assert not read
+    prefetch.start()
+    for index in range(20):
+        row, found = prefetch.next() or pytest.fail("rows are missing")
         assert row.item_id == str(index)
         with has_read:  # While this row is rendered, the next ones are read.
             assert has_read.wait_for(lambda: len(read) >= min(index + 1 + ITEMS_AHEAD, 20), PATIENCE)  # noqa: B023
@@ -199,4 +203,5 @@ def test_the_next_items_are_read_ahead_and_no_more() -> None:
                 found.result()
         else:
             assert isinstance(found.result(), Performance)
+    assert prefetch.next() is None and prefetch.next() is None
     assert read == [row.item_id for row in rows]

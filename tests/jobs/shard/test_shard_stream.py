@@ -1,14 +1,15 @@
 """One shard after the other without a break: what follows is begun while a shard ends, and nothing else changes."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from jobs.errors import StorageError
+from jobs.run.actors import RenderActor
 from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
@@ -43,11 +44,9 @@ class RecordingDummy(DummyRenderer):
         self.rendered: list[str] = []
         backend.rendered = self.rendered
 
-    def _rendering(
-        self, request: RenderRequest, tail: float, progress: Callable[[str, float], None] | None
-    ) -> Rendering:
+    def _rendering(self, request: RenderRequest) -> Rendering:
         self.rendered.append(request.item_id)
-        return super()._rendering(request, tail, progress)
+        return super()._rendering(request)
 
 
 def work_for(manifest: Path, storage: LocalStorage, backend: Any, **options: Any) -> ShardWork:
@@ -122,13 +121,13 @@ def test_the_first_items_of_what_follows_are_read_beforehand(
         read[row.item_id].set()
         return performance(self, row)
 
-    def steps(self: DummyRenderer, requests: Iterable[RenderRequest], **given: Any) -> Iterator[list[Rendering]]:
-        for request in requests:
-            assert all(read[item_id].wait(PATIENCE) for item_id in ("def" if request.item_id == "a" else ""))
-            yield [self._rendering(request, given["tail"], None)]
+    def rendering(self: DummyRenderer, request: RenderRequest) -> Rendering:
+        assert all(read[item_id].wait(PATIENCE) for item_id in ("def" if request.item_id == "a" else ""))
+        return render(self, request)
 
+    render = DummyRenderer._rendering
     monkeypatch.setattr(ItemReader, "performance", reading)
-    monkeypatch.setattr(DummyRenderer, "steps", steps)
+    monkeypatch.setattr(DummyRenderer, "_rendering", rendering)
     work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
     first, second = tasks(work)
     renderer = ShardRenderer(work)
@@ -158,7 +157,7 @@ def test_rendering_goes_on_while_a_shard_is_committed(tmp_path: Path, out: Path)
     first, second = tasks(work)
     renderer = ShardRenderer(work)
     storage.rendered = backend.rendered
-    assert renderer.render(first, second).items == 3
+    assert renderer.render(first, second).items == 3 and renderer.dropped == ""
     assert renderer.render(second).items == 3
 
 
@@ -184,12 +183,52 @@ def test_what_is_wrong_with_the_next_shard_is_told_when_that_is_asked_for(tmp_pa
     assert [marker.shard for marker in RunDirectory(storage).markers()] == [0]
 
 
+class Starved(DummyRenderer):
+    """Has once no memory for an item of the second shard, while the first is committed."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+        self.is_committing, self.has_failed = threading.Event(), threading.Event()
+
+    def step(self, sampling: Sampling | None = None) -> list[Rendering]:
+        if self._waiting and self._waiting[0].item_id == "e" and not self.has_failed.is_set():
+            if not self.is_committing.is_set():
+                return []
+            self.has_failed.set()
+            raise MemoryError("no memory for e")
+        return super().step(sampling)
+
+
+def test_why_the_next_shard_was_dropped_is_kept_and_it_is_rendered_anew(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starved, write = Starved(), LocalStorage.write
+
+    def write_late(self: LocalStorage, key: str, data: bytes) -> None:
+        if key.startswith("metadata/00000"):
+            starved.is_committing.set()
+            assert starved.has_failed.wait(PATIENCE)
+        write(self, key, data)
+
+    monkeypatch.setattr(LocalStorage, "write", write_late)
+    monkeypatch.setattr(DummyBackend, "load", lambda self, device: starved)
+    work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
+    first, second = tasks(work)
+    worker = RenderActor()
+    outcome = worker.render_shard(work, Mock(), first, second)
+    assert outcome.marker is not None and outcome.marker.items == 3 and outcome.marker.objects == ()
+    assert "MemoryError: no memory for e" in outcome.dropped and "in step" in outcome.dropped
+    outcome = worker.render_shard(work, Mock(), second, None)
+    assert outcome.marker is not None and outcome.marker.failed == 0 and outcome.dropped == ""
+    assert [row["status"] for row in results(out)] == ["ok"] * 6
+
+
 class Endless(DummyRenderer):
     """Ends without rendering what it took."""
 
-    def steps(self, requests: Iterable[RenderRequest], **more: Any) -> Iterator[list[Rendering]]:
-        list(requests)
-        yield []
+    def step(self, sampling: Sampling | None = None) -> list[Rendering]:
+        self.clear()
+        return []
 
 
 def test_a_renderer_that_loses_items_is_no_endless_loop(
@@ -231,17 +270,45 @@ def test_the_model_decodes_shards_in_one_batch_with_the_same_bytes(tmp_path: Pat
     assert full[0] > 0.95 and full[1] < 0.76
 
 
-def test_sampling_is_the_runs(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
+def test_sampling_and_tail_are_the_runs(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Sampling | None, float]] = []
 
-    def steps(self: DummyRenderer, requests: Iterable[RenderRequest], **given: Any) -> Iterator[list[Rendering]]:
-        asked.append(given)
-        yield from real(self, requests, **given)
+    def step(self: DummyRenderer, sampling: Sampling | None = None) -> list[Rendering]:
+        asked.extend((sampling, request.tail) for request in self._waiting)
+        return real(self, sampling)
 
-    real = DummyRenderer.steps
-    monkeypatch.setattr(DummyRenderer, "steps", steps)
+    real = DummyRenderer.step
+    monkeypatch.setattr(DummyRenderer, "step", step)
     work = work_for(
         make_corpus(tmp_path, ["a"]), LocalStorage(out), DummyBackend(), temperature=0.5, top_k=7, top_p=0.9, tail=0.3
     )
     ShardRenderer(work).render(tasks(work)[0])
-    assert asked[0]["sampling"] == Sampling(0.5, 7, 0.9) and asked[0]["tail"] == 0.3
+    assert set(asked) == {(Sampling(0.5, 7, 0.9), 0.3)}
+
+
+class Watched(DummyRenderer):
+    """Writes down how many requests it holds when it makes a step."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+        self.held: list[int] = []
+
+    def add(self, request: RenderRequest) -> None:
+        assert self.room > 0, "there is no room"
+        super().add(request)
+
+    def step(self, sampling: Sampling | None = None) -> list[Rendering]:
+        self.held.append(len(self._waiting) + len(self._rendered))
+        return super().step(sampling)
+
+
+def test_the_renderer_is_given_what_it_has_room_for_and_no_more(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched()
+    monkeypatch.setattr(DummyBackend, "load", lambda self, device: watched)
+    work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
+    first, second = tasks(work)
+    renderer = ShardRenderer(work)
+    assert renderer.render(first, second).items == renderer.render(second).items == 3
+    assert set(watched.held) - {0} == {2}  # 0: all is rendered, and yet to be written.

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,11 @@ from jobs.shard.shard_renderer import ShardRenderer, ShardWork
 from jobs.shard.task import Task
 from jobs.storage.local_storage import LocalStorage
 from renderer.midi.midi_file import read_midi
-from renderer.rendering import Rendering
+from renderer.rendering import Rendering, RenderRequest
 from schemas.marker import Marker
 from tests.jobs.support.corpus import audio, make_corpus, results
 from tests.jobs.support.dummy import SAMPLE_RATE, DummyBackend, DummyRenderer
+from tests.jobs.support.rendered import render_run
 
 
 def work_for(manifest: Path, out: Path, backend: DummyBackend | None = None, **options: Any) -> ShardWork:
@@ -218,9 +218,9 @@ class OtherMachine(DummyBackend):
 
 
 class Rounding(DummyRenderer):
-    def steps(self, *given: Any, **more: Any) -> Iterator[list[Rendering]]:
-        for finished in super().steps(*given, **more):
-            yield [replace(rendering, samples=rendering.samples * np.float32(0.999)) for rendering in finished]
+    def _rendering(self, request: RenderRequest) -> Rendering:
+        rendering = super()._rendering(request)
+        return replace(rendering, samples=rendering.samples * np.float32(0.999))
 
 
 def test_a_late_attempt_of_another_machine_does_not_touch_what_is_finished(tmp_path: Path, out: Path) -> None:
@@ -276,3 +276,23 @@ def test_rows_of_a_manifest_or_bank_that_changed_meanwhile_are_not_rendered(tmp_
     pq.write_table(pa.table({"prompt_id": ["mine"], "audio": ["x.wav"], "midi": ["midi/b.mid"]}), bank)
     with pytest.raises(JobError, match=r"bank.parquet was changed while the run was under way"):
         ShardRenderer(work)
+
+
+@pytest.mark.parametrize("layout", ["files", "webdataset", "parquet", "none"])
+def test_a_shard_of_which_every_item_failed_is_repaired_when_it_is_tried_again(
+    tmp_path: Path, out: Path, layout: str
+) -> None:
+    manifest = make_corpus(tmp_path, ["unreadable-1", "unreadable-2"], tag=["x", "y"])
+    (first,) = render_run(manifest, out, layout=layout).markers()
+    make_corpus(tmp_path / "good", ["x"])
+    for name in ("unreadable-1", "unreadable-2"):
+        (tmp_path / f"midi/{name}.mid").write_bytes((tmp_path / "good/midi/x.mid").read_bytes())
+    run = render_run(manifest, out, generation=1, layout=layout)
+    (second,) = run.markers()
+    rows = run.result_rows(second).to_pylist()
+    assert (first.failed, second.failed) == (2, 0)
+    assert [(row["item_id"], row["tag"], row["status"]) for row in rows] == [
+        ("unreadable-1", "x", "ok"),
+        ("unreadable-2", "y", "ok"),
+    ]
+    assert list(find_problems(run, Inputs())) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import JobError, StorageError
-from jobs.storage import Storage, open_storage
+from jobs.storage import S3Access, Storage, open_storage
 from jobs.storage.local_storage import LocalStorage
 from jobs.storage.s3_storage import MULTIPART_BYTES, S3Storage
 
@@ -41,7 +41,7 @@ def test_what_is_written_is_read_back_listed_and_deleted(storage: Storage) -> No
 
 def test_a_listing_tells_sizes_and_times(storage: Storage) -> None:
     storage.write("a/b", b"12345")
-    (found,) = storage.listing("a")
+    (found,) = storage.listing()
     assert (found.key, found.bytes) == ("a/b", 5) and abs(found.modified - time.time()) < 60
 
 
@@ -74,9 +74,10 @@ def test_odd_keys_are_objects_like_others(storage: Storage) -> None:
 
 
 def test_a_key_cannot_lead_out_of_the_storage(storage: Storage) -> None:
-    for key in ("../x", "a/../../x", "/etc/x"):
+    keys = ["../x", "a/../../x", *(["/etc/x"] if isinstance(storage, LocalStorage) else [])]
+    for key in keys:
         for call in (lambda key: storage.write(key, b""), storage.read, storage.exists, storage.delete):
-            with pytest.raises(ValueError, match="leads out"):
+            with pytest.raises(StorageError, match="leads out"):
                 call(key)
 
 
@@ -102,7 +103,8 @@ def test_it_travels_to_another_process(storage: Storage) -> None:
 
 def test_locations_are_folders_or_on_s3(tmp_path: Path) -> None:
     assert open_storage(str(tmp_path)) == LocalStorage(tmp_path)
-    assert open_storage("s3://b/x/y/", "http://127.0.0.1:1") == S3Storage("b", "x/y", "http://127.0.0.1:1")
+    server = S3Access("http://127.0.0.1:1")
+    assert open_storage("s3://b/x/y/", server) == S3Storage("b", "x/y", server)
     assert open_storage("s3://b").uri == "s3://b"
     for location, message in (("s3://", "names no bucket"), ("https://host/x", "or lies on s3://")):
         with pytest.raises(JobError, match=message):
@@ -112,7 +114,7 @@ def test_locations_are_folders_or_on_s3(tmp_path: Path) -> None:
         ("http://me:secret@x", "^the S3 endpoint URL holds a"),
     ):
         with pytest.raises(JobError, match=message):
-            open_storage("s3://b", endpoint)
+            open_storage("s3://b", S3Access(endpoint))
 
 
 @pytest.mark.parametrize("size", [0, 1000, MULTIPART_BYTES + 1])

@@ -3,7 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +65,17 @@ class Registered:
 
 
 class DummyRenderer:
-    """Renders two requests side by side and yields the later one first, as continuous batching may."""
+    """Renders two requests side by side and gives the later one first, as continuous batching may."""
+
+    batch_plan = None
+    batch_size = None
 
     def __init__(self, seconds_per_item: float) -> None:
         self._seconds_per_item = seconds_per_item
         self.occupancy = Occupancy()
+        self._waiting: deque[RenderRequest] = deque()
+        self._slices = 0
+        self._rendered: list[Rendering] = []
 
     def prompt(self, prompt_id: str) -> Prompt:
         return Prompt(prompt_id, torch.zeros(150, 1, dtype=torch.int64), Notes.none())
@@ -78,39 +85,56 @@ class DummyRenderer:
             raise PromptError(f"{audio}: there is no such file")
         return self.prompt(prompt_id or audio.stem)
 
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        waiting: list[Rendering] = []
-        for request in requests:
-            waiting.append(self._rendering(request, tail, progress))
-            self.occupancy = self.occupancy.after(1, 1)
-            if len(waiting) == 2:
-                yield waiting[::-1]
-                waiting = []
-            else:
-                yield []
-        yield waiting
+    @property
+    def room(self) -> int:
+        return 2 - len(self._waiting) - len(self._rendered)
 
-    def _rendering(
-        self, request: RenderRequest, tail: float, progress: Callable[[str, float], None] | None
-    ) -> Rendering:
-        if "raises" in request.item_id:
-            raise RuntimeError(f"cannot render {request.item_id}")
-        if "kills" in request.item_id:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if "sleeps" in request.item_id:
-            time.sleep(300)
-        seconds = request.performance.notes.end + tail
-        for _ in range(SLICES):
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting and not self._rendered
+
+    def add(self, request: RenderRequest) -> None:
+        self._waiting.append(request)
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        self._rendered.clear()
+        self._slices = 0
+
+    def progress(self) -> Mapping[str, float]:
+        done = {request.item_id: 0.0 for request in self._waiting}
+        if self._waiting:
+            first = self._waiting[0]
+            done[first.item_id] = first.duration * self._slices / SLICES
+        return done | {rendering.item_id: rendering.duration for rendering in self._rendered}
+
+    def step(self, sampling: Sampling | None = None) -> list[Rendering]:
+        """A part of an item."""
+        if self._waiting:
+            if not self._slices:
+                self._misbehave(self._waiting[0].item_id)
             time.sleep(self._seconds_per_item / SLICES)
-            if progress is not None:
-                progress(request.item_id, seconds / SLICES)
+            self._slices += 1
+            if self._slices < SLICES:
+                return []
+            self._slices = 0
+            self._rendered.append(self._rendering(self._waiting.popleft()))
+            self.occupancy = self.occupancy.after(1, 1)
+        if self._waiting and len(self._rendered) < 2:
+            return []
+        finished, self._rendered = self._rendered[::-1], []
+        return finished
+
+    def _misbehave(self, item_id: str) -> None:
+        if "raises" in item_id:
+            raise RuntimeError(f"cannot render {item_id}")
+        if "kills" in item_id:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "sleeps" in item_id:
+            time.sleep(300)
+
+    def _rendering(self, request: RenderRequest) -> Rendering:
+        seconds = request.duration
         noise = np.random.default_rng(request.seed & (2**64 - 1)).uniform(-0.5, 0.5, round(seconds * SAMPLE_RATE))
         samples = noise.astype(np.float32)
         if "broken" in request.item_id:

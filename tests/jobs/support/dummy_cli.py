@@ -5,7 +5,7 @@ It renders with the dummy renderer, or if ``DUMMY_RENDERER`` is ``model``, with 
 
 import os
 
-from jobs.cli.commands import render_app
+from jobs.cli.render import render_app
 from jobs.cluster import OBJECT_STORE_BYTES
 from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions

@@ -1,6 +1,5 @@
 """A renderer that costs nothing: it returns a part of the same noise for every request."""
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +9,10 @@ import torch
 
 from jobs.shard.backend import ModelFacts
 from renderer.audio.audio_file import FloatSamples
-from renderer.decoding.sampling import Sampling
 from renderer.midi.notes import Notes
 from renderer.prompt import Prompt
 from renderer.rendering import Rendering, RenderRequest
+from renderer.steps import OneByOne
 
 SAMPLE_RATE = 32_000
 LONGEST_SECONDS = 10
@@ -30,7 +29,7 @@ class NoiseBackend:
         return NoiseRenderer()
 
 
-class NoiseRenderer:
+class NoiseRenderer(OneByOne):
     """Returns a part of the same noise for every request, chosen by its seed."""
 
     @cached_property
@@ -43,29 +42,16 @@ class NoiseRenderer:
     def prompt_from_files(self, audio: Path, midi: Path, prompt_id: str | None = None) -> Prompt:
         return self.prompt(prompt_id or audio.stem)
 
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        for request in requests:
-            seconds = request.performance.notes.end + tail
-            start = request.seed % SAMPLE_RATE
-            if progress is not None:
-                progress(request.item_id, seconds)
-            yield [
-                Rendering(
-                    item_id=request.item_id,
-                    samples=self._noise[start : start + round(seconds * SAMPLE_RATE)],
-                    sample_rate=SAMPLE_RATE,
-                    duration=seconds,
-                    notes=request.performance.notes,
-                    report=request.performance.report,
-                    segments=1,
-                    seed=request.seed,
-                    prompt_id=request.prompt.prompt_id,
-                )
-            ]
+    def rendering(self, request: RenderRequest) -> Rendering:
+        start = request.seed % SAMPLE_RATE
+        return Rendering(
+            item_id=request.item_id,
+            samples=self._noise[start : start + round(request.duration * SAMPLE_RATE)],
+            sample_rate=SAMPLE_RATE,
+            duration=request.duration,
+            notes=request.performance.notes,
+            report=request.performance.report,
+            segments=1,
+            seed=request.seed,
+            prompt_id=request.prompt.prompt_id,
+        )

@@ -1,6 +1,5 @@
 """Corpora whose clips are tones that decay: real enough to be transcribed by ear, and made in no time."""
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import pyarrow.parquet as pq
 import torch
 
 from jobs.shard.backend import CorpusRenderer, ModelFacts
-from renderer.decoding.sampling import Sampling
 from renderer.midi.midi_file import write_midi
 from renderer.midi.notes import Notes
 from renderer.prompt import Prompt
 from renderer.rendering import Rendering, RenderRequest
+from renderer.steps import OneByOne
 from tests.jobs.support.rendered import render_run
 from tests.renderer.tones import melody, played
 
@@ -32,7 +31,7 @@ class PlayedBackend:
         return PlayedRenderer()
 
 
-class PlayedRenderer:
+class PlayedRenderer(OneByOne):
     """Plays tones with whatever prompt; muffled with ``dull``."""
 
     def prompt(self, prompt_id: str) -> Prompt:
@@ -41,33 +40,21 @@ class PlayedRenderer:
     def prompt_from_files(self, audio: Path, midi: Path, prompt_id: str | None = None) -> Prompt:
         return self.prompt(prompt_id or audio.stem)
 
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        for request in requests:
-            notes = request.performance.notes
-            seconds = notes.end + tail
-            samples = played(notes, seconds)
-            if request.prompt.prompt_id == "dull":
-                samples = np.convolve(samples, np.full(12, 1 / 12, np.float32), "same")
-            yield [
-                Rendering(
-                    item_id=request.item_id,
-                    samples=samples,
-                    sample_rate=SAMPLE_RATE,
-                    duration=seconds,
-                    notes=notes,
-                    report=request.performance.report,
-                    segments=1,
-                    seed=request.seed,
-                    prompt_id=request.prompt.prompt_id,
-                )
-            ]
+    def rendering(self, request: RenderRequest) -> Rendering:
+        samples = played(request.performance.notes, request.duration)
+        if request.prompt.prompt_id == "dull":
+            samples = np.convolve(samples, np.full(12, 1 / 12, np.float32), "same")
+        return Rendering(
+            item_id=request.item_id,
+            samples=samples,
+            sample_rate=SAMPLE_RATE,
+            duration=request.duration,
+            notes=request.performance.notes,
+            report=request.performance.report,
+            segments=1,
+            seed=request.seed,
+            prompt_id=request.prompt.prompt_id,
+        )
 
 
 def make_played_corpus(

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from jobs.errors import StorageError
+from jobs.storage import Patience, S3Access
 from jobs.storage.s3_storage import S3Storage
 
 BUCKET = "corpus"
@@ -98,7 +99,8 @@ class S3Server:
         """Whether the bucket is there: it is made a moment after the server says that it is well."""
         try:
             with urllib.request.urlopen(f"{self.endpoint}/healthz", timeout=1):
-                return not list(S3Storage(BUCKET, "nothing", self.endpoint).keys())
+                once = S3Access(self.endpoint, patience=Patience(seconds=0))
+                return not list(S3Storage(BUCKET, "nothing", once).keys())
         except (OSError, StorageError):
             return False
 

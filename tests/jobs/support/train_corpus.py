@@ -1,7 +1,6 @@
 """A small corpus with codes, and a model directory with the codec that made them."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,15 +13,13 @@ from safetensors.torch import save_file
 from jobs.shard.backend import ModelFacts
 from renderer.codecs.frame_codec import FrameCodec, FrameCodecConfig
 from renderer.codecs.neural_codec import NeuralCodec
-from renderer.decoding.sampling import Sampling
 from renderer.file_hash import file_hash
 from renderer.midi.midi_file import write_midi
 from renderer.midi.notes import Notes
 from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.rendering import Rendering, RenderRequest
 from renderer.training.initial_weights import initialise
-from renderer.training.model_writing import ModelFacts as WrittenFacts
-from renderer.training.model_writing import write_model
+from renderer.training.model_writing import ModelMetadata, write_model
 from renderer.training.randomness import seed_torch
 from renderer.weights.checkpoint import FORMAT, describe, load_codec
 from tests.jobs.support.dummy import DummyRenderer
@@ -54,7 +51,7 @@ def make_model(folder: Path, seed: int = 0) -> Path:
     save_file({}, origin / "model.safetensors")
     model = MidiValle(MODEL)
     initialise(model)
-    written = WrittenFacts("tiny", MODEL, 3.0, "extend", "direct", {})
+    written = ModelMetadata("tiny", MODEL, 3.0, "extend", "direct", {})
     write_model(folder / "tiny", model.state_dict(), written, describe(origin))
     return folder / "tiny"
 
@@ -78,36 +75,25 @@ class NoiseRenderer(DummyRenderer):
         self._codec = codec
 
     @torch.no_grad()
-    def steps(
-        self,
-        requests: Iterable[RenderRequest],
-        *,
-        sampling: Sampling | None = None,
-        tail: float = 1.0,
-        progress: Callable[[str, float], None] | None = None,
-    ) -> Iterator[list[Rendering]]:
-        for request in requests:
-            notes = request.performance.notes
-            samples = np.zeros(round((notes.end + tail) * 32000), np.float32)
-            random = np.random.default_rng(request.seed & (2**64 - 1))
-            for onset in (notes.onset * 32000).astype(int):
-                burst = samples[onset : onset + 3200]
-                burst += random.uniform(-0.4, 0.4, len(burst)).astype(np.float32)
-            codes = self._codec.encode(torch.from_numpy(samples)[None])[0].numpy().astype(np.uint16)
-            yield [
-                Rendering(
-                    request.item_id,
-                    samples,
-                    32000,
-                    len(samples) / 32000,
-                    notes,
-                    request.performance.report,
-                    1,
-                    request.seed,
-                    request.prompt.prompt_id,
-                    codes,
-                )
-            ]
+    def _rendering(self, request: RenderRequest) -> Rendering:
+        notes = request.performance.notes
+        samples = np.zeros(round(request.duration * 32000), np.float32)
+        random = np.random.default_rng(request.seed & (2**64 - 1))
+        for onset in (notes.onset * 32000).astype(int):
+            burst = samples[onset : onset + 3200]
+            burst += random.uniform(-0.4, 0.4, len(burst)).astype(np.float32)
+        return Rendering(
+            request.item_id,
+            samples,
+            32000,
+            len(samples) / 32000,
+            notes,
+            request.performance.report,
+            1,
+            request.seed,
+            request.prompt.prompt_id,
+            self._codec.encode(torch.from_numpy(samples)[None])[0].numpy().astype(np.uint16),
+        )
 
 
 def make_training_corpus(folder: Path, model: Path, clips: int = 8, codec: str | None = None) -> Path:

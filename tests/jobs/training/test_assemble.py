@@ -15,7 +15,7 @@ from renderer.codecs.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecCon
 from renderer.midi.notes import NoteReport, Notes, Performance
 from renderer.rendering import RenderRequest
 from renderer.training.codec_writing import write_codec
-from renderer.training.model_writing import ModelFacts, write_model
+from renderer.training.model_writing import ModelMetadata, write_model
 from renderer.weights.checkpoint import find_codec, load_codec
 from tests.jobs.support.train_corpus import MODEL, make_model, make_training_corpus
 
@@ -74,7 +74,7 @@ def test_a_velocity_response_makes_what_is_struck_harder_louder(model: Path, cor
     codec.decoder.begin_quietly()
     assert codec.decoder.keys is not None
     torch.nn.init.zeros_(codec.decoder.keys.bias)  # Now keys are all that is heard.
-    facts = ModelFacts("listening", MODEL, 3.0, "extend", "direct", {})
+    facts = ModelMetadata("listening", MODEL, 3.0, "extend", "direct", {})
     write_codec(tmp_path / "codec", "listening", config, codec.state_dict(), {})
     write_model(listening, load_file(model / "model.safetensors"), facts, find_codec(str(tmp_path / "codec")))
     codes = torch.zeros(1, MODEL.codebooks, 50, dtype=torch.int64)

@@ -47,6 +47,7 @@ SMALL: dict[str, Any] = {
     "validate_every": 4,
     "validation_windows": 4,
     "sample_every": 0,
+    "log_every": 1,
     "device": "cpu",
     "threads": 1,  # Two would add up in another order.
 }

@@ -147,7 +147,7 @@ def test_wrong_files_are_refused_with_what_was_expected_and_found(
 def test_encodec_is_importable_whatever_becomes_of_torchaudio(tmp_path: Path, torchaudio: str) -> None:
     (tmp_path / "torchaudio.py").write_text(torchaudio, "utf-8")
     program = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import renderer.codecs.encodec_codec\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import renderer.codecs.encodec_import\n"
         "print(hasattr(sys.modules.get('torchaudio'), 'present'), 'torchaudio' in sys.modules)"
     )
     project = Path(__file__).parents[3]

@@ -3,7 +3,9 @@ import torch
 from torch import nn
 
 from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig
-from renderer.codecs.side_by_side import FRAMES, ROWS, run_side_by_side
+from renderer.codecs.side_by_side import FRAMES, run_side_by_side
+
+ROWS = 16
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def clips(count: int) -> list[torch.Tensor]:
 @torch.inference_mode()
 def test_clips_side_by_side_give_what_each_gives_alone(lstm: nn.LSTM) -> None:
     some = clips(ROWS + 3)
-    for clip, output in zip(some, run_side_by_side(lstm, some), strict=True):
+    for clip, output in zip(some, run_side_by_side(lstm, some, ROWS), strict=True):
         assert output.shape == clip.shape
         assert torch.allclose(output, lstm(clip[:, None])[0][:, 0], atol=1e-5)
 
@@ -32,10 +34,10 @@ def test_no_bit_of_a_clip_depends_on_its_neighbours(lstm: nn.LSTM, dtype: torch.
     network.load_state_dict(lstm.state_dict())
     network = network.to(dtype)
     some = [clip.to(dtype) for clip in clips(ROWS + 3)]
-    together = run_side_by_side(network, some)
+    together = run_side_by_side(network, some, ROWS)
     for place, clip in enumerate(some):
-        assert torch.equal(run_side_by_side(network, [clip])[0], together[place])
-    reversed_order = run_side_by_side(network, some[::-1])[::-1]
+        assert torch.equal(run_side_by_side(network, [clip], ROWS)[0], together[place])
+    reversed_order = run_side_by_side(network, some[::-1], ROWS)[::-1]
     assert all(torch.equal(one, other) for one, other in zip(together, reversed_order, strict=True))
 
 

@@ -1,23 +1,22 @@
 """The engine's codes are the model's: those of the golden file, alone or in any company."""
 
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.attention.varlen
 
-import renderer.decoding.engine
-import renderer.decoding.key_values
+import renderer.decoding.runners.sequential_runner
 from renderer.decoding.engine import Engine
 from renderer.decoding.model_input import ModelInput
+from renderer.decoding.runners import make_runner
+from renderer.decoding.runners.runner import Drawn
 from renderer.decoding.sampling import Sampling, noise_key
 from renderer.device import has_fbgemm, precision_named
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle
 from renderer.weights.checkpoint import find_model, load_model
-from tests.renderer.decoding.ragged import varlen_reference
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden" / "golden.npz"
 GREEDY = Sampling(temperature=0)
@@ -59,7 +58,7 @@ def codes_of(
     sampling: Sampling,
     decoding: torch.dtype | None = None,
 ) -> dict[ModelInput, torch.Tensor]:
-    return dict(Engine(model, batch_size, decoding=decoding).generate(segments, sampling))
+    return dict(Engine(make_runner(model, batch_size, decoding)).generate(segments, sampling))
 
 
 def golden_segment(golden: dict[str, torch.Tensor]) -> ModelInput:
@@ -126,7 +125,7 @@ def test_logits_of_decoding_in_fp16_are_within_a_few_thousandths(
         logits.append(found[0])
         return codes[steps.clamp(max=len(codes) - 1)]
 
-    monkeypatch.setattr(renderer.decoding.engine, "draw", forced)
+    monkeypatch.setattr(renderer.decoding.runners.sequential_runner, "draw", forced)
     codes_of(mini, [golden_segment(golden)], 4, GREEDY, torch.float16)
     exact = golden["ar_logits"][:, : mini.config.end_code]
     assert 1e-5 < (torch.stack(logits) - exact).norm() / exact.norm() <= 3e-3
@@ -163,25 +162,17 @@ def test_free_slots_are_computed_where_the_number_of_rows_might_change_a_sum(
         computed.append(len(logits))
         return logits.argmax(-1)
 
-    monkeypatch.setattr(renderer.decoding.engine, "draw", counted)
-    engine = Engine(mini, 4, decoding=decoding)
+    monkeypatch.setattr(renderer.decoding.runners.sequential_runner, "draw", counted)
+    engine = Engine(make_runner(mini, 4, decoding))
+    for segment in segments:
+        engine.add(segment)
     under_way: list[int] = []
-    list(engine.steps(segments, GREEDY, lambda filled: under_way.append(len(filled))))
+    while not engine.is_idle:
+        before = engine.occupancy
+        engine.step(GREEDY)
+        under_way.append(engine.occupancy.since(before).filled)
     assert set(under_way) == {1, 2, 3, 4}
     assert computed == (under_way if decoding == torch.float16 else [4] * len(under_way))
-
-
-def test_slots_of_ragged_attention_hold_and_see_what_others_do(
-    mini: MidiValle, segments: list[ModelInput], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(renderer.decoding.key_values, "adds_up_rows_fast", lambda *about: False)
-    masked = codes_of(mini, segments, 4, GREEDY)
-    monkeypatch.setattr(renderer.decoding.key_values, "has_ragged_attention", lambda *about: True)
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
-    ragged = codes_of(mini, segments, 4, GREEDY)
-    assert list(ragged) == list(masked)
-    equal = [(ragged[segment] == masked[segment]).float().mean().item() for segment in segments]
-    assert min(equal) > 0.98  # Sums in another order may turn a code that was as likely as its neighbour.
 
 
 def test_another_seed_gives_other_codes(mini: MidiValle, golden: dict[str, torch.Tensor]) -> None:
@@ -197,10 +188,10 @@ def test_cached_steps_give_the_logits_of_the_whole_sequence(mini: MidiValle, gol
     codes = segment.prompt[:, 0]
     assert mini.ar_roll is not None
     with torch.inference_mode():
-        told = mini.ar_roll(segment.rows, len(codes) + segment.frames)[None]
+        roll = mini.ar_roll(segment.rows, len(codes) + segment.frames)[None]
         for _ in range(segment.frames):
             midi = mini.ar_midi(segment.rows[None], segment.positions[None])
-            audio = mini.ar_audio(codes[None], torch.arange(len(codes))[None].float(), told[:, : len(codes)])
+            audio = mini.ar_audio(codes[None], torch.arange(len(codes))[None].float(), roll[:, : len(codes)])
             x = torch.cat([midi, audio], dim=1)
             hidden = mini.ar_decoder(x, mini.ar_decoder.affines(), PrefixAttention(len(segment.rows)))
             logits = mini.ar_logits(hidden[0, -1])[: mini.config.end_code]
@@ -208,7 +199,75 @@ def test_cached_steps_give_the_logits_of_the_whole_sequence(mini: MidiValle, gol
     assert torch.equal(codes_of(mini, [segment], 3, GREEDY)[segment][:, 0], codes[30:])
 
 
-def test_progress_counts_every_frame(mini: MidiValle, segments: list[ModelInput]) -> None:
-    seen: Counter[ModelInput] = Counter()
-    list(Engine(mini, 4).steps(segments, GREEDY, seen.update))
-    assert seen == {segment: segment.frames for segment in segments}
+def test_frames_are_counted_as_they_are_drawn(mini: MidiValle, segments: list[ModelInput]) -> None:
+    engine = Engine(make_runner(mini, 4))
+    for segment in segments[1:4]:
+        engine.add(segment)
+    for steps in range(1, 21):
+        assert not engine.step(GREEDY) or steps == 20
+        assert {each: count for each, count in engine.frames_drawn() if count < each.frames} == {
+            segment: steps for segment in segments[1:4] if steps < segment.frames
+        }
+
+
+def test_what_is_dropped_leaves_no_trace(mini: MidiValle, segments: list[ModelInput]) -> None:
+    undisturbed = codes_of(mini, segments[1:3], 4, GREEDY)
+    engine = Engine(make_runner(mini, 4))
+    for segment in segments:
+        engine.add(segment)
+    for _ in range(15):
+        engine.step(GREEDY)
+    engine.clear()
+    assert engine.is_idle and engine.room == 4 and not list(engine.frames_drawn())
+    for segment, codes in engine.generate(segments[1:3], GREEDY):
+        assert torch.equal(codes, undisturbed[segment])
+
+
+class CountingRunner:
+    """Draws nothing, several steps at once; it writes down what it is asked for."""
+
+    steps_at_once, prefills_at_once, completes_at_once, computes_free_slots = 4, 2, 3, True
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.calls: list[tuple[str, list[int]]] = []
+
+    def reset(self, slots: int) -> None:
+        self.slots = slots
+
+    def prefill(self, admitted: Sequence[tuple[int, ModelInput]]) -> None:
+        self.calls.append(("prefill", [sequence.key for _, sequence in admitted]))
+
+    def move(self, source: int, target: int) -> None:
+        raise AssertionError("free slots are computed: there is no need to close gaps")
+
+    def decode(self, lengths: Sequence[int], sampling: Sampling) -> None:
+        self.calls.append(("decode", list(lengths)))
+
+    def finish(self, ended: Sequence[tuple[int, ModelInput]]) -> list[torch.Tensor]:
+        return [torch.zeros(sequence.frames, dtype=torch.int64) for _, sequence in ended]
+
+    def complete(self, drawn: Sequence[Drawn]) -> list[torch.Tensor]:
+        self.calls.append(("complete", [sequence.key for sequence, _ in drawn]))
+        return [codes[:, None].repeat(1, 4) for _, codes in drawn]
+
+
+def test_a_runner_is_given_its_passes_in_the_sizes_that_it_asks_for() -> None:
+    def sequence(key: int, frames: int) -> ModelInput:
+        return ModelInput(torch.zeros(3, 6), torch.zeros(3), torch.zeros(2, 4), frames, key)
+
+    runner = CountingRunner(3)
+    frames = [2, 6, 7, 4, 4]
+    done = list(Engine(runner).generate([sequence(key, count) for key, count in enumerate(frames)], GREEDY))
+    assert runner.calls == [
+        ("prefill", [0, 1, 2]),
+        ("decode", [5, 5, 5]),
+        ("decode", [0, 9, 9]),  # One free slot is not worth a prefill.
+        ("complete", [0, 1, 2]),
+        ("prefill", [3, 4]),
+        ("decode", [5, 5, 0]),
+        ("complete", [3, 4]),  # Fewer, as nothing else is left.
+    ]
+    assert [(sequence.key, tuple(codes.shape)) for sequence, codes in done] == [
+        (key, (count, 4)) for key, count in enumerate(frames)
+    ]

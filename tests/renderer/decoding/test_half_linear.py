@@ -1,9 +1,12 @@
 """Products with weights in fp16."""
 
+import itertools
+
 import pytest
 import torch
 from torch.nn import functional as F
 
+import renderer.decoding.half_linear
 import renderer.device
 from renderer.decoding.half_linear import HalfLinear, alike_rows
 from renderer.device import choose_precision, has_fbgemm
@@ -38,6 +41,13 @@ def test_a_row_comes_out_the_same_in_any_place_and_company(inputs: int, outputs:
 
 def test_the_default_batch_is_not_filled_up() -> None:
     assert alike_rows(16) == 16
+
+
+def test_a_cpu_on_which_no_number_of_rows_is_multiplied_alike_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = itertools.count()
+    monkeypatch.setattr(renderer.decoding.half_linear, "_product", lambda rows, packed: rows + next(added))
+    with pytest.raises(RuntimeError, match=r"does not multiply 1 rows or more alike: use --precision fp32"):
+        alike_rows.__wrapped__(1)
 
 
 def test_a_weight_that_fp16_cannot_hold_is_refused() -> None:

@@ -4,17 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-import torch.nn.attention.varlen
 
 import renderer.device
 from renderer.decoding.key_values import make_cache
 from renderer.decoding.key_values.cache import KeyValueCache
 from renderer.decoding.key_values.masked_cache import MaskedCache
-from renderer.decoding.key_values.ragged_attention import has_ragged_attention
-from renderer.decoding.key_values.ragged_cache import RaggedCache
 from renderer.decoding.key_values.row_sum_cache import RowSumCache
 from renderer.device import adds_up_rows_fast, cache_dtype
-from tests.renderer.decoding.ragged import varlen_reference
 
 LAYERS, HEADS, WIDTH = 2, 16, 64
 CPU = torch.device("cpu")
@@ -32,22 +28,12 @@ def row_sums(slots: int, dtype: torch.dtype = torch.float32) -> RowSumCache:
     return RowSumCache(LAYERS, slots, HEADS, WIDTH, dtype)
 
 
-def ragged(slots: int) -> RaggedCache:
-    return RaggedCache(LAYERS, slots, HEADS, WIDTH, torch.float32, CPU)
-
-
 MAKERS: dict[str, MakeCache] = {
     "masked, fp32": masked,
     "masked, bf16": lambda slots: masked(slots, torch.bfloat16),
-    "ragged": ragged,
     "row sums, fp32": row_sums,
     "row sums, fp16": lambda slots: row_sums(slots, torch.float16),
 }
-
-
-@pytest.fixture(autouse=True)
-def reference_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
 
 
 def past(slot: int) -> torch.Tensor:
@@ -145,7 +131,7 @@ def test_one_extent_for_all_shows_the_mask_what_extents_of_each_do() -> None:
 
 
 def test_room_is_made_in_steps_and_extents_are_a_few_sizes() -> None:
-    for make in (masked, ragged, row_sums):
+    for make in (masked, row_sums):
         cache = make(4)
         assert cache.capacity == 0
         for positions, capacity in ((1, 64), (64, 64), (700, 704), (130, 704)):
@@ -153,9 +139,6 @@ def test_room_is_made_in_steps_and_extents_are_a_few_sizes() -> None:
             assert cache.capacity == capacity
     assert row_sums(4).extents(USED) == masked(4).extents(USED) == (704, 64, 192, 128)
     assert MaskedCache(1, 4, 2, 64, torch.float32, CPU).extents(USED) == (704,)
-    cache = ragged(4)
-    cache.reserve(130)
-    assert cache.extents(USED) == (192,)
 
 
 def test_a_cpu_with_fbgemm_adds_up_rows_of_fp32_and_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,23 +158,3 @@ def test_what_a_cache_keeps_depends_on_what_the_cpu_reads_fast(monkeypatch: pyte
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has_amx=has_amx: has_amx)
         kept = [cache_dtype(CPU, dtype) for dtype in (torch.float32, torch.bfloat16, torch.float16)]
         assert kept == [torch.float32, bf16, torch.float16]
-
-
-def test_where_the_kernel_fails_decoding_goes_on_without_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    about = (torch.bfloat16, 64)
-    assert not has_ragged_attention(CPU, *about)
-
-    class Cuda:
-        type = "cuda"
-
-    made, tensor = torch.linspace, torch.tensor
-    monkeypatch.setattr(torch, "linspace", lambda *sizes, device: made(*sizes))
-    monkeypatch.setattr(torch, "tensor", lambda data, dtype, device: tensor(data, dtype=dtype))
-    with pytest.warns(UserWarning, match="reads all segments as far as the longest.*CPU"):
-        assert not has_ragged_attention(Cuda(), *about)  # type: ignore[arg-type]
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", varlen_reference)
-    assert has_ragged_attention(Cuda(), *about)  # type: ignore[arg-type]
-    monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", lambda *a, **b: varlen_reference(*a, **b) + 0.1)
-    with pytest.warns(UserWarning, match="not close"):
-        assert not has_ragged_attention(Cuda(), *about)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What audio frames are told of the notes, and that a model told so renders what it would without a cache."""
+"""The piano roll of the notes for audio frames, and that a model with one renders what it would without a cache."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 
 from renderer.decoding.engine import Engine
 from renderer.decoding.model_input import ModelInput, model_input
+from renderer.decoding.runners import make_runner
 from renderer.decoding.sampling import Sampling
 from renderer.midi.notes import KEYS, Notes
 from renderer.model.attention import FullAttention, PrefixAttention
@@ -61,7 +62,7 @@ def test_the_roll_of_notes_is_that_of_their_rows_wherever_the_clip_begins() -> N
     notes = Notes.of(onset, onset + 0.5, [40, 60, 60, 90], [20, 64, 100, 126])
     of_rows = piano_roll(torch.from_numpy(rows_of(notes, "direct")), 400, RATE)
     assert torch.allclose(roll_of_notes(notes, 400, RATE), of_rows, atol=1e-6)
-    # 0.6 s into the second note, a later note is no longer told of and an earlier one still is.
+    # 0.6 s into the second note, a later note is not in the roll and an earlier one still is.
     later = notes_near(notes, 1.84, 4.84)
     assert later.pitch.tolist() == [40, 60, 60] and later.onset.tolist() == pytest.approx([-1.34, -0.59, 1.16])
     assert torch.allclose(roll_of_notes(later, 150, RATE), of_rows[92:242], atol=1e-4)
@@ -93,20 +94,20 @@ def test_codes_are_those_of_the_whole_sequence(model: MidiValle) -> None:
     segment = segments()[0]
     assert model.ar_roll is not None and model.nar_roll is not None
     frames = len(segment.prompt) + segment.frames
-    drawn = dict(Engine(model, 3).generate([segment], Sampling(temperature=0)))[segment]
+    drawn = dict(Engine(make_runner(model, 3)).generate([segment], Sampling(temperature=0)))[segment]
 
-    told = model.ar_roll(segment.rows, frames)[None]
+    roll = model.ar_roll(segment.rows, frames)[None]
     codes = torch.cat([segment.prompt[:, 0], drawn[:, 0]])[None]
     midi = model.ar_midi(segment.rows[None], segment.positions[None])
-    x = torch.cat([midi, model.ar_audio(codes, torch.arange(frames)[None].float(), told)], dim=1)
+    x = torch.cat([midi, model.ar_audio(codes, torch.arange(frames)[None].float(), roll)], dim=1)
     hidden = model.ar_decoder(x, model.ar_decoder.affines(), PrefixAttention(len(segment.rows)))
     expected = model.ar_logits(hidden[0, -segment.frames - 1 : -1])[:, : CONFIG.end_code].argmax(-1)
     assert torch.equal(drawn[:, 0], expected)
 
-    told = model.nar_roll(segment.rows, frames)[None]
+    roll = model.nar_roll(segment.rows, frames)[None]
     codes = torch.cat([segment.prompt, drawn])[None]
     for stage, affines in enumerate(model.nar_affines()):
-        audio = model.nar_audio(codes, len(segment.prompt), stage, told)
+        audio = model.nar_audio(codes, len(segment.prompt), stage, roll)
         audio = model.nar_audio_position(audio, torch.arange(frames)[None].float())
         x = torch.cat([model.nar_midi(segment.rows[None], segment.positions[None]), audio], dim=1)
         hidden = model.nar_decoder(x, affines, FullAttention())[0, -segment.frames :]
@@ -114,8 +115,9 @@ def test_codes_are_those_of_the_whole_sequence(model: MidiValle) -> None:
 
 
 def test_codes_do_not_depend_on_company(model: MidiValle) -> None:
-    alone = [dict(Engine(model, 1).generate([segment], Sampling())) for segment in segments()]
-    together = {segment.key: codes for segment, codes in Engine(model, 2).generate(segments()[::-1], Sampling())}
+    alone = [dict(Engine(make_runner(model, 1)).generate([segment], Sampling())) for segment in segments()]
+    generated = Engine(make_runner(model, 2)).generate(segments()[::-1], Sampling())
+    together = {segment.key: codes for segment, codes in generated}
     for of_one in alone:
         for segment, codes in of_one.items():
             assert torch.equal(codes, together[segment.key])

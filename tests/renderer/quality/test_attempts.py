@@ -105,7 +105,7 @@ def test_a_poor_segment_is_replaced_by_the_best_of_its_attempts(renderer: Render
     (kept,) = renderer.render([asked], tail=0.0)
     frames = -(-len(kept.samples) // FRAME)
     segment = Segment(0, 0, 0, frames, frames, asked.performance.notes)
-    model, grid = renderer.engine.model.config, renderer.description.time_grid
+    model, grid = renderer.model_config, renderer.description.time_grid
     work = model_input(segment, asked.prompt, asked.seed, model, 50, grid)
     scores, takes = [], []
     for attempt in range(4):

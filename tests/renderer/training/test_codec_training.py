@@ -1,11 +1,13 @@
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from renderer.audio.audio_file import FloatSamples
-from renderer.codecs.encodec_codec import EncodecCodec, read_audiocraft_export
+from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig, read_audiocraft_export
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.codecs.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig
 from renderer.errors import TrainingError
@@ -272,6 +274,43 @@ def test_a_written_codec_is_found_and_sounds_as_it_did_before_but_for_rounding(t
     assert (ours - theirs).norm() < 0.02 * theirs.norm()
 
 
+def check_that_training_on_keeps_the_codebooks(weights: dict[str, torch.Tensor], codebooks: int) -> None:
+    """As audiocraft's EuclideanCodebook goes on: k-means unless inited, else the smoothed moving averages."""
+    for book in range(codebooks):
+        of = {name: weights[f"quantizer.vq.layers.{book}._codebook.{name}"] for name in ("embed", "embed_avg")}
+        size, inited = (weights[f"quantizer.vq.layers.{book}._codebook.{name}"] for name in ("cluster_size", "inited"))
+        assert inited.item() == 1 and (size > 0).all() and len(size.unique()) > 1
+        smoothed = (size + 1e-5) / (size.sum() + len(size) * 1e-5) * size.sum()
+        torch.testing.assert_close(of["embed_avg"] / smoothed[:, None], of["embed"], rtol=1e-2, atol=1e-3)
+
+
+def check_that_audiocraft_builds(document: str, config: EncodecConfig) -> None:
+    """What audiocraft's ``get_compression_model`` takes from the file's settings, read in its way."""
+    settings = yaml.safe_load(document)
+    assert settings["compression_model"] == "encodec"
+    model = dict(settings["encodec"])
+    autoencoder = dict(settings[model.pop("autoencoder")])
+    quantizer = settings[model.pop("quantizer")]
+    encoder, decoder = autoencoder.pop("encoder"), autoencoder.pop("decoder")
+    assert encoder == {} and set(decoder) == {"trim_right_ratio", "final_activation", "final_activation_params"}
+    frame_rate = model["sample_rate"] // math.prod(autoencoder["ratios"])
+    assert frame_rate == config.frame_rate and model.pop("renormalize") is False
+    # The rest are EncodecModel's own arguments.
+    assert model == {"sample_rate": config.sample_rate, "channels": 1, "causal": False}
+    assert quantizer == {"n_q": config.codebooks, "q_dropout": False, "bins": config.codebook_size}
+
+
+def test_codebooks_that_nothing_is_known_of_are_told_as_they_are(tmp_path: Path) -> None:
+    config, state = read_audiocraft_export(read_weights(FIXTURES / "codec_small.bin", "an EnCodec"))
+    for name in state:
+        if name.endswith(("cluster_size", "embed_avg", "inited")):
+            state[name] = torch.zeros_like(state[name])
+    write_codec(tmp_path / "codec", "codec", config, state, {})
+    _, weights = read_audiocraft_export(read_weights(tmp_path / "codec" / "audiocraft.bin", "an EnCodec"))
+    book = "quantizer.vq.layers.0._codebook."
+    assert torch.equal(weights[f"{book}embed_avg"], state[f"{book}embed"]) and weights[f"{book}inited"].item() == 1
+
+
 def test_an_encodec_is_fine_tuned_and_its_export_is_audiocrafts(tmp_path: Path) -> None:
     config, state = read_audiocraft_export(read_weights(FIXTURES / "codec_small.bin", "an EnCodec"))
     codec = EncodecCodec(config)
@@ -289,13 +328,16 @@ def test_an_encodec_is_fine_tuned_and_its_export_is_audiocrafts(tmp_path: Path) 
     assert any(name.startswith("decoder") for name in changed)
     assert any(name.endswith("_codebook.embed") for name in changed)
 
-    write_codec(tmp_path / "tuned", "tuned", config, codec.state_dict(), {})
+    write_codec(tmp_path / "tuned", "tuned", config, codec.state_dict(), {}, training.codebooks.counts)
     exported = read_weights(tmp_path / "tuned" / "audiocraft.bin", "an EnCodec")
     again, weights = read_audiocraft_export(exported)
     assert again == config
     assert set(weights) == set(state)
+    averages = ("cluster_size", "embed_avg", "inited")
     for name, value in codec.state_dict().items():
-        assert torch.equal(weights[name], value)
+        assert name.endswith(averages) or torch.equal(weights[name], value)
+    check_that_training_on_keeps_the_codebooks(weights, config.codebooks)
+    check_that_audiocraft_builds(exported["xp.cfg"], config)
     assert load_codec(find_codec(str(tmp_path / "tuned"))).sample_rate == config.sample_rate
 
 

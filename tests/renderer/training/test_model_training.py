@@ -9,6 +9,7 @@ import torch
 from renderer.errors import TrainingError
 from renderer.model.midi_valle import MidiValle
 from renderer.training.checkpoints import Checkpoints
+from renderer.training.figures import read_figures
 from renderer.training.initial_weights import initialise
 from renderer.training.learning_rate import LearningRate
 from renderer.training.model_training import ModelTraining, ModelTrainingSettings, Stages
@@ -28,33 +29,37 @@ def training(settings: ModelTrainingSettings = SETTINGS, from_model: bool = Fals
     return ModelTraining(model, windows_of(Clips()), settings, Team(), from_model)
 
 
+def steps(run: ModelTraining, first: int, stop: int) -> list[dict[str, float]]:
+    return read_figures([run.step(step) for step in range(first, stop)], first)
+
+
 def test_killed_training_repeats_the_undisturbed_curve_exactly(tmp_path: Path) -> None:
     settings = replace(SETTINGS, dropout=0.1)
     undisturbed = training(settings)
-    curve = [undisturbed.step(step) for step in range(6)]
+    curve = steps(undisturbed, 0, 6)
     killed = training(settings)
     checkpoints = Checkpoints(tmp_path, {}, killed.parts)
-    assert [killed.step(step) for step in range(3)] == curve[:3]
+    assert steps(killed, 0, 3) == curve[:3]
     checkpoints.save(3)
     killed.step(3)
     resumed = training(settings)
     assert Checkpoints(tmp_path, {}, resumed.parts).restore() == 3
-    assert [resumed.step(step) for step in range(3, 6)] == curve[3:]
+    assert steps(resumed, 3, 6) == curve[3:]
     for name, weight in undisturbed.average.weights.items():
         assert torch.equal(weight, resumed.average.weights[name])
 
 
 def test_micro_batches_add_up_to_the_batch() -> None:
     whole, parts = training(replace(SETTINGS, micro_batch=4)), training(replace(SETTINGS, micro_batch=1))
-    for step in range(3):
-        assert whole.step(step) == pytest.approx(parts.step(step), rel=1e-4)
+    for own, others in zip(steps(whole, 0, 3), steps(parts, 0, 3), strict=True):
+        assert own == pytest.approx(others, rel=1e-4)
 
 
 @pytest.mark.parametrize("stages", ["ar", "nar"])
 def test_one_decoder_alone_leaves_the_other_and_what_they_share(stages: Stages) -> None:
     alone = training(replace(SETTINGS, stages=stages), from_model=True)
     before = {name: weight.clone() for name, weight in alone.model.state_dict().items()}
-    figures = alone.step(0)
+    figures = steps(alone, 0, 1)[0]
     changed = {name for name, weight in alone.model.state_dict().items() if not torch.equal(weight, before[name])}
     assert changed
     assert all(name.startswith(stages) for name in changed)
@@ -65,7 +70,7 @@ def test_loss_and_validation_fall_and_the_average_follows() -> None:
     run = training()
     validation = ModelValidation(windows_of(Clips()), 4, precision="fp32")
     before = validation.figures(run.model)
-    losses = [run.step(step) for step in range(30)]
+    losses = steps(run, 0, 30)
     assert losses[-1]["ar"] < losses[0]["ar"] - 0.1
     with run.average.applied(run.model):
         after = validation.figures(run.model)
@@ -75,7 +80,7 @@ def test_loss_and_validation_fall_and_the_average_follows() -> None:
 
 def test_all_stages_and_bf16_and_the_end_code_can_be_trained() -> None:
     run = training(replace(SETTINGS, all_nar_stages=True, train_end=True, precision="bf16"))
-    figures = run.step(0)
+    figures = steps(run, 0, 1)[0]
     assert 2 < figures["ar"] < 4
     assert 2 < figures["nar"] < 4
     assert run.flops > 0
@@ -85,8 +90,8 @@ def test_gradient_that_is_not_finite_stops_the_training() -> None:
     run = training()
     with torch.no_grad():
         run.model.ar_predict_layer.weight.fill_(float("nan"))
-    with pytest.raises(TrainingError, match="step 7: the gradient's norm is nan"):
-        run.step(7)
+    with pytest.raises(TrainingError, match="step 7: ar is nan"):
+        steps(run, 7, 8)
 
 
 def test_arithmetic_of_training_counts_every_matrix_product() -> None:
@@ -97,7 +102,7 @@ def test_arithmetic_of_training_counts_every_matrix_product() -> None:
     before = run.flops
     with FlopCounterMode(display=False) as counter:
         run.step(1)
-    assert run.flops - before == pytest.approx(counter.get_total_flops(), rel=0.1)
+    assert run.flops - before == pytest.approx(counter.get_total_flops(), rel=0.15)  # Some attention is in vain.
     assert training_flops(CONFIG, [(10, 20)], is_ar=True) < training_flops(CONFIG, [(10, 20)], is_ar=False)
 
 

@@ -91,6 +91,17 @@ def test_clips_and_prompts_and_lengths_are_drawn_as_the_settings_say() -> None:
     assert 90 < lengths[lengths < 150].mean() < 110
 
 
+def test_a_share_of_windows_comes_without_a_prompts_codes_and_is_else_the_same() -> None:
+    with_all, with_some = windows_of(Clips()), windows_of(Clips(), drop_prompt=0.25)
+    plans = [with_some.plan(number) for number in range(400)]
+    assert 0.2 < np.mean([not plan.is_prompted for plan in plans]) < 0.3
+    dropped = next(plan for plan in plans if not plan.is_prompted)
+    window, whole = with_some.window(dropped), with_all.window(with_all.plan(dropped.number))
+    assert (window.is_prompted, whole.is_prompted) == (False, True)
+    assert torch.equal(window.rows, whole.rows)
+    assert torch.equal(window.codes, whole.codes)
+
+
 def test_segments_begin_where_less_sounds_than_elsewhere() -> None:
     clips = Clips()
     windows = windows_of(clips, cross_prompt=1.0)

@@ -13,10 +13,10 @@ import pytest
 
 from renderer.errors import CheckpointError
 from renderer.weights import published
-from renderer.weights.download import DownloadError, Retries, download, fetch
+from renderer.weights.download import DownloadError, RetryPolicy, download, fetch
 from renderer.weights.zenodo import ZenodoFile, ZenodoRecord
 
-QUICK = Retries(limit=3, first_delay=0.01, longest_delay=0.05)
+QUICK = RetryPolicy(limit=3, first_delay=0.01, longest_delay=0.05)
 BODY = bytes(range(256)) * 12_000  # 3 MB: more than one read, and no two pages alike at odd offsets
 
 

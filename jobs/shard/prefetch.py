@@ -10,27 +10,26 @@ from schemas.manifest import ManifestRow
 ITEMS_AHEAD = 3
 
 
-class ReadAhead:
+class Prefetch:
     """Each row, in order, with what was read for it; a thread reads the next :data:`ITEMS_AHEAD` meanwhile.
 
-    It begins at once. The results raise what reading raised.
+    The results raise what reading raised.
     """
 
     def __init__(self, read: Callable[[ManifestRow], Performance], rows: Iterable[ManifestRow]) -> None:
         self._read, self._rows = read, iter(rows)
         self._thread = ThreadPoolExecutor(1, "reader")
         self._ahead: deque[tuple[ManifestRow, Future[Performance]]] = deque()
+
+    def start(self) -> None:
+        """Begin to read."""
         for _ in range(ITEMS_AHEAD):
             self._begin_next()
 
-    def __iter__(self) -> "ReadAhead":
-        return self
-
-    def __next__(self) -> tuple[ManifestRow, Future[Performance]]:
+    def next(self) -> tuple[ManifestRow, Future[Performance]] | None:
+        """The next row and what is read for it; None behind the last."""
         self._begin_next()
-        if not self._ahead:
-            raise StopIteration
-        return self._ahead.popleft()
+        return self._ahead.popleft() if self._ahead else None
 
     def close(self) -> None:
         """Begin nothing more."""

@@ -1,0 +1,1 @@
+"""``python -m jobs.bench.gpu``: all that is to be known of a GPU, in a few minutes, part by part."""

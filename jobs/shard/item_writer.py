@@ -1,0 +1,96 @@
+"""What becomes of a finished rendering: audio in its place, and a row with all that is known of it."""
+
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from jobs.option import common_values
+from jobs.output.writers import Writer
+from renderer.audio.audio_file import FloatSamples
+from renderer.audio.loudness import Level
+from renderer.quality.quality import QualityThresholds
+from renderer.rendering import Rendering
+from schemas.results import ItemResult, note_array
+from schemas.run import Run
+
+MESSAGE_CHARACTERS = 1000
+
+
+class ItemWriter:
+    """Makes the result rows of a shard's items; may be called by several threads.
+
+    ``thresholds`` are those of what is written.
+    """
+
+    def __init__(self, shard: int, run: Run, thresholds: QualityThresholds, writer: Writer) -> None:
+        self.shard = shard
+        self._model_id = run.model_id
+        self._sample_rate = run.settings.sample_rate
+        self._level = Level(run.settings.loudness, run.settings.peak)
+        self._thresholds = thresholds
+        self._writer = writer
+
+    def write(self, original: Rendering) -> ItemResult:
+        """Bring a rendering to its rate and level, write it, and measure it."""
+        rendering = original.resampled(self._sample_rate).levelled(self._level)
+        written = self._writer.write(rendering)
+        samples, notes = rendering.samples, rendering.notes
+        rms = _root_mean_square(samples)
+        # What is written decides how loud it is and what is clipped; what the model gave, how it plays.
+        quality = replace(
+            original.quality(),
+            length_error=abs(len(samples) - round(rendering.duration * rendering.sample_rate)),
+            peak=float(max(samples.max(initial=0.0), -samples.min(initial=0.0))),
+            rms_dbfs=20 * math.log10(rms) if rms else -math.inf,
+            clipped=written.clipped_samples / len(samples),
+        )
+        faults = self._thresholds.faults(quality)
+        measures: dict[str, Any] = {name: _defined(value) for name, value in common_values(ItemResult, quality).items()}
+        return ItemResult(
+            item_id=rendering.item_id,
+            shard=self.shard,
+            status="ok",
+            seed=rendering.seed,
+            model_id=self._model_id,
+            sample_rate=rendering.sample_rate,
+            samples=len(samples),
+            duration_s=len(samples) / rendering.sample_rate,
+            gain_db=rendering.gain.db,
+            gain_reason=rendering.gain.reason,
+            prompt_id=rendering.prompt_id,
+            segments=rendering.segments,
+            segments_retried=rendering.segments_retried,
+            verdict="poor" if faults else "good",
+            faults=faults,
+            quality_score=quality.score,
+            silence_s=quality.silence,
+            **common_values(ItemResult, written),
+            **measures,
+            note_report=asdict(rendering.report),
+            notes=note_array(notes.onset, notes.offset, notes.pitch, notes.velocity),
+        )
+
+    def failed(self, item_id: str, seed: int, error_type: str, message: str) -> ItemResult:
+        """The row of an item of which there is no audio."""
+        return ItemResult(
+            item_id=item_id,
+            shard=self.shard,
+            status="failed",
+            seed=seed,
+            model_id=self._model_id,
+            error_type=error_type,
+            error_message=message[:MESSAGE_CHARACTERS],
+        )
+
+
+def _defined(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _root_mean_square(samples: FloatSamples) -> float:
+    # In blocks, because an hour of squares in double precision would be a gigabyte.
+    blocks = np.array_split(samples, len(samples) // 65_536 + 1)
+    energy = math.fsum(float(np.dot(block, block)) for block in blocks)
+    return math.sqrt(energy / max(len(samples), 1))

@@ -1,0 +1,91 @@
+"""Runs in places that are as people's machines are: names, folders, modules and limits that are not ours."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import JobError
+from jobs.machine import short_folder
+from tests.jobs.support.corpus import make_corpus, results
+
+ROOT = Path(__file__).parents[3]
+CLI = ROOT / "tests/jobs/support/dummy_cli.py"
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, str(CLI), *map(str, arguments), "--actors", "1", "--device", "cpu"]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    dropped = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", "RAY_TMPDIR")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "PYTHONPATH": str(ROOT), **changes}
+
+
+def test_a_run_works_in_a_folder_of_any_name_beside_modules_of_ones_own_without_a_home(tmp_path: Path) -> None:
+    folder = tmp_path / "Klavier é 音"
+    make_corpus(folder, ["a", "b"])
+    (folder / "jobs").mkdir()
+    for name in ("jobs/__init__.py", "schemas.py", "mido.py", "queue.py"):
+        (folder / name).write_text("raise ImportError('this is the user\\'s own module')\n")
+    (folder / "renderer.py").write_text("import argparse\nargparse.ArgumentParser().parse_args()\n")
+    long = tmp_path / ("t" * 100)
+    long.mkdir()
+    ran = subprocess.run(
+        command("manifest.parquet", "--out", "Ausgabe é 音"),
+        cwd=folder,
+        env=environment(TMPDIR=str(long), HOME="/proc/nobody"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert [row["status"] for row in results(folder / "Ausgabe é 音")] == ["ok", "ok"]
+
+
+def test_too_little_address_space_for_ray_is_told_at_once(tmp_path: Path) -> None:
+    manifest, begun = make_corpus(tmp_path, ["a"]), time.monotonic()
+    ran = subprocess.run(
+        command(manifest, "--out", tmp_path / "out"),
+        env=environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 1 and time.monotonic() - begun < 60
+    assert "error: each process may have 4.0 GiB of address space (ulimit -v), and Ray's need 8" in ran.stderr
+
+
+def test_a_loopback_that_is_switched_off_is_told_at_once(tmp_path: Path) -> None:
+    unshare = [shutil.which("unshare") or "unshare", "--net"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no permission for a network of one's own")
+    manifest = make_corpus(tmp_path, ["a"])
+    ran = subprocess.run(
+        [*unshare, *command(manifest, "--out", tmp_path / "out")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 1
+    assert "error: the loopback interface does not work (Network is unreachable)" in ran.stderr
+
+
+def test_where_no_folder_is_short_enough_the_error_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/scratch")
+    monkeypatch.setattr("os.access", lambda folder, mode: folder == "/scratch")
+    assert short_folder() == "/scratch/ray"
+    monkeypatch.setenv("RAY_TMPDIR", "/scratch/" + "é" * 20)
+    with pytest.raises(JobError, match="set RAY_TMPDIR to a folder whose path has 37 bytes at most"):
+        short_folder()
+    monkeypatch.setattr("os.access", lambda folder, mode: folder == "/var/tmp")
+    assert short_folder() == "/var/tmp/ray"
