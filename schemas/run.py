@@ -28,6 +28,7 @@ class RunSettings:
     ``device``, ``precision`` and ``batch_size`` are here because they decide how sums are rounded. ``thresholds`` is
     what an item is judged by, and its segments are if they have more than one of the ``attempts``; None in runs of
     an older version, which did not judge. ``id_separator`` stands for ``/`` of item ids in the names of files.
+    ``pedal_channels`` is None in runs of an older version, where each channel had a pedal of its own.
     """
 
     layout: str
@@ -49,6 +50,8 @@ class RunSettings:
     attempts: int = 1
     thresholds: Mapping[str, float] | None = None
     id_separator: str | None = None
+    pedal_channels: str | None = None
+    strict_midi: bool = False
 
     def values(self) -> dict[str, Any]:
         """Every setting by its name; each threshold by its own."""
@@ -117,11 +120,14 @@ def differences(old: Run, new: Run, extend: bool = False) -> list[str]:
     """Each field in which ``new`` is another run than ``old``, with both values; empty if they are the same.
 
     With ``extend``, the manifest's content is left out. Where the manifest lies, when the run began and how it is
-    cut into shards are no part of what it is.
+    cut into shards are no part of what it is. A run that does not say which ``pedal_channels`` it has goes on as it
+    began.
     """
     names = [name for name in _IDENTITY if not (extend and name in _GROWS)]
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
     before, now = old.settings.values(), new.settings.values()
+    if before["pedal_channels"] is None:
+        del before["pedal_channels"], now["pedal_channels"]
     settings = [(name, before.get(name), now.get(name)) for name in {**before, **now}]
     return _named(pairs + settings)
 

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from jobs.console import duration
 from jobs.errors import JobError
@@ -15,7 +14,7 @@ from jobs.run.preflight import Job
 from jobs.shard.items import ItemReader, read_performance
 from renderer.decoding.sampling import Sampling
 from renderer.errors import RendererError
-from renderer.midi.notes import Excerpt, PedalPolicy
+from renderer.midi.notes import Excerpt
 from renderer.rendering import RenderRequest
 from renderer.steps import render_all
 from schemas.manifest import ManifestRow
@@ -69,7 +68,7 @@ def _read_sample(job: Job) -> _Sample:
     rows = list(itertools.islice(job.manifest.rows(), 0, items, step))
     for row in rows:
         try:
-            performance = read_performance(row, folder, job.inputs, cast(PedalPolicy, job.run.settings.pedal))
+            performance = read_performance(row, folder, job.inputs, job.run.settings)
         except (RendererError, JobError) as error:
             failures.append(f"{row.item_id}: {error}")
         else:

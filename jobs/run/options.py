@@ -59,6 +59,10 @@ class RenderOptions:
         Literal["model", "ignore", "extend"],
         Option("Sustain pedal: ignore, extend (it lengthens notes), or model.", SOUND),
     ] = "model"
+    pedal_channels: Annotated[
+        Literal["any", "each"], Option("A pedal holds the notes of any channel, or of each its own.", SOUND)
+    ] = "any"
+    strict_midi: Annotated[bool, Option("Refuse damaged MIDI files that could be mended.", SOUND)] = False
     temperature: Annotated[float, Option("0 is greedy.", SOUND)] = 1.0
     top_k: Annotated[int, Option("0 is off.", SOUND)] = 0
     top_p: Annotated[float, Option("1 is off.", SOUND)] = 1.0
@@ -122,7 +126,7 @@ class RenderOptions:
                 raise JobError(f"--id-separator does not go with --layout {self.layout}, which takes a / as it is")
             if "/" in self.id_separator or why_unsafe(f"a{self.id_separator}b"):
                 raise JobError(f"--id-separator is {self.id_separator!r}, which cannot be part of a file name")
-        check_choice(self, "pedal", "device")
+        check_choice(self, "pedal", "pedal_channels", "device")
         if self.device == "cpu" and self.gpus:
             raise JobError(f"--gpus {self.gpus} does not go with --device cpu")
         if self.device == "cuda" and self.gpus == 0:

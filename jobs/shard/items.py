@@ -2,13 +2,13 @@
 
 import hashlib
 from functools import lru_cache
-from typing import cast
+from typing import TypedDict, cast
 
 from jobs.inputs.inputs import Inputs, folder_of
 from jobs.shard.backend import CorpusRenderer
 from jobs.shard.thresholds import Thresholds
 from renderer.midi.midi_file import read_midi
-from renderer.midi.notes import Excerpt, PedalPolicy, Performance
+from renderer.midi.notes import Excerpt, PedalChannels, PedalPolicy, Performance
 from renderer.prompt import Prompt
 from renderer.quality.attempts import Attempts
 from renderer.rendering import RenderRequest
@@ -40,7 +40,7 @@ class ItemReader:
     def performance(self, row: ManifestRow) -> Performance:
         """The notes that the row asks for; may be called beside everything else."""
         path = self._inputs.local(row.midi, self._folder)
-        return _part(self._read_midi(path, cast(PedalPolicy, self._settings.pedal)), row)
+        return _part(self._read_midi(path, **_reading(self._settings)), row)
 
     def request(self, row: ManifestRow, performance: Performance | None = None) -> RenderRequest:
         """The row's performance, which may have been read before, with its prompt and seed."""
@@ -68,9 +68,24 @@ class ItemReader:
         return self._renderer.prompt(row.prompt)
 
 
-def read_performance(row: ManifestRow, folder: str, inputs: Inputs, pedal: PedalPolicy) -> Performance:
+def read_performance(row: ManifestRow, folder: str, inputs: Inputs, settings: RunSettings) -> Performance:
     """The notes that a row of a manifest in ``folder`` asks for; MidiError or JobError if there are none."""
-    return _part(read_midi(inputs.local(row.midi, folder), pedal), row)
+    return _part(read_midi(inputs.local(row.midi, folder), **_reading(settings)), row)
+
+
+class _Reading(TypedDict):
+    pedal: PedalPolicy
+    pedal_channels: PedalChannels
+    strict: bool
+
+
+def _reading(settings: RunSettings) -> _Reading:
+    """How a run reads MIDI files. In runs that do not say, each channel has a pedal of its own."""
+    return {
+        "pedal": cast(PedalPolicy, settings.pedal),
+        "pedal_channels": cast(PedalChannels, settings.pedal_channels or "each"),
+        "strict": settings.strict_midi,
+    }
 
 
 def _part(performance: Performance, row: ManifestRow) -> Performance:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -57,6 +58,20 @@ def test_each_differing_field_is_named_with_both_values() -> None:
         "model_hash: 'bb' in the run, 'cc' now",
         "tail: 1.0 in the run, 2.0 now",
         "limit: None in the run, 4 now",
+    ]
+
+
+def test_a_run_begun_before_pedal_channels_could_be_chosen_goes_on() -> None:
+    values = json.loads(RUN.to_json())
+    del values["settings"]["pedal_channels"], values["settings"]["strict_midi"]
+    old = Run.from_json(json.dumps(values).encode())
+    assert differences(old, replace(RUN, settings=replace(SETTINGS, pedal_channels="any"))) == []
+    assert differences(old, replace(RUN, settings=replace(SETTINGS, strict_midi=True))) == [
+        "strict_midi: False in the run, True now"
+    ]
+    chosen = replace(RUN, settings=replace(SETTINGS, pedal_channels="each"))
+    assert differences(chosen, replace(RUN, settings=replace(SETTINGS, pedal_channels="any"))) == [
+        "pedal_channels: 'each' in the run, 'any' now"
     ]
 
 

@@ -169,6 +169,7 @@ def test_an_output_without_permission_is_refused(tmp_path: Path, small_disk: Sma
         ({"temperature": -1.0}, "temperature is -1.0"),
         ({"tail": float("nan")}, "--tail is nan"),
         ({"pedal": "half"}, "--pedal is 'half'; it must be one of model, ignore, extend"),
+        ({"pedal_channels": "one"}, "--pedal-channels is 'one'; it must be one of any, each"),
         ({"device": "tpu"}, "--device is 'tpu'"),
         ({"limit": 0}, "--limit is 0; it must be 1 or more"),
         ({"shard_items": 0}, "--shard-items is 0"),
