@@ -142,8 +142,8 @@ def _performance(
             raise MidiError(
                 f"absurd length: the last note ends at {last:.0f} s; at most {limits.seconds:.0f} s are read"
             )
-        columns = (onset, release, offset, events.pitch, events.velocity)
-        return _on_one_keyboard(*(column[playable] for column in columns), report)
+        times = onset[playable], release[playable], offset[playable]
+        return _on_one_keyboard(*times, events.pitch[playable], events.velocity[playable], report)
     raise MidiError(
         f"no notes that a piano could play: {report.drums} on the drum channel, "
         f"{report.out_of_range} off the keyboard, {report.unclosed} without a note-off"
@@ -192,7 +192,8 @@ def _on_one_keyboard(
     velocity = np.maximum.reduceat(velocity[order], strikes)
     onset, pitch = onset[strikes], pitch[strikes]
     sounds = offset > onset
-    onset, release, offset, pitch, velocity = (a[sounds] for a in (onset, release, offset, pitch, velocity))
+    onset, release, offset = onset[sounds], release[sounds], offset[sounds]
+    pitch, velocity = pitch[sounds], velocity[sounds]
     struck_again = np.where(np.append(_new_key(pitch)[1:], True), np.inf, np.append(onset[1:], np.inf))
     return Performance(
         Notes.of(onset, np.minimum(offset, struck_again), pitch, velocity),

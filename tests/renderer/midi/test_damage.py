@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from renderer.midi.notes import NoteReport, PedalPolicy
 from tests.renderer.midi.files import control, midi_file, note, raw_file, spans
 
 CASES = Path(__file__).parents[2] / "fixtures" / "midi_cases"
-EXPECTED: dict[str, dict[str, list[list[float]]]] = json.loads((CASES / "expected.json").read_text())
+EXPECTED: dict[str, Any] = json.loads((CASES / "expected.json").read_text())
 
 END = b"\x00\xff\x2f\x00"
 NOTES = bytes([0, 0x90, 60, 64, 96, 60, 0]), bytes([96, 0x90, 64, 64, 96, 64, 0])

@@ -133,10 +133,12 @@ def test_any_pedalling_is_as_played_note_by_note(
     tracks: list[list[Event]] = [[], [], []]
     for key, (onset, length, channel, track) in enumerate(notes):
         tracks[track] += note(onset * TICKS, (onset + length) * TICKS, 60 + key, channel=channel)
-    for tick, down, channel, track in pedal:
-        tracks[track].append(sustain(tick * TICKS, 127 * down, channel))
+    for tick, is_down, channel, track in pedal:
+        tracks[track].append(sustain(tick * TICKS, 127 * is_down, channel))
     # In order of time; at one tick in the order of tracks.
-    moves = [(tick, down, channel) for tick, down, channel, _ in sorted(pedal, key=lambda move: (move[0], move[3]))]
+    moves = [
+        (tick, is_down, channel) for tick, is_down, channel, _ in sorted(pedal, key=lambda move: (move[0], move[3]))
+    ]
     end = max([tick for tick, _, _ in moves] + [onset + length for onset, length, _, _ in notes])
     expected = {}
     for key, (onset, length, channel, _) in enumerate(notes):
