@@ -2,7 +2,7 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -52,12 +52,30 @@ def test_nothing_but_the_commands_knows_typer() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_rooms_do_not_use_one_another_in_a_circle(package: str) -> None:
-    uses = defaultdict(set)
-    for importer, name in imports():
+    check_no_circle(
         # The package's own file hands names on; it is not a room.
-        if importer != package and name.startswith(f"{package}.") and room(importer) != room(name):
-            uses[room(importer)].add(room(name))
+        (room(importer), room(name))
+        for importer, name in imports()
+        if importer != package and name.startswith(f"{package}.")
+    )
+
+
+def test_files_do_not_use_one_another_in_a_circle() -> None:
+    files = {importer for importer, _ in imports()} - set(PACKAGES)
+    check_no_circle(
+        (importer, used)
+        for importer, name in imports()
+        for used in {name, name.rpartition(".")[0]} & files
+        if importer != used
+    )
+
+
+def check_no_circle(pairs: Iterable[tuple[str, str]]) -> None:
+    uses = defaultdict(set)
+    for user, used in pairs:
+        if user != used:
+            uses[user].add(used)
     try:
         TopologicalSorter(uses).prepare()
     except CycleError as error:
-        pytest.fail(f"these rooms use one another: {' -> '.join(error.args[1])}")
+        pytest.fail(f"these use one another: {' -> '.join(error.args[1])}")

@@ -4,12 +4,10 @@ import io
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import BinaryIO, Protocol
 
 from jobs.errors import StorageError, UnavailableError
-
-if TYPE_CHECKING:
-    from jobs.storage.s3_storage import S3Storage
+from jobs.storage.storage import Storage
 
 SMALL_BYTES = 1000
 SMALLEST_PART_BYTES = 5 << 20
@@ -19,7 +17,15 @@ SETTING = "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
 _FRAMING = re.compile(rb"[0-9a-f]+(;chunk-signature=[0-9a-f]+)?\r\n")
 
 
-def check_round_trip(storage: "S3Storage", key: str, sends_trailers: bool) -> None:
+class PartsStorage(Storage, Protocol):
+    """A storage that can be told to write in parts."""
+
+    def write_parts(self, key: str, file: BinaryIO, part_bytes: int) -> None:
+        """Write the object from a file, in parts of that size."""
+        ...
+
+
+def check_round_trip(storage: PartsStorage, key: str, sends_trailers: bool) -> None:
     """Write objects as a run does, in one request and in parts, and compare what comes back; StorageError if it is not.
 
     Nothing is left under the key.
@@ -40,7 +46,7 @@ def check_round_trip(storage: "S3Storage", key: str, sends_trailers: bool) -> No
             storage.delete(key)
 
 
-def _compare(storage: "S3Storage", key: str, written: bytes, how: str) -> None:
+def _compare(storage: Storage, key: str, written: bytes, how: str) -> None:
     read = storage.read(key)
     if read == written:
         return
