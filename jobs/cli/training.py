@@ -12,7 +12,7 @@ from jobs.training.train_options import TrainOptions
 
 @takes(PrepareOptions)
 def prepare(options: PrepareOptions) -> int:
-    """Make a training corpus: clips with audio, notes and codes, from MIDI and sampled pianos or from recordings.
+    """Make a training corpus: clips with audio, notes and maybe codes, from MIDI and sampled pianos or from recordings.
 
     Exit codes are those of render-corpus.
     """

@@ -1,4 +1,4 @@
-"""The driver's loop: Ray calls the actors, :mod:`jobs.retries` says what follows when one dies."""
+"""The driver's loop: Ray calls the actors, :mod:`jobs.run.retries` says what follows when one dies."""
 
 import time
 from collections.abc import Sequence

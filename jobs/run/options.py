@@ -28,7 +28,12 @@ class RenderOptions:
     ``precision`` auto), no ``/`` in item ids (``id_separator``). JobError for a value that makes no sense.
     """
 
-    manifest: Annotated[str, Option("Parquet file with one row for every item to render.", is_argument=True)]
+    manifest: Annotated[
+        str,
+        Option(
+            "A row for every item to render: Parquet, CSV or JSON lines; a file, folder or pattern.", is_argument=True
+        ),
+    ]
     out: Annotated[str, Option("The run's folder; run the same command again to go on.", INPUT)] = "out"
     model: Annotated[str, Option("mini, midi-valle, or a model directory.", INPUT)] = "mini"
     model_file: Annotated[Path | None, Option("Published language model, for midi-valle.", INPUT)] = None

@@ -71,7 +71,7 @@ class ShardRenderer:
             check_unchanged(work.bank, work.inputs.local(work.bank), work.run.prompts_sha256)
         self._directory = RunDirectory(work.storage)
         self._renderer = work.backend.load(work.run.settings.device)
-        self._items = ItemReader(work.run.settings, work.manifest, work.bank, work.inputs, self._renderer)
+        self._reader = ItemReader(work.run.settings, work.manifest, work.bank, work.inputs, self._renderer)
         self._thresholds = Thresholds.of(work.run.settings).written
         self._progress = ProgressReporter(report, self._renderer.progress)
         self._stream = ShardStream(self._renderer, work.run.settings, self._progress)
@@ -117,8 +117,8 @@ class ShardRenderer:
         writer = open_writer(self._work.storage, run.settings, name)
         rows = [found.rows[place] for place in places]
         quarantined = {found.rows[place].item_id: fault for place, fault in task.quarantined.items()}
-        items = ItemWriter(shard.index, run, self._thresholds, writer)
-        attempt = ShardAttempt(rows, quarantined, self._items, items, self._progress)
+        item_writer = ItemWriter(shard.index, run, self._thresholds, writer)
+        attempt = ShardAttempt(rows, quarantined, self._reader, item_writer, self._progress)
         return _OpenShard(task, name, places, found.table.take(places), writer, attempt)
 
     def _rendered(self) -> tuple[_OpenShard, float]:

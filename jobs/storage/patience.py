@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from jobs.console import duration, say_above_bars
 
-Fault = Literal["silent", "throttled"]
+StorageFault = Literal["silent", "throttled"]
 """Why a request is sent again: nobody answered it, or the answer was to ask less often."""
 
 SECONDS_TO_TELL = 5.0
@@ -31,7 +31,7 @@ class Patience:
     throttled_pause: float = 1.0
     longest_pause: float = 10.0
 
-    def pause(self, failures: int, fault: Fault) -> float:
+    def pause(self, failures: int, fault: StorageFault) -> float:
         """How long to wait after so many failures in a row."""
         first = self.throttled_pause if fault == "throttled" else self.first_pause
         return random.uniform(0.0, min(self.longest_pause, first * 2.0 ** min(failures - 1, 30)))
@@ -40,7 +40,7 @@ class Patience:
 class Persistence:
     """Sends requests, and sends them again, on behalf of all threads that use a storage."""
 
-    def __init__(self, patience: Patience, place: str, fault_of: Callable[[Exception], Fault | None]) -> None:
+    def __init__(self, patience: Patience, place: str, fault_of: Callable[[Exception], StorageFault | None]) -> None:
         self._patience, self._fault_of = patience, fault_of
         self._news = _News(place, patience)
 
@@ -82,7 +82,7 @@ class _News:
         self._is_told = False
         self._one_at_a_time = threading.Lock()
 
-    def failed(self, fault: Fault, error: Exception) -> None:
+    def failed(self, fault: StorageFault, error: Exception) -> None:
         with self._one_at_a_time:
             now = time.monotonic()
             self._since = now if self._since is None else self._since

@@ -49,7 +49,7 @@ class TrainOptions(TrainingOptions):
     shortest: Annotated[float, Option("Seconds of the shortest segments.", DATA)] = 2.0
     longest_share: Annotated[float, Option("Share of segments that are as long as can be.", DATA)] = 0.7
     cross_prompt: Annotated[float, Option("Share of segments prompted by another piece.", DATA)] = 0.8
-    drop_prompt: Annotated[float, Option("Share of segments without a prompt's codes, for guidance by it.", DATA)] = 0.0
+    drop_prompt: Annotated[float, Option("Share of segments without a prompt's codes.", DATA)] = 0.0
     s3_endpoint_url: Annotated[str | None, Option("An S3 server other than Amazon's.", DATA)] = None
     stages: Annotated[Literal["both", "ar", "nar"], Option("both, or ar or nar alone.", COURSE)] = "both"
     all_nar_stages: Annotated[bool, Option("All, not one at random.", COURSE)] = False

@@ -156,9 +156,8 @@ def _held(
     """Offsets (N,) under the pedals of any channel, or of each note's own."""
     end = float(tempo.seconds(np.array([events.end]))[0])
 
-    def pedal(pedal: PedalEvents) -> Pedal:
-        down = one_pedal(pedal.channel, pedal.down)
-        return Pedal(tempo.seconds(pedal.tick), down, end)
+    def pedal(moves: PedalEvents) -> Pedal:
+        return Pedal(tempo.seconds(moves.tick), one_pedal(moves.channel, moves.down), end)
 
     offset = release.copy()
     if channels == "any":

@@ -253,13 +253,13 @@ class MidiValle(nn.Module):
         """MIDI rows (B, S, 6) int64 at positions (B, S) float32 -> NAR inputs (B, S, d)."""
         return self.nar_text_position(self.nar_text_embedding(self._features(rows)), positions)
 
-    def ar_audio(self, codes: torch.Tensor, positions: torch.Tensor, roll: torch.Tensor | None = None) -> torch.Tensor:
+    def ar_audio(self, codes: torch.Tensor, positions: torch.Tensor, told: torch.Tensor | None = None) -> torch.Tensor:
         """Codes of codebook 0 (B, T) at positions (B, T) float32 -> AR inputs (B, T, d).
 
-        ``roll`` (B, T, d) is what ``ar_roll``, where the model has it, tells of the frames.
+        ``told`` (B, T, d) is what the frames are told (``ar_told``), where the model tells them anything.
         """
         embedded = self.ar_audio_embedding(codes)
-        return self.ar_audio_position(embedded if roll is None else embedded + roll, positions)
+        return self.ar_audio_position(embedded if told is None else embedded + told, positions)
 
     @property
     def tells_frames(self) -> bool:
@@ -288,12 +288,12 @@ class MidiValle(nn.Module):
         return [self.nar_decoder.affines(stage(only)) for stage in self.nar_stage_embeddings]
 
     def nar_audio(
-        self, codes: torch.Tensor, prompt_frames: int, stage: int, roll: torch.Tensor | None = None
+        self, codes: torch.Tensor, prompt_frames: int, stage: int, told: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The audio input of a NAR stage, before positions: codes (B, T, K) int64 -> (B, T, d).
 
         A prompt frame is the sum of the embeddings of all its codes, any other frame of codebooks 0 to ``stage``.
-        ``roll`` (B, T, d) is what ``nar_roll``, where the model has it, tells of the frames.
+        ``told`` (B, T, d) is what the frames are told (``nar_told``), where the model tells them anything.
         """
         known = torch.zeros(())
         for book, embedding in enumerate(self.nar_audio_embeddings):
@@ -303,7 +303,7 @@ class MidiValle(nn.Module):
                 known = embedded
             else:
                 known[:, : embedded.shape[1]] += embedded
-        return known if roll is None else known + roll
+        return known if told is None else known + told
 
     def nar_logits(self, hidden: torch.Tensor, stage: int) -> torch.Tensor:
         """Final NAR hidden states (..., d) -> float32 logits of codebook ``stage + 1`` (..., codebook_size)."""

@@ -25,7 +25,7 @@ FRAME_RATE = 50
 class BedSizes:
     """How large all is: ``batches`` are those of decoding, ``seconds`` a segment's, ``repeats`` of every timing.
 
-    ``requests`` are rendered in a steady state, so many times the batch.
+    ``waves`` times the batch is rendered in a steady state.
     """
 
     model: ModelConfig

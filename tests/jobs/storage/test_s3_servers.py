@@ -11,7 +11,7 @@ import pytest
 from jobs.errors import JobError, StorageError, UnavailableError
 from jobs.run.options import RenderOptions
 from jobs.storage import Patience, S3Access, patience
-from jobs.storage.patience import Fault
+from jobs.storage.patience import StorageFault
 from jobs.storage.s3_check import SETTING, check_round_trip
 from jobs.storage.s3_storage import MULTIPART_BYTES, S3Storage
 from tests.jobs.support.certificate import make_certificate
@@ -92,7 +92,7 @@ def test_a_person_is_told_once_that_a_storage_does_not_answer_and_when_it_does_a
 
 
 @pytest.mark.parametrize(("fault", "first"), [("silent", 0.2), ("throttled", 1.0)])
-def test_pauses_are_drawn_from_all_that_is_below_a_limit_that_doubles(fault: Fault, first: float) -> None:
+def test_pauses_are_drawn_from_all_that_is_below_a_limit_that_doubles(fault: StorageFault, first: float) -> None:
     policy = Patience()
     for failures in (1, 2, 3, 4, 20, 5000):
         limit = min(policy.longest_pause, first * 2.0 ** min(failures - 1, 30))
