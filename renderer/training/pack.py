@@ -172,10 +172,6 @@ class Pack:
         """SHA-256 over all that the pack holds."""
         return hashlib.sha256(self._content()).hexdigest()
 
-    def clips_of(self, split: str) -> IntArray:
-        """The clips (C,) of a split."""
-        return np.flatnonzero(self.split == SPLITS.index(split))
-
     def prompts_for(self, index: int) -> IntArray:
         """The clips (P,) that can prompt a clip: of its condition and split, but of other pieces; may be empty."""
         alike = self._alike[int(self.split[index]), int(self.condition[index])]
