@@ -117,4 +117,5 @@ def test_a_second_signal_stops_within_seconds(tmp_path: Path, out: Path) -> None
     assert render_corpus(options, DummyBackend()) == 130
     assert len(times) == 2 and time.monotonic() - times[1] < 5
     assert signal.getsignal(signal.SIGTERM) is before
-    assert [row["item_id"] for row in results(out)] == ["a"]
+    # Its neighbour is committed or not: it was under way beside the one that sleeps.
+    assert [row["item_id"] for row in results(out)] in (["a"], ["a", "c"])
