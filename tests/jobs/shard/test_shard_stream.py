@@ -267,7 +267,8 @@ def test_the_model_decodes_shards_in_one_batch_with_the_same_bytes(tmp_path: Pat
         runs.append(audio(out))
         full.append(markers[0].occupancy or 0.0)
     assert runs[0] == runs[1]
-    assert full[0] > 0.95 and full[1] < 0.76
+    # While the first shard's last item is written, steps go on with the three of the second: in three slots of four.
+    assert full[0] > 0.9 and full[1] < 0.76
 
 
 def test_sampling_and_tail_are_the_runs(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
