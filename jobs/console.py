@@ -13,6 +13,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.2f} h"
 
 
+def size(size_bytes: float) -> str:
+    """A number of bytes in the unit that fits."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} TB"
+
+
 def say(text: str, file: TextIO | None = None) -> None:
     """Print a message for the user: on stderr, or where else it should go."""
     print(printable(text), file=file or sys.stderr, flush=True)

@@ -25,7 +25,6 @@ def midi_valle_app() -> typer.Typer:
 
     app = typer.Typer(
         help="Everything around render-corpus.",
-        add_completion=False,
         pretty_exceptions_enable=False,
         no_args_is_help=True,
     )

@@ -1,39 +1,70 @@
 """A command made from the dataclass of its options."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from jobs.cli.defaults import PRESET, Preset, use_config, use_preset
 from jobs.cli.finish import finishes
 from jobs.option import Option, flag
 
 
-def takes(options: type[Any]) -> Callable[[Callable[..., int]], Callable[..., None]]:
+def takes(
+    options: type[Any], presets: Mapping[str, Preset] | None = None
+) -> Callable[[Callable[..., int]], Callable[..., None]]:
     """Make a command of a function of such ``options``, which returns the exit code.
 
-    Every field is an option, in their order. The function's further parameters are the command's as they are.
+    Every field is an option, in their order. The function's further parameters are the command's as they are. With
+    ``presets`` there are ``--preset`` and ``--config`` as well, whose values stand where the command line gives none.
     """
 
     def command_of(work: Callable[..., int]) -> Callable[..., None]:
         hints = get_type_hints(options, include_extras=True)
         chosen = [_parameter(field, *get_args(hints[field.name])) for field in fields(options)]
         others = list(inspect.signature(work).parameters.values())[1:]
+        defaults = [] if presets is None else _defaults(presets)
 
         @finishes
         @wraps(work)
         def command(**values: Any) -> int:
             own = {other.name: values.pop(other.name) for other in others}
+            for parameter in defaults:
+                del values[parameter.name]
             return work(options(**values), **own)
 
-        command.__signature__ = inspect.Signature([*others, *chosen])  # type: ignore[attr-defined]
-        command.__annotations__ = {each.name: each.annotation for each in (*others, *chosen)}
+        parameters = [*others, *chosen, *defaults]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in parameters}
         return command
 
     return command_of
+
+
+def _defaults(presets: Mapping[str, Preset]) -> list[inspect.Parameter]:
+    """``--config`` and ``--preset``, which are looked at before all others."""
+
+    def choose(context: typer.Context, value: str | None) -> str | None:
+        return use_preset(context, value, presets)
+
+    names = ", ".join(presets)
+    config = typer.Option(
+        help="TOML file with values for options; those typed here win.", is_eager=True, callback=use_config
+    )
+    preset = typer.Option(
+        help=f"A set of options for a purpose: {names}.",
+        is_eager=True,
+        callback=choose,
+        autocompletion=lambda: list(presets),
+    )
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, shown])
+        for name, kind, shown in (("config", Path | None, config), (PRESET, str | None, preset))
+    ]
 
 
 def _parameter(field: Field[Any], hint: Any, option: Option) -> inspect.Parameter:
@@ -45,6 +76,7 @@ def _parameter(field: Field[Any], hint: Any, option: Option) -> inspect.Paramete
         help=option.help,
         rich_help_panel=option.panel,
         min=option.least,
+        autocompletion=_completion(hint),
         show_default=option.shows_default,
     )
     return inspect.Parameter(
@@ -53,6 +85,13 @@ def _parameter(field: Field[Any], hint: Any, option: Option) -> inspect.Paramete
         default=inspect.Parameter.empty if field.default is MISSING else field.default,
         annotation=Annotated[_plain(hint), shown],
     )
+
+
+def _completion(hint: Any) -> Callable[[], list[str]] | None:
+    """What a shell offers for a field that is one of a Literal's values, or several."""
+    if get_origin(hint) is Literal:
+        return lambda: list(get_args(hint))
+    return _completion(get_args(hint)[0]) if get_origin(hint) is Sequence else None
 
 
 def _plain(hint: Any) -> Any:

@@ -98,16 +98,16 @@ def _collect(directory: "RunDirectory", garbage: "Garbage", yes: bool) -> int:
     """Show garbage, and delete what of it surely is."""
     from tqdm import tqdm
 
-    from jobs.console import one_line, say
+    from jobs.console import one_line, say, size
     from jobs.inspect.garbage import delete_garbage
 
     for what, found in (
         ("objects that no marker names", garbage.objects),
         ("leftovers of interrupted writes", garbage.leftovers),
     ):
-        say(f"{len(found):,} {what}, {_size(sum(each.bytes for each in found))}", sys.stdout)
+        say(f"{len(found):,} {what}, {size(sum(each.bytes for each in found))}", sys.stdout)
         for each in found[:SHOWN_OBJECTS]:
-            say(f"  {one_line(each.key)} ({_size(each.bytes)})", sys.stdout)
+            say(f"  {one_line(each.key)} ({size(each.bytes)})", sys.stdout)
         if len(found) > SHOWN_OBJECTS:
             say(f"  and {len(found) - SHOWN_OBJECTS:,} more", sys.stdout)
     removable = len(garbage.removable)
@@ -122,11 +122,3 @@ def _collect(directory: "RunDirectory", garbage: "Garbage", yes: bool) -> int:
             bar.update()
     say(f"{removable:,} deleted", sys.stdout)
     return 0
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

@@ -4,12 +4,13 @@ import typer
 
 from jobs.cli.from_options import takes
 from jobs.run.options import RenderOptions
+from jobs.run.presets import PRESETS
 
-render_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+render_app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @render_app.command()
-@takes(RenderOptions)
+@takes(RenderOptions, PRESETS)
 def render(options: RenderOptions, context: typer.Context) -> int:
     """Render a corpus of performance MIDI to piano audio.
 

@@ -14,6 +14,8 @@ from jobs.run_directory.lease import Lease
 from jobs.run_directory.run_directory import STATE_FOLDER, RunDirectory
 from schemas.run import Run, Shard
 
+OPTIONS_KEY = f"{STATE_FOLDER}/options.toml"
+
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
@@ -24,12 +26,16 @@ class Beginning:
     warnings: Sequence[str] = ()
 
     def write(self, directory: RunDirectory) -> None:
-        """Write run.json, if it is not there already as it must be. The caller has the run's lease."""
+        """Write run.json, if it is not there already as it must be, and what was asked for this time.
+
+        The caller has the run's lease.
+        """
         if self.before is None:
             directory.storage.check(f"{STATE_FOLDER}/probe-{uuid.uuid4().hex}")
             directory.start(self.job.run)
         elif self.before != self.job.run:
             directory.change(self.before, self.job.run)
+        directory.storage.write(OPTIONS_KEY, self.job.options.to_toml().encode())
 
 
 def find_beginning(job: Job, directory: RunDirectory) -> Beginning:

@@ -1,112 +1,87 @@
-"""``--dry-run``: how much a run would render, and about how long it would take."""
+"""``--dry-run``: how much a run would render, how long that takes, how much it fills and what it costs."""
 
-import itertools
-import math
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
-from jobs.console import duration
-from jobs.errors import JobError
-from jobs.inputs.inputs import folder_of
-from jobs.option import common_values
+from jobs.console import duration, size
+from jobs.inputs.inputs import is_s3
+from jobs.run.calibration import Calibration, RowSample, calibrate, sample_rows
+from jobs.run.gpu_speeds import gpu_hours
 from jobs.run.preflight import Job
-from jobs.shard.items import ItemReader, read_performance
-from renderer.decoding.sampling import Sampling
-from renderer.errors import RendererError
-from renderer.midi.notes import Excerpt
-from renderer.rendering import RenderRequest
-from renderer.steps import render_all
-from schemas.manifest import ManifestRow
+from jobs.run.storage_needs import StorageNeeds
 
-SAMPLED_ROWS = 500
-CALIBRATION_SECONDS = 3.0
 SHOWN_FAILURES = 3
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """Rows evenly spread over the manifest, read: the good ones, their seconds of audio, failures."""
-
-    readable: Sequence[ManifestRow]
-    seconds: float
-    failures: Sequence[str]
-    rows: int
 
 
 def dry_run(job: Job, done: int) -> str:
     """Describe the run, of which ``done`` items are finished; nothing is written."""
-    sample = _read_sample(job)
-    items, everything = job.run.items, sample.rows == job.run.items
-    seconds = sample.seconds * items / sample.rows
-    lines = [
-        f"items: {items:,} in {len(job.run.shards):,} shards, of which {done:,} items are done",
-        f"audio: {duration(seconds)}"
-        + ("" if everything else f", extrapolated from {sample.rows:,} rows evenly spread"),
-        f"unreadable: {len(sample.failures):,} of {sample.rows:,} rows read",
-        *(f"  {failure}" for failure in sample.failures[:SHOWN_FAILURES]),
-    ]
-    speed, measured = _measure_speed(job, sample.readable) if sample.readable else (0.0, 0.0)
-    if not speed:
+    sample = sample_rows(job)
+    seconds = sample.seconds * job.run.items / sample.rows
+    lines = list(_amount(job, done, sample, seconds))
+    measured = calibrate(job, sample.readable) if sample.readable else None
+    if measured is None:
         return "\n".join([*lines, "time: no estimate, because no row can be rendered"])
-    left = seconds * (items - done) / items / (speed * job.actors)
-    lines.append(
-        f"speed: {speed:.2f} audio-seconds per second with one actor, measured over {measured:.1f} s of audio "
-        f"in a full batch of {job.run.settings.batch_size}"
+    left = seconds * (job.run.items - done) / job.run.items
+    lines += _time(job, measured, left)
+    lines += _storage(job, measured, seconds)
+    return "\n".join([*lines, *_money(job, measured, left)])
+
+
+def _amount(job: Job, done: int, sample: RowSample, seconds: float) -> Iterator[str]:
+    everything = sample.rows == job.run.items
+    yield f"items: {job.run.items:,} in {len(job.run.shards):,} shards, of which {done:,} items are done"
+    yield f"audio: {duration(seconds)}" + (
+        "" if everything else f", extrapolated from {sample.rows:,} rows evenly spread"
     )
-    lines.append(
-        f"time: roughly {duration(left)} for what is left, with {job.actors} actors on {job.run.settings.device}, "
-        "if batches are full and actors do not slow each other down"
-    )
-    return "\n".join(lines)
+    yield f"unreadable: {len(sample.failures):,} of {sample.rows:,} rows read"
+    yield from (f"  {failure}" for failure in sample.failures[:SHOWN_FAILURES])
 
 
-def _read_sample(job: Job) -> _Sample:
-    items, folder = job.run.items, folder_of(job.run.manifest_path)
-    step = max(1, math.ceil(items / SAMPLED_ROWS))
-    readable, failures, seconds = [], [], 0.0
-    rows = list(itertools.islice(job.manifest.rows(), 0, items, step))
-    for row in rows:
-        try:
-            performance = read_performance(row, folder, job.inputs, job.run.settings)
-        except (RendererError, JobError) as error:
-            failures.append(f"{row.item_id}: {error}")
-        else:
-            seconds += performance.notes.end + job.run.settings.tail
-            readable.append(row)
-    return _Sample(readable, seconds, failures, len(rows))
-
-
-def _measure_speed(job: Job, rows: Sequence[ManifestRow]) -> tuple[float, float]:
-    """Audio-seconds per second of a full batch of short excerpts, and how many audio-seconds that was."""
+def _time(job: Job, measured: Calibration, left: float) -> Iterator[str]:
     settings = job.run.settings
-    renderer = job.backend.load(settings.device)
-    items = ItemReader(settings, job.run.manifest_path, job.run.prompts_path, job.inputs, renderer)
-    excerpts = list(itertools.islice(_excerpts(items, rows), settings.batch_size))
-    if not excerpts:
-        return 0.0, 0.0
-    batch = [
-        replace(excerpt, item_id=str(index))
-        for index, excerpt in enumerate(itertools.islice(itertools.cycle(excerpts), settings.batch_size))
-    ]
-    sampling = Sampling(**common_values(Sampling, settings))
-
-    def render(requests: Sequence[RenderRequest]) -> float:
-        renderings = render_all(renderer, requests, sampling)
-        return sum(len(rendering.samples) / rendering.sample_rate for rendering in renderings)
-
-    render(batch[:1])  # The first call is slower than all others.
-    began = time.monotonic()
-    seconds = render(batch)
-    return seconds / (time.monotonic() - began), seconds
+    yield (
+        f"speed: {measured.speed:.2f} audio-seconds per second with one actor, measured over {measured.seconds:.1f} s "
+        f"of audio in a full batch of {settings.batch_size}"
+    )
+    yield (
+        f"time: roughly {duration(left / (measured.speed * job.actors))} for what is left, with {job.actors} actors on "
+        f"{settings.device}, if batches are full and actors do not slow each other down"
+    )
+    where = "GPU memory" if settings.device == "cuda" else "memory"
+    yield f"{where}: {size(measured.memory)} at most for this; each actor needs as much, and more for long items"
 
 
-def _excerpts(items: ItemReader, rows: Sequence[ManifestRow]) -> Iterator[RenderRequest]:
-    for row in rows:
-        try:
-            request = items.request(row)
-        except (RendererError, JobError):
-            continue
-        start = float(request.performance.notes.onset[0])
-        excerpt = Excerpt(start, start + CALIBRATION_SECONDS)
-        yield replace(request, performance=request.performance.excerpt(excerpt))
+def _storage(job: Job, measured: Calibration, seconds: float) -> Iterator[str]:
+    settings = job.run.settings
+    needs = StorageNeeds(job.run, measured, seconds)
+    others = ", ".join(f"{name} {size(needs.size(settings.layout, name))}" for name in measured.audio_bytes)
+    free = _free(job.options.out)
+    room = "" if free is None else f"; {size(free)} are free there"
+    yield f"storage: about {size(needs.size(settings.layout, settings.format))} as {settings.format}{room}"
+    if settings.layout != "none":
+        yield f"  in other formats: {others}"
+    if is_s3(job.options.out):
+        counts = ", ".join(f"{layout} {needs.requests(layout):,}" for layout in needs.layouts)
+        yield f"requests that write: {needs.requests(settings.layout):,} ({counts})"
+
+
+def _free(out: str) -> int | None:
+    """Bytes that are free where a local run will lie."""
+    if is_s3(out):
+        return None
+    there = next(folder for folder in (Path(out).absolute(), *Path(out).absolute().parents) if folder.exists())
+    return shutil.disk_usage(there).free
+
+
+def _money(job: Job, measured: Calibration, left: float) -> Iterator[str]:
+    price = job.options.gpu_price
+
+    def cost(hours: float) -> str:
+        return "" if price is None else f", ${hours * price:,.2f}"
+
+    if job.run.settings.device == "cuda":
+        hours = left / measured.speed / 3600
+        yield f"GPU hours: {hours:.2g} on this machine's GPU, measured{cost(hours)}"
+    for card, hours in gpu_hours(job.run.model_id, left):
+        yield f"GPU hours: {hours:.2g} on one {card}, calculated, not measured{cost(hours)}"

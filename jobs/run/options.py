@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 INPUT, SOUND, QUALITY = "Input and output", "Sound", "Quality"
 MACHINE, RUN = "Machine and pace", "Failures, resuming and replacing"
+
+ONCE = frozenset(("dry_run", "retry_failed", "extend", "overwrite", "yes"))
+"""Options that say what is done now, and nothing of how the run is."""
 
 LayoutName = Literal["files", "webdataset", "parquet", "none"]
 
@@ -34,11 +37,11 @@ class RenderOptions:
             "A row for every item to render: Parquet, CSV or JSON lines; a file, folder or pattern.", is_argument=True
         ),
     ]
-    out: Annotated[str, Option("The run's folder; run the same command again to go on.", INPUT)] = "out"
-    model: Annotated[str, Option("mini, midi-valle, or a model directory.", INPUT)] = "mini"
+    out: Annotated[str, Option("The run's folder; run the same command again to go on.")] = "out"
+    model: Annotated[str, Option("mini, midi-valle, or a model directory.")] = "mini"
     model_file: Annotated[Path | None, Option("Published language model, for midi-valle.", INPUT)] = None
     codec_file: Annotated[Path | None, Option("Published codec, for midi-valle.", INPUT)] = None
-    prompts: Annotated[str | None, Option("Prompt bank: Parquet with prompt_id, audio, midi.", INPUT)] = None
+    prompts: Annotated[str | None, Option("Prompt bank: Parquet with prompt_id, audio, midi.")] = None
     allow_root: Annotated[
         Sequence[str], Option("A folder beside the manifest's that its rows may name; repeatable.", INPUT)
     ] = ()
@@ -50,10 +53,10 @@ class RenderOptions:
     id_separator: Annotated[
         str | None, Option("Stands for the / of item ids in names of files, as _ or --.", INPUT)
     ] = None
-    dry_run: Annotated[bool, Option("Say how much it is and how long it takes.", INPUT)] = False
-    layout: Annotated[LayoutName, Option("files, webdataset, parquet, or none: only measure.", INPUT)] = "files"
+    dry_run: Annotated[bool, Option("Say how much it is: audio, time, storage, memory, money.")] = False
+    layout: Annotated[LayoutName, Option("files, webdataset, parquet, or none: only measure.")] = "files"
     save_codes: Annotated[bool, Option("Keep the codec's codes as well.", INPUT)] = False
-    format: Annotated[str, Option("flac, flac24, wav, wav24, wav-float, ogg, opus or mp3.", SOUND)] = "flac"
+    format: Annotated[str, Option("flac, flac24, wav, wav24, wav-float, ogg, opus or mp3.")] = "flac"
     sample_rate: Annotated[int | None, Option("In Hz; the model's own by default.", SOUND)] = None
     loudness: Annotated[str, Option("Bring every item to this loudness, in LUFS, as -23; or off.", SOUND)] = "off"
     peak: Annotated[
@@ -72,7 +75,7 @@ class RenderOptions:
     top_k: Annotated[int, Option("0 is off.", SOUND)] = 0
     top_p: Annotated[float, Option("1 is off.", SOUND)] = 1.0
     seed: Annotated[int, Option("Decides the seeds of rows that have none.", SOUND)] = 0
-    attempts: Annotated[int, Option("Render a poor segment up to so often and keep the best.", QUALITY)] = 1
+    attempts: Annotated[int, Option("Render a poor segment up to so often and keep the best.")] = 1
     quality_threshold: Annotated[
         Sequence[str],
         Option(
@@ -81,8 +84,8 @@ class RenderOptions:
             QUALITY,
         ),
     ] = ()
-    gpus: Annotated[int | None, Option("GPUs to use, one actor each; all by default.", MACHINE)] = None
-    actors: Annotated[int | None, Option("Actors on the CPU; by default as many as fit.", MACHINE)] = None
+    gpus: Annotated[int | None, Option("GPUs to use, one actor each; all by default.")] = None
+    actors: Annotated[int | None, Option("Actors on the CPU; by default as many as fit.")] = None
     cpus_per_actor: Annotated[int, Option("Threads of each actor.", MACHINE)] = 1
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("auto, cpu or cuda.", MACHINE)] = "auto"
     precision: Annotated[str, Option("fp32, bf16, fp16, or auto: the fastest.", MACHINE)] = "auto"
@@ -101,6 +104,7 @@ class RenderOptions:
     retry_failed: Annotated[bool, Option("Render the failed items of finished shards again.", RUN)] = False
     extend: Annotated[bool, Option("Go on with a manifest to which rows were appended.", RUN)] = False
     overwrite: Annotated[bool, Option("Delete the run that is in the folder and begin anew.", RUN)] = False
+    gpu_price: Annotated[float | None, Option("Dollars for an hour of a GPU, for --dry-run.", MACHINE)] = None
     yes: Annotated[bool, Option("Do not ask before deleting.", RUN)] = False
 
     def __post_init__(self) -> None:
@@ -110,6 +114,8 @@ class RenderOptions:
             raise JobError(f"--gpus is {self.gpus}; it must be 0 (none) or more")
         if not self.item_timeout > 0:
             raise JobError(f"--item-timeout is {self.item_timeout:g}; it must be more than 0 seconds")
+        if self.gpu_price is not None and not 0 <= self.gpu_price < math.inf:
+            raise JobError(f"--gpu-price is {self.gpu_price}; it must be 0 or more dollars an hour")
         if self.overwrite and (self.extend or self.retry_failed):
             raise JobError("--overwrite deletes the run that --extend or --retry-failed would go on with")
         if self.ray_address is not None and self.gpus is None and self.actors is None:
@@ -149,6 +155,14 @@ class RenderOptions:
             self.s3_encryption,
             Patience(self.storage_patience),
         )
+
+    def to_toml(self) -> str:
+        """All options that have a value, as ``--config`` takes them; without what deletes or repeats, once."""
+        import tomli_w
+
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ONCE}
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return tomli_w.dumps({name: value for name, value in plain.items() if value is not None})
 
 
 def decibels(name: str, text: str) -> float | None:

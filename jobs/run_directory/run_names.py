@@ -15,7 +15,7 @@ _ATTEMPT = rf"\d{{5,}}-{_HEX}{{32}}"
 _METADATA = re.compile(rf"metadata/(\d{{5,}})-{_HEX}{{32}}\.parquet")
 _STATE = re.compile(
     rf"run\.json|report\.html|{EVENTS_NAME.pattern}"
-    rf"|_state/(driver\.json|manifest\.parquet|probe-{_HEX}{{32}}|done/\d{{5,}}(\.r\d+)?\.json)"
+    rf"|_state/(driver\.json|options\.toml|manifest\.parquet|probe-{_HEX}{{32}}|done/\d{{5,}}(\.r\d+)?\.json)"
 )
 _STATE_FOLDERS = frozenset(("", "_state", "_state/done", "events", "metadata"))
 

@@ -1,6 +1,8 @@
 """Whole runs on a Ray that is started once, with a renderer that needs no model."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
+from jobs.inspect.garbage import find_garbage
 from jobs.inspect.verify import find_problems
 from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
@@ -114,7 +117,24 @@ def test_a_dry_run_tells_how_much_it_is_and_writes_nothing(
     assert "unreadable: 1 of 13 rows read" in told and "unreadable-1: " in told
     assert "audio-seconds per second with one actor" in told and "audio: 19.2 s" in told
     assert "with 2 actors on cpu" in told
+    sizes = dict(re.findall(r"\b(flac|wav|wav24|opus) ([\d.]+) kB", told))
+    # 19.2 s at 8 kHz, and 460 bytes a row: noise cannot be made smaller without loss.
+    assert float(sizes["wav"]) == pytest.approx(19.2 * 16 + 13 * 0.46, rel=0.1)
+    assert float(sizes["wav24"]) == pytest.approx(19.2 * 24 + 13 * 0.46, rel=0.1)
+    assert float(sizes["opus"]) < 0.7 * float(sizes["flac"]) < float(sizes["wav24"])
+    assert f"storage: about {sizes['flac']} kB as flac; " in told
+    assert "memory: " in told and "GPU hours" not in told
     assert not out.exists()
+
+
+def test_options_lie_beside_the_run_and_render_it_again(tmp_path: Path, out: Path) -> None:
+    manifest = make_corpus(tmp_path, IDS[:3])
+    assert run(manifest, out, tail=0.25, seed=7) == 0
+    entries = tomllib.loads((out / "_state" / "options.toml").read_text("utf-8"))
+    again = RenderOptions(**entries | {"out": str(tmp_path / "again")})
+    assert render_corpus(again, DummyBackend()) == 0
+    assert audio(tmp_path / "again") == audio(out)
+    assert list(find_garbage(RunDirectory(LocalStorage(out)), 0.0).objects) == []
 
 
 def test_a_manifest_as_text_in_a_folder_renders_what_the_same_parquet_file_renders(tmp_path: Path) -> None:
