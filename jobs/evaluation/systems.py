@@ -10,6 +10,7 @@ import torch
 
 from jobs.evaluation.subjects import Subject, Subjects
 from renderer.audio.audio_file import FloatSamples, resample
+from renderer.audio.loudness import root_mean_square
 from renderer.codecs.codec import Codec
 from renderer.errors import PromptError
 from renderer.midi.notes import FloatArray, NoteReport, Performance
@@ -142,10 +143,10 @@ class PianoSystem:
     def _played(self, subject: Subject) -> FloatSamples:
         dry = self._piano.play(subject.notes, round(subject.seconds * SAMPLE_RATE))
         samples = resample(dry, SAMPLE_RATE, subject.sample_rate)
-        level = float(np.sqrt(np.square(samples, dtype=np.float64).mean()))
+        level = root_mean_square(samples)
         if subject.recording is None or not level:
             return samples
-        wanted = float(np.sqrt(np.square(subject.recording, dtype=np.float64).mean()))
+        wanted = root_mean_square(subject.recording)
         return samples * np.float32(wanted / level)
 
 

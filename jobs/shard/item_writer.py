@@ -4,12 +4,9 @@ import math
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-
 from jobs.option import common_values
 from jobs.output.writers import Writer
-from renderer.audio.audio_file import FloatSamples
-from renderer.audio.loudness import Level
+from renderer.audio.loudness import Level, largest, root_mean_square
 from renderer.quality.quality import QualityThresholds
 from renderer.rendering import Rendering
 from schemas.results import ItemResult, note_array
@@ -37,12 +34,12 @@ class ItemWriter:
         rendering = original.resampled(self._sample_rate).levelled(self._level)
         written = self._writer.write(rendering)
         samples, notes = rendering.samples, rendering.notes
-        rms = _root_mean_square(samples)
+        rms = root_mean_square(samples)
         # What is written decides how loud it is and what is clipped; what the model gave, how it plays.
         quality = replace(
             original.quality(),
             length_error=abs(len(samples) - round(rendering.duration * rendering.sample_rate)),
-            peak=float(max(samples.max(initial=0.0), -samples.min(initial=0.0))),
+            peak=largest(samples),
             rms_dbfs=20 * math.log10(rms) if rms else -math.inf,
             clipped=written.clipped_samples / len(samples),
         )
@@ -87,10 +84,3 @@ class ItemWriter:
 
 def _defined(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _root_mean_square(samples: FloatSamples) -> float:
-    # In blocks, because an hour of squares in double precision would be a gigabyte.
-    blocks = np.array_split(samples, len(samples) // 65_536 + 1)
-    energy = math.fsum(float(np.dot(block, block)) for block in blocks)
-    return math.sqrt(energy / max(len(samples), 1))

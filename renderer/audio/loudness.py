@@ -49,7 +49,7 @@ class Level:
         """What brings float32 (N,), N >= 1, to this level; 0 dB where no gain can, with the reason."""
         if self.loudness is None and self.peak is None:
             return Gain()
-        highest = float(max(samples.max(), -samples.min()))
+        highest = largest(samples)
         if not highest > 0 or not math.isfinite(highest):
             return Gain(0.0, "silent" if highest == 0 else "samples that are not numbers")
         headroom = math.inf if self.peak is None else self.peak - 20 * math.log10(highest)
@@ -59,6 +59,19 @@ class Level:
         if headroom < gain.db:
             return Gain(headroom, gain.reason or "held back by the peak")
         return gain
+
+
+def largest(samples: FloatSamples) -> float:
+    """The largest absolute sample of (N,); 0 where there is none."""
+    return float(max(samples.max(initial=0.0), -samples.min(initial=0.0)))
+
+
+def root_mean_square(samples: FloatSamples) -> float:
+    """The level of samples (N,)."""
+    # In blocks, because an hour of squares in double precision would be a gigabyte.
+    blocks = np.array_split(samples, len(samples) // 65_536 + 1)
+    energy = math.fsum(float(np.dot(block, block)) for block in blocks)
+    return math.sqrt(energy / max(len(samples), 1))
 
 
 def _loudness_gain(samples: FloatSamples, sample_rate: int, wanted: float) -> Gain:

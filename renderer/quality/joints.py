@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import FloatArray, Notes
+from renderer.quality.power_spectrum import power_spectrum
 from renderer.segments import SegmentLimits, plan_segments
 
 WINDOW_SECONDS, HOP_SECONDS = 0.016, 0.004
@@ -14,7 +15,7 @@ ONSET_SECONDS = (0.03, 0.1)
 """So long before and after a note's onset the spectrum changes anyway."""
 
 _COMPRESSION = 100.0
-_FRAMES_AT_ONCE = 4096
+_FRAMES_AT_ONCE = 512
 
 
 def joints_of(notes: Notes, duration: float, frame_rate: int, limits: SegmentLimits) -> FloatArray:
@@ -68,9 +69,8 @@ def spectral_flux(samples: FloatSamples, sample_rate: int) -> NDArray[np.float32
 def _growth(frames: torch.Tensor, lag: int) -> torch.Tensor:
     """The growth of each frame (T, window) but the first ``lag`` over the one ``lag`` before it: (T - lag,)."""
     window = frames.shape[1]
-    spectrum = torch.fft.rfft(frames * torch.hann_window(window))
-    magnitude = torch.log1p(_COMPRESSION / window * spectrum.abs())
-    return (magnitude[lag:] - magnitude[:-lag]).clamp(min=0).mean(dim=1)
+    magnitude = power_spectrum(frames, torch.hann_window(window) * (_COMPRESSION / window)).sqrt_().log1p_()
+    return (magnitude[lag:] - magnitude[:-lag]).clamp_(min=0).mean(dim=1)
 
 
 def _around_onsets(time: FloatArray, notes: Notes) -> NDArray[np.bool_]:

@@ -17,12 +17,15 @@ from torch.nn import functional
 
 from renderer.audio.audio_file import FloatSamples, resample
 from renderer.midi.notes import FloatArray, IntArray, Notes
+from renderer.quality.power_spectrum import power_spectrum
 
 _RATE, _WINDOW, _HOP = 16_000, 2048, 160
 _LOWEST, _BANDS = 48, 72
 """Bands of a semitone from C3 up: below, partials of neighbouring keys cannot be told apart in a short window."""
 
-_FRAMES_AT_ONCE = 2048
+_FRAMES_AT_ONCE = 256
+"""What is in the works is to stay in a core's cache."""
+
 _INHARMONICITY = 3e-4
 _PARTIALS_HEARD, _PARTIALS_EXPLAINED = 8, 16
 _FOUND_DB = 0.0
@@ -143,7 +146,7 @@ def _band_power(samples: FloatSamples) -> NDArray[np.float32]:
 def _powers(frames: torch.Tensor) -> Iterator[torch.Tensor]:
     window = torch.hann_window(_WINDOW) * (2 / _WINDOW)
     for part in frames.split(_FRAMES_AT_ONCE):
-        yield torch.fft.rfft(part * window).abs().square() @ _filterbank().T
+        yield power_spectrum(part, window) @ _filterbank().T
 
 
 @cache

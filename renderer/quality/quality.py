@@ -1,11 +1,13 @@
 """What can be wrong with a rendering, measured, and whether it is bad enough to render it again."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renderer.audio.audio_file import FloatSamples
+from renderer.audio.loudness import largest, root_mean_square
 from renderer.midi.notes import FloatArray, Notes
 from renderer.quality.joints import joint_prominence
 from renderer.quality.note_match import match_notes
@@ -105,14 +107,13 @@ def measure_quality(
     """
     if samples.ndim != 1 or not samples.size or not np.isfinite(samples).all():
         raise ValueError(f"samples must be finite numbers (N,) with N >= 1, not {samples.shape}")
-    magnitude = np.abs(samples)
-    level = float(np.sqrt(np.square(samples, dtype=np.float64).mean()))
+    peak, level = largest(samples), root_mean_square(samples)
     match = match_notes(samples, sample_rate, notes)
     return Quality(
         length_error=abs(len(samples) - round(duration * sample_rate)),
-        peak=float(magnitude.max()),
-        clipped=float((magnitude > 1).mean()),
-        rms_dbfs=20 * float(np.log10(level)) if level else float("-inf"),
+        peak=peak,
+        clipped=float((np.abs(samples) > 1).mean()) if peak > 1 else 0.0,
+        rms_dbfs=20 * math.log10(level) if level else -math.inf,
         silence=_longest_silence(samples, sample_rate, notes),
         joint_prominence=(
             joint_prominence(samples, sample_rate, notes, joints, crossfade) if len(joints) else float("nan")
@@ -127,8 +128,8 @@ def _longest_silence(samples: FloatSamples, sample_rate: int, notes: Notes) -> f
     size = round(_FRAME_SECONDS * sample_rate)
     frames = -(-len(samples) // size)
     blocks = np.pad(samples, (0, frames * size - len(samples))).reshape(frames, size)
-    level = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=1) + 1e-20)
-    whole = 10 * np.log10(np.square(samples, dtype=np.float64).mean() + 1e-20)
+    level = 10 * np.log10(np.einsum("ts,ts->t", blocks, blocks, dtype=np.float64) / size + 1e-20)
+    whole = 10 * np.log10(root_mean_square(samples) ** 2 + 1e-20)
     silent = level < max(whole - _SILENT_BELOW_ITEM_DB, _SILENT_DBFS)
     held = np.minimum(notes.offset, notes.onset + _STRUCK_SECONDS)
     first = np.ceil(notes.onset / _FRAME_SECONDS).astype(np.int64).clip(0, frames)
