@@ -33,6 +33,8 @@ SETTINGS_KEY, ROWS_KEY, TABLE_KEY = "evaluation.json", "clips.parquet", "table.m
 GROUPS_PER_ACTOR = 4
 """At least so many, if there are as many clips: an interruption costs one, and with a transcriber a clip takes long."""
 
+GROUP_TRIES = 3
+
 
 def evaluate(options: EvaluationOptions) -> str:
     """Evaluate all that is not evaluated yet, then write rows, table and plots; returns the table.
@@ -93,7 +95,11 @@ def _work(options: EvaluationOptions) -> EvaluationWork:
 def _judged(
     work: EvaluationWork, options: EvaluationOptions, groups: Mapping[int, list[int]]
 ) -> Iterator[tuple[int, bytes]]:
-    """The groups' parts as they are done: in this process, or by several actors."""
+    """The groups' parts as they are done: in this process, or by several actors.
+
+    Ray starts an actor that dies anew and gives it its group again, which gives the same figures. JobError if actors
+    die of one group ``GROUP_TRIES`` times.
+    """
     if options.actors == 1:
         judge = Judge(work)
         for index, group in groups.items():
@@ -105,14 +111,23 @@ def _judged(
         import ray
         from ray.util import ActorPool
 
-        remote = ray.remote(Judge).options(num_cpus=1, num_gpus=options.gpus / options.actors)
+        remote = ray.remote(Judge).options(
+            num_cpus=1, num_gpus=options.gpus / options.actors, max_restarts=-1, max_task_retries=GROUP_TRIES - 1
+        )
         reference = ray.put(work)
         pool = ActorPool([remote.remote(reference) for _ in range(options.actors)])
 
         def judge_group(actor: Any, entry: tuple[int, list[int]]) -> Any:
             return actor.judge_numbered.remote(*entry)
 
-        yield from pool.map_unordered(judge_group, list(groups.items()))
+        try:
+            yield from pool.map_unordered(judge_group, list(groups.items()))
+        except ray.exceptions.RayActorError as error:
+            raise JobError(
+                f"a worker died {GROUP_TRIES} times over the same clips: {str(error).strip().splitlines()[0]} "
+                "What is measured is kept, and the same command goes on; with a smaller --batch-size or fewer --actors "
+                "less memory is needed"
+            ) from None
 
 
 def _settings(options: EvaluationOptions, work: EvaluationWork) -> dict[str, Any]:

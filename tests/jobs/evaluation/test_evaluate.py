@@ -1,8 +1,11 @@
 """``midi-valle evaluate``: from a corpus or a run to rows and a table, resumable by groups of clips."""
 
 import io
+import os
 import pickle
 import shutil
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +242,35 @@ def test_a_part_is_what_was_written() -> None:
     np.testing.assert_array_equal(read.gaussians["a, b", "codec"].scatter, gaussian.scatter)
     assert read.gaussians["a, b", "codec"].count == 9
     assert np.load(io.BytesIO(part.to_bytes()), allow_pickle=False)["rows"].dtype.kind == "U"
+
+
+class MortalJudge(Judge):
+    """Its worker is killed over the first group of clips, until as many letters are in ``LETTERS`` as it says."""
+
+    def judge_numbered(self, number: int, indexes: Sequence[int]) -> tuple[int, bytes]:
+        letters = Path(os.environ["LETTERS"])
+        if number == 0 and len(letters.read_text()) < int(os.environ["DEATHS"]):
+            with letters.open("a") as file:
+                file.write("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().judge_numbered(number, indexes)
+
+
+def test_a_worker_that_dies_costs_nothing_and_one_that_always_does_is_told(
+    of_codec: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = tmp_path / "letters"
+    monkeypatch.setattr(module, "Judge", MortalJudge)
+    monkeypatch.setenv("LETTERS", str(letters))
+    asked = options(tmp_path / "out", corpus=str(corpus), codec="mini", batch_size=2, actors=2)
+    for deaths in ("9", "1"):
+        letters.write_text("")
+        monkeypatch.setenv("DEATHS", deaths)
+        if deaths == "9":
+            with pytest.raises(JobError, match="a worker died 3 times over the same clips"):
+                evaluate(asked)
+            assert letters.read_text() == "xxx"
+        else:
+            evaluate(asked)
+            assert letters.read_text() == "x"
+    assert rows(tmp_path / "out") == rows(of_codec)
