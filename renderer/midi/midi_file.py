@@ -31,6 +31,9 @@ from renderer.midi.tempo import TempoMap
 
 DEFAULT_LIMITS = MidiLimits()
 
+READING = 2
+"""Raised by every change that gives some file other notes. 1: pairs first in, first out; 2: README.md beside this."""
+
 SAME_STRIKE = 0.01
 """Seconds. No piano key can be struck twice within them: that is one strike, doubled in the file."""
 
