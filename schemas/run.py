@@ -7,6 +7,9 @@ from typing import Any
 
 FORMAT = 1
 
+MIDI_READING = "MIDI reading"
+"""Among a run's versions: that of the rules by which notes are taken from MIDI files."""
+
 
 class RunError(Exception):
     """A folder that is not this run's: another run's, or not a run directory at all."""
@@ -133,10 +136,20 @@ def differences(old: Run, new: Run, extend: bool = False) -> list[str]:
 
 
 def cautions(old: Run, new: Run) -> list[str]:
-    """Each version and thread count that differs: audio rendered now may differ in its last bits."""
-    names = sorted({*old.versions, *new.versions})
+    """Each version and thread count that differs, and what that may do to what is rendered from now on."""
+    names = sorted({*old.versions, *new.versions} - {MIDI_READING})
     pairs = [(f"{name} version", old.versions.get(name), new.versions.get(name)) for name in names]
-    return _named([*pairs, ("threads per actor", old.threads, new.threads)])
+    machine = _named([*pairs, ("threads per actor", old.threads, new.threads)])
+    # Runs that do not say it were begun before the rules had a version.
+    reading = (f"{MIDI_READING} version", old.versions.get(MIDI_READING, "1"), new.versions.get(MIDI_READING, "1"))
+    return [
+        *(f"audio rendered from here on may differ in its last bits: {line}" for line in machine),
+        *(
+            f"notes may be taken from MIDI files by other rules from here on: {line}. Each item's labels are the notes "
+            "that it plays, but to have one rule for all of them, begin anew (--overwrite)"
+            for line in _named([reading])
+        ),
+    ]
 
 
 def _named(pairs: list[tuple[str, Any, Any]]) -> list[str]:

@@ -8,7 +8,7 @@ import stat
 import threading
 import unicodedata
 import uuid
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from jobs.errors import InputError, JobError, UnavailableError
@@ -59,20 +59,23 @@ class Inputs:
         found = self._find(location, folder)
         if not is_s3(found):
             return Path(found)
-        storage, key = self._storage(found)
-        try:
-            return self._cache.get(found, lambda file: storage.copy(key, file))
-        except UnavailableError as error:
-            raise InputError(str(error)) from None
+        storage, keys = self._storage(found)
+        problems = []
+        for key in keys:
+            try:
+                return self._cache.get(found, partial(storage.copy, key))
+            except UnavailableError as error:
+                problems.append(str(error))
+        raise InputError(problems[0])
 
     def exists(self, location: str, folder: str | None = None) -> bool:
         """Whether there is a file or an object; InputError if it may not be read."""
         found = self._find(location, folder)
         if not is_s3(found):
             return os.path.isfile(found)  # noqa: PTH113 - a name that is too long is not an error.
-        storage, key = self._storage(found)
+        storage, keys = self._storage(found)
         try:
-            return storage.exists(key)
+            return any(map(storage.exists, keys))
         except UnavailableError as error:
             raise InputError(str(error)) from None
 
@@ -100,13 +103,13 @@ class Inputs:
         with (folder.parent / f"{digest}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # The actors of a machine need one copy.
             if not folder.is_dir():
-                partial = folder.with_name(f".partial-{uuid.uuid4().hex}")
+                unfinished = folder.with_name(f".partial-{uuid.uuid4().hex}")
                 for found in objects:
-                    path = partial / found.key
+                    path = unfinished / found.key
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with path.open("w+b") as file:
                         storage.copy(found.key, file)
-                partial.rename(folder)
+                unfinished.rename(folder)
         return folder
 
     def _find(self, location: str, folder: str | None) -> str:
@@ -135,13 +138,14 @@ class Inputs:
             raise InputError(f"{location}: not a regular file")
         return path
 
-    def _storage(self, location: str) -> tuple[S3Storage, str]:
+    def _storage(self, location: str) -> tuple[S3Storage, list[str]]:
+        """Where an object lies, and its key: as it is named, or else with its accents composed in another way."""
         bucket, key = bucket_and_key(location)
         if not key or ".." in key.split("/"):
             raise InputError(f"{location}: names no object")
         if bucket not in self._storages:
             self._storages[bucket] = S3Storage.at(f"{_S3}{bucket}", self.s3)
-        return self._storages[bucket], key
+        return self._storages[bucket], _compositions(key)
 
     @property
     def _cache(self) -> InputCache:
@@ -177,9 +181,13 @@ def _as_on_disk(path: str) -> str:
         return path
     found = ""
     for part in path.split("/"):
-        ways = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
-        found += next((way for way in ways if os.path.lexists(f"{found}{way}")), part) + "/"
+        found += next((way for way in _compositions(part) if os.path.lexists(f"{found}{way}")), part) + "/"
     return found[:-1]
+
+
+def _compositions(name: str) -> list[str]:
+    """A name as it is, and, where that is not the same, with its accents composed (NFC) and decomposed (NFD)."""
+    return list(dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))))
 
 
 def _real_path(path: str) -> str:

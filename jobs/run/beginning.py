@@ -44,8 +44,7 @@ def find_beginning(job: Job, directory: RunDirectory) -> Beginning:
     if before is None:
         return Beginning(job, None)
     extend = job.options.extend
-    cautions = directory.check_same(before, job.run, job.options.shard_items, extend)
-    warnings = [f"audio rendered from here on may differ in its last bits: {caution}" for caution in cautions]
+    warnings = directory.check_same(before, job.run, job.options.shard_items, extend)
     known = _extended(before, job, directory.storage.uri) if extend else before
     # The same files may have moved since.
     run = replace(known, manifest_path=job.run.manifest_path, prompts_path=job.run.prompts_path)

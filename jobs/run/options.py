@@ -70,7 +70,7 @@ class RenderOptions:
     pedal_channels: Annotated[
         Literal["any", "each"], Option("A pedal holds the notes of any channel, or of each its own.", SOUND)
     ] = "any"
-    strict_midi: Annotated[bool, Option("Refuse damaged MIDI files that could be mended.", SOUND)] = False
+    strict_midi: Annotated[bool, Option("Refuse MIDI files of which something would have to be mended.", SOUND)] = False
     temperature: Annotated[float, Option("0 is greedy.", SOUND)] = 1.0
     top_k: Annotated[int, Option("0 is off.", SOUND)] = 0
     top_p: Annotated[float, Option("1 is off.", SOUND)] = 1.0

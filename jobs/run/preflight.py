@@ -28,11 +28,12 @@ from renderer.audio.loudness import Level
 from renderer.decoding.sampling import Sampling
 from renderer.device import choose_batch_size, choose_precision
 from renderer.file_hash import file_hash
+from renderer.midi.midi_file import READING
 from renderer.quality.quality import QualityThresholds
 from schemas.checks import Problems, TableError, shown
 from schemas.manifest import MIDI, PROMPT, PROMPT_AUDIO, PROMPT_MIDI, Manifest, ManifestError
 from schemas.prompts import BankPrompt, read_prompt_bank
-from schemas.run import Run, RunSettings
+from schemas.run import MIDI_READING, Run, RunSettings
 
 CHECKED_ROWS = 100_000
 """So many rows' files are looked for before a run begins; others are found missing when it is their turn."""
@@ -247,4 +248,4 @@ def _versions() -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
-    return found
+    return found | {MIDI_READING: str(READING)}

@@ -16,7 +16,7 @@ class Damage:
 
     ``tracks_miscounted``: by how many tracks the header is wrong. ``track_lengths_mended``: tracks that do not end
     where their length says. ``bytes_skipped``: stray bytes between chunks, or behind a track's last event.
-    ``events_mended`` and ``events_skipped``: see :class:`Track`.
+    ``events_mended``, ``events_skipped`` and ``events_irregular``: see :class:`Track`.
     """
 
     tracks_miscounted: int = 0
@@ -24,10 +24,12 @@ class Damage:
     bytes_skipped: int = 0
     events_mended: int = 0
     events_skipped: int = 0
+    events_irregular: int = 0
 
-    def __str__(self) -> str:
-        found = ", ".join(f"{name} {count}" for name, count in asdict(self).items() if count)
-        return found or "none"
+    @property
+    def mended(self) -> dict[str, int]:
+        """What had to be guessed, and how often; events that are irregular, but of one meaning, are not among it."""
+        return {name: count for name, count in asdict(self).items() if count and name != "events_irregular"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,7 @@ def read_chunks(data: bytes, most_events: int) -> Chunks:
         bytes_skipped=skipped,
         events_mended=sum(track.mended for track in tracks),
         events_skipped=sum(track.skipped for track in tracks),
+        events_irregular=sum(track.irregular for track in tracks),
     )
     return Chunks(division - 2**16 if division >= 2**15 else division, tracks, damage)
 

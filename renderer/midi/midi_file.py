@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from renderer.errors import MidiError
-from renderer.midi.chunks import Damage
 from renderer.midi.events import MidiEvents, PedalEvents, read_events
 from renderer.midi.limits import MidiLimits
 from renderer.midi.notes import (
@@ -31,6 +30,9 @@ from renderer.midi.pedal import LONGEST_HOLD, Pedal, one_pedal
 from renderer.midi.tempo import TempoMap
 
 DEFAULT_LIMITS = MidiLimits()
+
+READING = 2
+"""Raised by every change that gives some file other notes. 1: pairs first in, first out; 2: README.md beside this."""
 
 SAME_STRIKE = 0.01
 """Seconds. No piano key can be struck twice within them: that is one strike, doubled in the file."""
@@ -55,7 +57,7 @@ def read_midi(
     "extend" an offset moves to where the sustain pedal (of "any" or of "each" note's channel) and the sostenuto
     pedal let it end, or the key is struck again, at most 6 s later. A note without a note-off ends there too, or
     with its track. Which note-off ends which note, and what is mended in a damaged file, README.md beside this
-    file tells; ``strict`` refuses a damaged file instead. The report counts each of these.
+    file tells; ``strict`` refuses a file that would have to be mended. The report counts each of these.
 
     Raises MidiError with the reason, and the path if there is one.
     """
@@ -68,8 +70,9 @@ def read_midi(
         if len(data) > limits.bytes:
             raise MidiError(f"the file is larger than {limits.bytes} bytes")
         events = read_events(data, limits)
-        if strict and events.damage != Damage():
-            raise MidiError(f"damaged, and a strict reading mends nothing: {events.damage}")
+        if strict and (mended := events.damage.mended):
+            found = ", ".join(f"{name} {count}" for name, count in mended.items())
+            raise MidiError(f"damaged, and a strict reading mends nothing: {found}")
         return _performance(events, pedal, pedal_channels, limits)
     except MidiError as error:
         if isinstance(source, bytes):

@@ -129,6 +129,7 @@ class NoteReport:
     Ended by something else than a note-off of their own track and channel: ``offs_elsewhere``, by one of another track
     or channel; ``notes_off``, by a controller. ``stray_offs`` are note-offs that end nothing. Mended in a damaged file:
     ``tracks_miscounted``, ``track_lengths_mended``, ``bytes_skipped``, ``events_mended`` and ``events_skipped``.
+    ``events_irregular`` are against the specification, but have one meaning.
     """
 
     drums: int = 0
@@ -149,6 +150,7 @@ class NoteReport:
     bytes_skipped: int = 0
     events_mended: int = 0
     events_skipped: int = 0
+    events_irregular: int = 0
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,10 @@ class Track:
     """What a track holds, in its order.
 
     ``tempos`` are ticks and microseconds per beat; ``end`` is the last tick, ``position`` where reading stopped in the
-    file, ``ended`` whether at an end-of-track event. ``events`` counts those of the file so far. ``mended`` counts what
-    is read against the specification: a value above 127 as 127, running status that goes on after a system or meta
-    event, an end-of-track event that is not the last; ``skipped`` tempo changes of fewer than three bytes.
+    file, ``ended`` whether at an end-of-track event. ``events`` counts those of the file so far. ``mended`` counts
+    values above 127, read as 127; ``skipped`` tempo changes of fewer than three bytes; ``irregular`` what the
+    specification forbids but has one meaning: running status that goes on after a system or meta event, an end-of-track
+    event that is not the last.
     """
 
     messages: list[Message]
@@ -39,6 +40,7 @@ class Track:
     events: int
     mended: int
     skipped: int
+    irregular: int
 
 
 def read_track(data: bytes, position: int, end: int, events: int, most_events: int, *, through: bool) -> Track:
@@ -52,7 +54,7 @@ def read_track(data: bytes, position: int, end: int, events: int, most_events: i
     """
     messages: list[Message] = []
     tempos: list[tuple[int, int]] = []
-    tick = mended = skipped = status = 0
+    tick = mended = skipped = irregular = status = 0
     interrupted = ended = False
     try:
         while position < end and not ended and events <= most_events:
@@ -67,7 +69,7 @@ def read_track(data: bytes, position: int, end: int, events: int, most_events: i
                 if not status:
                     raise MidiError("damaged: running status with no status before it")
                 if interrupted:
-                    mended, interrupted = mended + 1, False
+                    irregular, interrupted = irregular + 1, False
             else:
                 position += 1
                 if first < 0xF0:
@@ -83,7 +85,7 @@ def read_track(data: bytes, position: int, end: int, events: int, most_events: i
                             skipped += 1
                         elif meta == _END_OF_TRACK:
                             ended = not through or data.startswith(b"MTrk", position + length)
-                            mended += not ended and position + length < end
+                            irregular += not ended and position + length < end
                     elif first in (0xF0, 0xF7):
                         length, position = _number(data, position)
                     elif first in _SYSTEM_BYTES:
@@ -109,7 +111,7 @@ def read_track(data: bytes, position: int, end: int, events: int, most_events: i
         raise MidiError("truncated: an event goes on beyond the end of its track or of the file")
     if tick > _LAST_TICK:
         raise MidiError(f"absurd length: a track lasts more than {_LAST_TICK} ticks")
-    return Track(messages, tempos, tick, position, ended, events, mended, skipped)
+    return Track(messages, tempos, tick, position, ended, events, mended, skipped, irregular)
 
 
 def _number(data: bytes, position: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.marker import FailureCount, Marker, MarkerError, StoredObject, count_failures
-from schemas.run import Run, RunError, RunSettings, Shard, cautions, differences
+from schemas.run import MIDI_READING, Run, RunError, RunSettings, Shard, cautions, differences
 
 SETTINGS = RunSettings(
     layout="files",
@@ -85,9 +85,19 @@ def test_other_versions_and_threads_are_cautions() -> None:
     other = replace(RUN, threads=2, versions={"torch": "2.14.0"})
     assert differences(RUN, other) == []
     assert cautions(RUN, other) == [
-        "torch version: '2.13.0' in the run, '2.14.0' now",
-        "threads per actor: 1 in the run, 2 now",
+        "audio rendered from here on may differ in its last bits: torch version: '2.13.0' in the run, '2.14.0' now",
+        "audio rendered from here on may differ in its last bits: threads per actor: 1 in the run, 2 now",
     ]
+
+
+def test_other_rules_for_reading_midi_are_a_caution_of_their_own() -> None:
+    second, third = (replace(RUN, versions={**RUN.versions, MIDI_READING: version}) for version in ("2", "3"))
+    for old, new, versions in ((RUN, second, "'1' in the run, '2' now"), (second, third, "'2' in the run, '3' now")):
+        assert differences(old, new) == []
+        (caution,) = cautions(old, new)
+        assert caution.startswith("notes may be taken from MIDI files by other rules from here on: ")
+        assert versions in caution and "--overwrite" in caution
+    assert cautions(second, second) == []
 
 
 def test_a_marker_is_read_back_as_it_was_written() -> None:

@@ -155,6 +155,21 @@ def test_objects_are_read_relative_to_the_manifests_prefix(s3: S3Server) -> None
         inputs.local("/etc/passwd", folder)
 
 
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+def test_a_key_is_found_however_its_accents_are_composed(s3: S3Server, stored: Form) -> None:
+    uri = s3.uri()
+    S3Storage.at(uri).write(unicodedata.normalize(stored, "Étüden/é 音が.mid"), b"a")
+    inputs = Inputs()
+    forms: tuple[Form, ...] = ("NFC", "NFD")
+    for location in (unicodedata.normalize(named, "Étüden/é 音が.mid") for named in forms):
+        assert inputs.exists(location, uri) and inputs.local(location, uri).read_bytes() == b"a"
+        assert inputs.local(f"{uri}/{location}").read_bytes() == b"a"
+    absent = unicodedata.normalize("NFD", "Étüden/è.mid")
+    assert not inputs.exists(absent, uri)
+    with pytest.raises(InputError, match=f"cannot read {uri}/{absent}: there is no such object"):
+        inputs.local(absent, uri)
+
+
 def test_an_object_is_fetched_once_and_whole(s3: S3Server) -> None:
     with running_proxy(s3.endpoint, script=["truncated body"]) as proxy:
         uri = s3.uri()

@@ -6,13 +6,19 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from jobs.errors import JobError
+from jobs.inputs.inputs import Inputs
+from jobs.inspect.verify import find_problems
 from jobs.machine import short_folder
+from jobs.run_directory.run_directory import RunDirectory
+from jobs.storage.local_storage import LocalStorage
 from tests.jobs.support.corpus import make_corpus, results
+from tests.jobs.support.exfat_disk import mounted_exfat
 
 ROOT = Path(__file__).parents[3]
 CLI = ROOT / "tests/jobs/support/dummy_cli.py"
@@ -48,6 +54,22 @@ def test_a_run_works_in_a_folder_of_any_name_beside_modules_of_ones_own_without_
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
     assert [row["status"] for row in results(folder / "Ausgabe é 音")] == ["ok", "ok"]
+
+
+def test_a_run_works_on_a_real_file_system_without_hard_links(tmp_path: Path) -> None:
+    with mounted_exfat(tmp_path / "stick") as stick:
+        (stick / "a").touch()
+        with pytest.raises(OSError):
+            (stick / "b").hardlink_to(stick / "a")
+        with ThreadPoolExecutor(8) as pool:
+            created = list(pool.map(lambda _: LocalStorage(stick).create("marker", b""), range(8)))
+        assert sum(created) == 1
+        run = command(make_corpus(stick / "corpus", ["a", "b"]), "--out", stick / "out")
+        for _ in range(2):
+            ran = subprocess.run(run, env=environment(), capture_output=True, text=True, timeout=300)
+            assert ran.returncode == 0, ran.stderr
+        assert [row["status"] for row in results(stick / "out")] == ["ok", "ok"]
+        assert list(find_problems(RunDirectory(LocalStorage(stick / "out")), Inputs())) == []
 
 
 def test_too_little_address_space_for_ray_is_told_at_once(tmp_path: Path) -> None:

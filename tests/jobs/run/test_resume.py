@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.errors import JobError
+from jobs.run.beginning import find_beginning
 from jobs.run.options import RenderOptions
+from jobs.run.preflight import prepare
 from jobs.run.render import render_corpus
 from jobs.run_directory.lease import LEASE_KEY, Claim
 from jobs.storage import open_storage
@@ -93,6 +95,18 @@ def test_a_corpus_that_was_moved_is_continued_where_it_is_now(tmp_path: Path, ou
     assert run(moved, out) == 0
     assert [row["item_id"] for row in results(out)] == ids
     assert json.loads((out / "run.json").read_text())["manifest_path"] == str(moved)
+
+
+def test_a_run_of_a_version_that_read_midi_by_other_rules_goes_on_with_a_warning(tmp_path: Path, out: Path) -> None:
+    manifest = make_corpus(tmp_path, ["a", "b"])
+    directory = render_run(manifest, out, leave_out={1})
+    job = prepare(RenderOptions(manifest=str(manifest), out=str(out), device="cpu"), DummyBackend())
+    assert find_beginning(job, directory).warnings == []
+    values = json.loads((out / "run.json").read_text())
+    del values["versions"]["MIDI reading"]
+    (out / "run.json").write_text(json.dumps(values))
+    (warning,) = find_beginning(job, directory).warnings
+    assert "notes may be taken from MIDI files by other rules" in warning and "'1' in the run, '2' now" in warning
 
 
 def test_of_two_drivers_that_change_a_run_at_once_the_second_stops(tmp_path: Path, out: Path) -> None:
