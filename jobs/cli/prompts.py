@@ -51,7 +51,7 @@ def make(options: MakeOptions) -> int:
             bar.update(done - bar.n)
 
         made = make_prompts(options, advance)
-    for row in made.refused[:SHOWN_REFUSALS]:
+    for row in made.without[:SHOWN_REFUSALS]:
         say(f"refused: {one_line(row['recording'])}: {one_line(row['reason'])}")
     for line in told(made, options):
         say(line, sys.stdout)

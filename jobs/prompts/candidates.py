@@ -58,8 +58,8 @@ class OffsetError(PromptError):
 def places_by_midi(audio: Path, seconds: float, midi: Path, most: int, align: bool) -> Candidates:
     """Places in a recording of some seconds by the notes of its MIDI; with ``align``, where these are heard.
 
-    A place at which the recording is late or early by something else than at others is left out: its clock differs.
-    OffsetError if it does not fit, PromptError if too little is played, AudioError or MidiError for the files.
+    Left out are places at which the recording is late by something else than in the whole. OffsetError if it does not
+    fit, or is so at most places; PromptError if too little is played, AudioError or MidiError for the files.
     """
     notes = read_midi(midi, "extend").notes
     most = max(STRETCHES, 3 * most)
@@ -75,8 +75,9 @@ def places_by_midi(audio: Path, seconds: float, midi: Path, most: int, align: bo
     if moved:
         windows = best_windows(notes, most, max(0.0, -moved), seconds - moved)
         heard = [_correlation(audio, seconds, notes, window) for window in windows]
-    steady = [window for window, here in zip(windows, heard, strict=True) if _agrees(here, late)]
-    if not steady:
+    fits = [late is None or here.fits(late, LARGEST_OFFSET) for here in heard]
+    steady = [window for window, fit in zip(windows, fits, strict=True) if fit]
+    if 2 * len(steady) < len(windows):
         raise OffsetError("its audio is late by more at one place than at another: its clock is not its MIDI's", late)
     places = [Candidate(each.start + moved, each, midi_clip(midi, each.start, each.end)) for each in steady]
     return Candidates(places, late)
@@ -90,11 +91,6 @@ def _offset(
     if late is None and not _found_here(audio, seconds, notes, windows):
         raise OffsetError(f"its notes are heard in it at no offset up to {LONGEST_OFFSET:g} s: is it its MIDI?", None)
     return late
-
-
-def _agrees(here: OnsetCorrelation, late: float | None) -> bool:
-    """Whether a place is as late as all of the recording, as far as can be told there."""
-    return late is None or here.offset is None or abs(here.offset_near(late) - late) <= LARGEST_OFFSET
 
 
 def places_by_ear(audio: Path, seconds: float, rate: int, most: int, transcriber: Transcriber) -> Candidates:

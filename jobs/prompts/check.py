@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from jobs.errors import InputError
-from jobs.prompts.prompt_clip import SoundFacts
+from jobs.prompts.prompt_clip import SoundFacts, reason_of
 from jobs.prompts.sources import PromptFiles
 from renderer.errors import RendererError
 from renderer.weights.checkpoint import ModelDescription
@@ -26,15 +26,10 @@ def check_prompts(prompts: Iterable[PromptFiles], model: ModelDescription) -> It
         try:
             samples, notes = files.read(model)
         except (RendererError, InputError) as error:
-            yield Checked(prompt_id, True, f"refused: {reason_of(error, prompt_id)}")
+            yield Checked(prompt_id, True, f"refused: {reason_of(error)}")
             continue
         sound = SoundFacts.of(samples, model.sample_rate)
         level = f"{sound.rms:.0f} dBFS, peak {sound.peak:.0f}, noise {sound.noise:.0f} at most"
         yield Checked(
             prompt_id, False, f"good: {len(notes)} notes, {level}; licence: {files.prompt.licence or 'not stated'}"
         )
-
-
-def reason_of(error: Exception, prompt_id: str) -> str:
-    """What an error says, without the prompt's id, which stands before it."""
-    return str(error).removeprefix(f"prompt {prompt_id!r}: ")

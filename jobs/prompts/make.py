@@ -15,7 +15,7 @@ from jobs.errors import InputError, JobError, StorageError
 from jobs.inputs.inputs import Inputs
 from jobs.prompts.candidates import Candidates, OffsetError, places_by_ear, places_by_midi
 from jobs.prompts.make_options import MakeOptions
-from jobs.prompts.prompt_clip import PromptClip
+from jobs.prompts.prompt_clip import PromptClip, reason_of
 from jobs.prompts.recordings import Recording, find_recordings
 from jobs.storage import S3Access
 from renderer.audio.audio_file import audio_length
@@ -42,11 +42,11 @@ REFUSED = pa.schema(
 
 @dataclass(frozen=True)
 class Made:
-    """What came of it: rows of the bank, rows of what was refused, and how many recordings gave no prompt."""
+    """What came of it: rows of the bank, rows of what was refused, and those of recordings that gave no prompt."""
 
     prompts: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
-    without: list[str] = field(default_factory=list)
+    without: list[dict[str, Any]] = field(default_factory=list)
 
 
 def make_prompts(options: MakeOptions, advance: Callable[[int, int], None]) -> Made:
@@ -54,7 +54,7 @@ def make_prompts(options: MakeOptions, advance: Callable[[int, int], None]) -> M
 
     The bank appears last, when all its clips are there. JobError if it exists, or no recording gives a prompt.
     """
-    for path in (options.out, options.clips, options.refused):
+    for path in (options.out, options.clips):
         if path.exists():
             raise JobError(f"{path} exists already; choose another --out, or remove it")
     inputs = Inputs(s3=S3Access(options.s3_endpoint_url))
@@ -93,7 +93,7 @@ def _add(made: Made, recording: Recording, options: MakeOptions, inputs: Inputs,
 
     def refuse(reason: Exception, start: float | None = None) -> None:
         late = reason.late if isinstance(reason, OffsetError) else None
-        row = {"recording": recording.audio, "start_s": start, "late_s": late, "reason": str(reason)}
+        row = {"recording": recording.audio, "start_s": start, "late_s": late, "reason": reason_of(reason)}
         made.refused.append(row)
 
     try:
@@ -115,7 +115,7 @@ def _add(made: Made, recording: Recording, options: MakeOptions, inputs: Inputs,
     except (RendererError, InputError) as error:
         refuse(error)
     if not count:
-        made.without.append(recording.audio)
+        made.without.append(made.refused[-1])
 
 
 def _places(

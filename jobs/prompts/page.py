@@ -13,8 +13,7 @@ from jobs.inputs.inputs import absolute
 from jobs.pictures.note_picture import STYLE as PICTURE_STYLE
 from jobs.pictures.note_picture import note_picture
 from jobs.pictures.spectrogram import spectrogram
-from jobs.prompts.check import reason_of
-from jobs.prompts.prompt_clip import SoundFacts
+from jobs.prompts.prompt_clip import SoundFacts, reason_of
 from jobs.prompts.sources import PromptFiles
 from jobs.storage import open_storage
 from renderer.audio.audio_file import FloatSamples, write_audio
@@ -83,7 +82,7 @@ def _article(files: PromptFiles, model: ModelDescription) -> str:
     try:
         samples, notes = files.read(model)
     except (RendererError, InputError) as error:
-        return f'{head}<p class="refused">refused: {_text(reason_of(error, prompt.prompt_id))}</p></article>\n'
+        return f'{head}<p class="refused">refused: {_text(reason_of(error))}</p></article>\n'
     sound = SoundFacts.of(samples, model.sample_rate)
     facts = {
         "notes": f"{len(notes)} on {len(set(notes.pitch.tolist()))} keys"

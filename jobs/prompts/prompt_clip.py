@@ -1,5 +1,6 @@
 """One prompt as it is cut out of a recording: checked, measured, and written."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,11 @@ class PromptClip:
             "rms_dbfs": round(sound.rms, 2),
             "noise_dbfs": round(sound.noise, 2),
         }
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, without the prompt's id before it, which is told elsewhere."""
+    return re.sub(r"^prompt '[^']*': ", "", str(error))
 
 
 def _is_clipped(samples: FloatSamples) -> bool:

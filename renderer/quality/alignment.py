@@ -61,18 +61,20 @@ class OnsetCorrelation:
         if not self._stands_out(best, others):
             return None
         if self.strength[here].max() >= _HERE_SHARE * self.strength[best]:
-            return self.offset_near(0.0)
+            return self._peak_near(int(np.where(here, self.strength, -np.inf).argmax()))
         return self._peak_near(best) if self.strength[best] >= _LEAST_LEAD * self.strength[others].max() else None
 
-    def offset_near(self, seconds: float) -> float:
-        """The offset at which notes are heard best among those up to 0.15 s from ``seconds``."""
-        return self._peak_near(int(np.where(np.abs(_SECONDS - seconds) <= _SAME, self.strength, -np.inf).argmax()))
+    def fits(self, late: float, tolerance: float) -> bool:
+        """Whether notes are heard about as well at an offset as at any; True where nothing says at which they are."""
+        near = np.abs(_SECONDS - late) <= tolerance
+        return self.offset is None or bool(self.strength[near].max() >= _HERE_SHARE * self.strength.max())
 
     def _stands_out(self, place: int, others: BoolArray) -> bool:
         """Whether the strength at a place is no chance, by how it scatters at other offsets that have notes inside."""
+        if self.notes[place] < _FEWEST_NOTES:
+            return False
         middle, high = np.percentile(self.strength[others & (self.notes > 0)], [50, 84])
-        above = self.strength[place] - middle
-        return bool(above >= _LEAST_DEVIATIONS * (high - middle) > 0 and self.notes[place] >= _FEWEST_NOTES)
+        return bool(self.strength[place] - middle >= _LEAST_DEVIATIONS * (high - middle) > 0)
 
     def _peak_near(self, place: int) -> float:
         """The offset of a peak, between its steps: the top of the parabola through it and its neighbours."""
