@@ -114,7 +114,7 @@ def test_a_recording_on_another_clock_is_refused_with_the_offset_or_mended(late:
 def test_a_clock_that_runs_otherwise_is_refused(tmp_path: Path) -> None:
     samples, notes = sound(4, 60.0)
     slow = Notes.of(notes.onset * 1.02, notes.offset * 1.02, notes.pitch, notes.velocity)
-    with pytest.raises(JobError, match="its clock is not its MIDI's|at no offset up to 10 s"):
+    with pytest.raises(JobError, match=r"its clock is not its MIDI's|at no offset up to 10 s"):
         make(write(tmp_path / "r.wav", samples, slow), out=tmp_path / "bank.parquet", align=True)
 
 
@@ -239,7 +239,7 @@ def test_a_long_recording_is_read_in_parts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"out": Path("bank.csv")}, {"per_recording": 0}, {"transcriber": "ear"}])
 def test_options_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(JobError, match="--(out|per-recording|transcriber) is"):
+    with pytest.raises(JobError, match=r"--(out|per-recording|transcriber) is"):
         MakeOptions(**{"sources": ["x"], "out": Path("bank.parquet")} | change)
 
 
