@@ -58,22 +58,36 @@ def prompt_from_files(
         AudioError, MidiError: a file cannot be read.
 
     """
+    samples, notes = read_prompt(prompt_id, audio_path, midi_path, codec.sample_rate, pedal, start)
+    return prompt_from_audio(prompt_id, samples, notes, codec)
+
+
+def read_prompt(
+    prompt_id: str, audio_path: Path | str, midi_path: Path | str, rate: int, pedal: PedalPolicy, start: float = 0.0
+) -> tuple[FloatSamples, Notes]:
+    """A prompt's audio, mono at a rate in Hz, and the notes of its file, unchecked; see :func:`prompt_from_files`."""
     if not (math.isfinite(start) and start >= 0):
         raise PromptError(f"prompt {prompt_id!r}: start must be 0 s or later, not {start:g}")
-    samples = read_audio(audio_path, codec.sample_rate, start, PROMPT_SECONDS)
+    samples = read_audio(audio_path, rate, start, PROMPT_SECONDS)
     notes = read_midi(midi_path, pedal).notes.shifted(-start)
-    return prompt_from_audio(prompt_id, samples, notes, codec)
+    return samples, notes
 
 
 @torch.no_grad()
 def prompt_from_audio(prompt_id: str, samples: FloatSamples, notes: Notes, codec: Codec) -> Prompt:
-    """A prompt from the first 3 s of mono samples (N,) at the codec's rate, and the notes that begin in them.
+    """A prompt from the first 3 s of mono samples (N,) at the codec's rate; PromptError as :func:`checked_prompt`."""
+    samples, played = checked_prompt(prompt_id, samples, codec.sample_rate, notes)
+    codes = codec.encode(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
+    return Prompt(prompt_id, codes.T.cpu().contiguous(), played)
+
+
+def checked_prompt(prompt_id: str, samples: FloatSamples, rate: int, notes: Notes) -> tuple[FloatSamples, Notes]:
+    """The first 3 s of mono samples (N,) at a rate in Hz, and the notes that begin in them, if they can be a prompt.
 
     ``notes`` may be those of the whole performance. PromptError if the audio is too short (one millisecond may
     lack), silent, clipped or otherwise unsound (renderer/prompt_checks.py), early or late against the notes, or if
     no note begins in it.
     """
-    rate = codec.sample_rate
     wanted = round(PROMPT_SECONDS * rate)
     if len(samples) < wanted - round(LACKING_SECONDS * rate):
         raise PromptError(
@@ -94,8 +108,7 @@ def prompt_from_audio(prompt_id: str, samples: FloatSamples, notes: Notes, codec
             f"prompt {prompt_id!r}: its audio is {abs(late):.2f} s {'late' if late > 0 else 'early'} against its MIDI, "
             "where its notes are heard to begin; let both begin at one moment"
         )
-    codes = codec.encode(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
-    return Prompt(prompt_id, codes.T.cpu().contiguous(), played)
+    return samples, played
 
 
 def prompt_notes(notes: Notes) -> Notes:

@@ -19,6 +19,9 @@ COLUMNS = (
     Column("prompt_id", TEXT, required=True),
     Column("audio", TEXT, required=True),
     Column("midi", TEXT, required=True),
+    Column("licence", TEXT),
+    Column("source", TEXT),
+    Column("transcriber", TEXT),
 )
 MAX_ID_CHARACTERS = 200
 
@@ -29,11 +32,18 @@ class PromptBankError(TableError):
 
 @dataclass(frozen=True)
 class BankPrompt:
-    """One prompt of a bank; the paths are relative to the bank, or absolute."""
+    """One prompt of a bank; the paths are relative to the bank, or absolute.
+
+    ``licence`` and ``source`` are the recording's, as far as they are known. ``transcriber`` is what heard the notes in
+    it, where they are no MIDI that was played.
+    """
 
     prompt_id: str
     audio: str
     midi: str
+    licence: str | None = None
+    source: str | None = None
+    transcriber: str | None = None
 
 
 def read_prompt_bank(path: Path) -> Mapping[str, BankPrompt]:
@@ -46,7 +56,7 @@ def read_prompt_bank(path: Path) -> Mapping[str, BankPrompt]:
     bank: dict[str, BankPrompt] = {}
     row = 0
     with readable(path, PromptBankError):
-        for batch in file.iter_batches(columns=[column.name for column in COLUMNS]):
+        for batch in file.iter_batches(columns=[c.name for c in COLUMNS if c.name in file.schema_arrow.names]):
             columns = [read_column(batch, column).to_pylist() for column in COLUMNS]
             for values in zip(*columns, strict=True):
                 prompt = BankPrompt(*values)
@@ -63,9 +73,11 @@ def read_prompt_bank(path: Path) -> Mapping[str, BankPrompt]:
 def _check(prompt: BankPrompt, row: int, bank: Mapping[str, BankPrompt], problems: Problems) -> None:
     for column in COLUMNS:
         value = getattr(prompt, column.name)
+        if value is None and not column.required:
+            continue
         if value is None:
             problems.row(column.name, "is null", row, value)
-        elif not value:
+        elif not value and column.required:
             problems.row(column.name, "is empty", row, value)
         elif "\0" in value:
             problems.row(column.name, "holds a NUL character", row, value)

@@ -19,8 +19,9 @@ def midi_valle_app() -> typer.Typer:
     """The verbs of ``midi-valle``."""
     from jobs.cli.bench import bench
     from jobs.cli.inspect import gc, report, status, verify
-    from jobs.cli.manifests import manifest_app, prompts_app
+    from jobs.cli.manifests import manifest_app
     from jobs.cli.models import models_app
+    from jobs.cli.prompts import prompts_app
     from jobs.cli.training import evaluate, pack, prepare, train, train_codec
 
     app = typer.Typer(

@@ -103,8 +103,7 @@ def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration:
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a headerless file, named .raw
-        reason = getattr(error, "error_string", str(error)).rstrip(".")
-        raise AudioError(f"{path}: cannot be read as audio: {reason} ({_READABLE})") from None
+        raise _not_audio(path, error) from None
     if not samples.size:
         if not start and _is_streamed_wav(Path(path)):
             raise AudioError(
@@ -115,6 +114,24 @@ def read_audio(path: Path | str, sample_rate: int, start: float = 0.0, duration:
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinity)")
     return resample(samples, rate, sample_rate)
+
+
+def audio_length(path: Path | str) -> tuple[int, float]:
+    """A file's rate in Hz and, as its header has it, its length in seconds; AudioError if it cannot be read."""
+    import soundfile
+
+    try:
+        with Path(path).open("rb") as stream, soundfile.SoundFile(stream) as file:
+            return int(file.samplerate), file.frames / file.samplerate
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
+    except (soundfile.SoundFileError, TypeError) as error:
+        raise _not_audio(path, error) from None
+
+
+def _not_audio(path: Path | str, error: Exception) -> AudioError:
+    reason = getattr(error, "error_string", str(error)).rstrip(".")
+    return AudioError(f"{path}: cannot be read as audio: {reason} ({_READABLE})")
 
 
 def _is_streamed_wav(path: Path) -> bool:

@@ -6,6 +6,7 @@ written: a training from codes alone runs where it is not installed.
 """
 
 import io
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -80,12 +81,12 @@ def read_midi(
         raise MidiError(f"{source}: {error}") from error
 
 
-def midi_bytes(notes: Notes) -> bytes:
+def midi_bytes(notes: Notes, controls: Iterable[tuple[int, int, float]] = ()) -> bytes:
     """Notes as a MIDI file of one piano track at 120 beats per minute; the same notes give the same bytes.
 
     Times are rounded to 1/960 s, and no note is shorter than that. Reading it back gives the same notes,
-    provided that no key is struck again while it sounds, as :func:`read_midi` makes sure. Raises ValueError
-    for negative onsets.
+    provided that no key is struck again while it sounds, as :func:`read_midi` makes sure. ``controls`` are pedals'
+    moves, in order: controller, value, seconds. Raises ValueError for negative onsets.
     """
     import miditoolkit
 
@@ -98,6 +99,10 @@ def midi_bytes(notes: Notes) -> bytes:
     piano = miditoolkit.Instrument(program=0, name="piano")
     piano.notes = [
         miditoolkit.Note(*note) for note in zip(*(column[order].tolist() for column in columns), strict=True)
+    ]
+    piano.control_changes = [
+        miditoolkit.ControlChange(number, value, round(seconds * TICKS_PER_SECOND))
+        for number, value, seconds in controls
     ]
     midi = miditoolkit.MidiFile(ticks_per_beat=TICKS_PER_BEAT)
     midi.tempo_changes = [miditoolkit.TempoChange(BEATS_PER_MINUTE, 0)]

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from renderer.audio.audio_file import FloatSamples, resample
-from renderer.midi.notes import FloatArray, IntArray, Notes
+from renderer.midi.notes import HIGHEST_KEY, LOWEST_KEY, FloatArray, IntArray, Notes
 from renderer.quality.power_spectrum import power_spectrum
 
 _RATE, _WINDOW, _HOP = 16_000, 2048, 160
+FRAMES_PER_SECOND = _RATE // _HOP
+
 _LOWEST, _BANDS = 48, 72
 """Bands of a semitone from C3 up: below, partials of neighbouring keys cannot be told apart in a short window."""
 
@@ -81,6 +83,20 @@ def match_shifted(
         inside[place] = seen.sum()
         found[place] = (_prominence(strength, onset[seen], notes.pitch[seen]) > _FOUND_DB).sum()
     return inside, found
+
+
+def key_onsets(samples: FloatSamples, sample_rate: int) -> FloatArray:
+    """How far each of the 88 keys' partials rise and stand out at every frame, in dB, in their mean: (88, T).
+
+    A strike stands out in the frame of its onset.
+    """
+    strength = _strength(_band_power(resample(samples, sample_rate, _RATE)))
+    bands = _partials(np.arange(LOWEST_KEY, HIGHEST_KEY + 1), _PARTIALS_EXPLAINED)
+    heard = (bands >= 2) & (bands < _BANDS - 2)
+    heard &= heard.cumsum(axis=1) <= _PARTIALS_HEARD
+    weights = np.zeros((len(bands), _BANDS))
+    np.add.at(weights, (np.nonzero(heard)[0], bands[heard]), 1.0)
+    return np.asarray(weights[:, 2:-2] @ strength[2:-2] / np.maximum(heard.sum(axis=1), 1)[:, None])
 
 
 def _strength(power: NDArray[np.float32]) -> FloatArray:

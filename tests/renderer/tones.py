@@ -32,3 +32,12 @@ def melody(seed: int, seconds: float, pace: float = 4.0) -> Notes:
     pitch = 48 + (random.integers(0, 5) + 7 * np.arange(len(onset))) % 36
     offset = np.minimum(onset + random.uniform(0.2, 0.8, len(onset)), seconds)
     return Notes.of(onset, offset, pitch, random.integers(50, 110, len(onset)))
+
+
+def improvisation(seed: int, seconds: float) -> Notes:
+    """Notes at random moments on random keys, about four a second: one part of it is like no other."""
+    random = np.random.default_rng(seed)
+    onset = np.sort(random.uniform(0.1, seconds - 0.5, round(4 * seconds)))
+    onset = onset[np.diff(onset, prepend=-1.0) > 0.03]
+    offset = np.minimum(onset + random.uniform(0.15, 0.6, len(onset)), seconds)
+    return Notes.of(onset, offset, random.integers(40, 88, len(onset)), random.integers(50, 110, len(onset)))

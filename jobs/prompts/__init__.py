@@ -1,0 +1,1 @@
+"""Prompt banks: made from recordings, shown, and checked."""
