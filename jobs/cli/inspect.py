@@ -1,6 +1,7 @@
 """``midi-valle status``, ``report``, ``verify`` and ``gc``: what can be done with a run's folder once it has begun."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,7 +54,7 @@ def report(
     run, totals = directory.begun(), Totals()
     for marker in directory.markers():
         totals.add(marker)
-    inputs = Inputs(tuple(allow_root or ()), S3Access(endpoint_url))
+    inputs = Inputs(tuple(str(Path(root).resolve()) for root in allow_root or ()), S3Access(endpoint_url))
     say(write_report(directory, totals, PromptRecordings(run, inputs, model)), sys.stdout)
     return 0
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,22 @@ def test_prompts_are_found_beside_the_manifest_in_the_bank_and_in_the_model(tmp_
         PromptRecordings(run, Inputs(), str(BUNDLED / "mini")).files(asked)
     with pytest.raises(InputError):
         PromptRecordings(replace(run, model_id="mini"), Inputs()).files(row | {"prompt": "../../config"})
+
+
+def test_the_prompts_of_a_model_of_one_s_own_are_found_in_its_folder(tmp_path: Path, out: Path) -> None:
+    run = replace(render_run(make_corpus(tmp_path, ["a"]), out).begun(), model_id="mine")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in (BUNDLED / "mini").iterdir():
+        (folder / path.name).symlink_to(path)
+    config = json.loads((BUNDLED / "mini/config.json").read_text())
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(json.dumps(config | {"name": "mine"}))
+    asked = dict.fromkeys(ITEM_SCHEMA.names) | {"prompt": "salamander-hall"}
+    found = PromptRecordings(run, Inputs(), str(folder)).files(asked)
+    assert found == (folder / "prompts/salamander-hall.wav", folder / "prompts/salamander-hall.mid")
+    with pytest.raises(InputError, match="report --model"):
+        PromptRecordings(run, Inputs()).files(asked)
 
 
 def test_a_report_reads_no_prompt_that_its_run_could_not_read(tmp_path: Path, out: Path) -> None:
