@@ -52,6 +52,11 @@ def test_the_wheel_holds_every_module_and_no_test(installed: Path) -> None:
     }
 
 
+def test_the_wheel_holds_what_the_report_s_page_is_made_of(installed: Path) -> None:
+    parts = sorted(path.relative_to(ROOT) for path in (ROOT / "jobs/inspect/page").iterdir())
+    assert len(parts) == 5 and all((installed / path).read_bytes() == (ROOT / path).read_bytes() for path in parts)
+
+
 def test_the_image_is_built_of_what_is_there_and_does_not_run_as_root() -> None:
     lines = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text("utf-8")).splitlines()
     steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]

@@ -1,6 +1,7 @@
 """``midi-valle status``, ``report``, ``verify`` and ``gc``: what can be done with a run's folder once it has begun."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,17 +31,31 @@ def status(out: Out, endpoint_url: EndpointUrl = None) -> int:
 
 
 @finishes
-def report(out: Out, endpoint_url: EndpointUrl = None, encryption: Encryption = None) -> int:
-    """Write OUT/report.html: what was asked, done and failed, how fast, and how it sounds."""
+def report(
+    out: Out,
+    model: Annotated[
+        str | None, typer.Option(help="The run's model, if it is a directory: its prompts are heard beside the items.")
+    ] = None,
+    allow_root: Annotated[
+        list[str] | None, typer.Option(help="A folder beside the manifest's that holds prompts; repeatable.")
+    ] = None,
+    endpoint_url: EndpointUrl = None,
+    encryption: Encryption = None,
+) -> int:
+    """Write OUT/report.html: what was asked, done and failed, how fast, how good, and how it sounds."""
     from jobs.console import say
+    from jobs.inputs.inputs import Inputs
+    from jobs.inspect.prompt_recordings import PromptRecordings
     from jobs.inspect.report_page import write_report
     from jobs.run_directory.totals import Totals
+    from jobs.storage import S3Access
 
     directory = _directory(out, endpoint_url, encryption)
     run, totals = directory.begun(), Totals()
     for marker in directory.markers():
         totals.add(marker)
-    say(write_report(directory, run, totals), sys.stdout)
+    inputs = Inputs(tuple(str(Path(root).resolve()) for root in allow_root or ()), S3Access(endpoint_url))
+    say(write_report(directory, totals, PromptRecordings(run, inputs, model)), sys.stdout)
     return 0
 
 

@@ -1,155 +1,155 @@
-"""``OUT/report.html``: one page without scripts, which needs nothing but itself and the audio that it plays."""
+"""``OUT/report.html``: one page that needs nothing but itself. Its scripts draw, filter and follow what is played."""
 
-import math
-from collections.abc import Iterable, Iterator
-from html import escape
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any
 from urllib.parse import quote
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from jobs.console import duration, one_line
-from jobs.inspect.charts import histogram, steps
-from jobs.inspect.run_report import Row, RunReport, read_report
+from jobs.inspect.clip import CLIP_SECONDS, Clip
+from jobs.inspect.failures import failure_reasons
+from jobs.inspect.heard_items import HeardItem
+from jobs.inspect.page_data import SHOWN_GROUPS, groups, page_data, page_items, prompt_of, split_of, verdict_of
+from jobs.inspect.prompt_recordings import PromptRecordings
+from jobs.inspect.run_report import RunReport, read_report
+from jobs.inspect.timeline import Timeline
+from jobs.pictures.note_picture import STYLE
 from jobs.run_directory.run_directory import REPORT_KEY, RunDirectory
 from jobs.run_directory.totals import Totals
 from schemas.run import Run
 
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-h3 { font-size: 1rem; margin-bottom: 0; }
-table { border-collapse: collapse; } td, th { text-align: left; padding: 0.15rem 1rem 0.15rem 0; vertical-align: top; }
-td { overflow-wrap: anywhere; } audio { height: 2rem; vertical-align: middle; }
-svg { width: 100%; height: auto; } svg polygon, svg rect { fill: #3b7dd8; } svg line { stroke: #888; }
-svg .mark { stroke-dasharray: 4 3; } svg text { font: 11px system-ui, sans-serif; fill: #888; }
-"""
-POLICY = "default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; media-src *; base-uri 'none'"
+FOLDER = "page"
+SCRIPTS = ("player.js", "charts.js", "items.js")
 
 
-def write_report(directory: RunDirectory, run: Run, totals: Totals) -> str:
-    """Write the page of a run whose finished shards are ``totals``; returns where it is. StorageError if it cannot."""
-    directory.storage.write(REPORT_KEY, page(read_report(directory, run, totals)).encode())
+def write_report(directory: RunDirectory, totals: Totals, prompts: PromptRecordings) -> str:
+    """Write the page of the run whose finished shards are ``totals``; returns where it is. StorageError if it cannot.
+
+    ``prompts`` are the run's.
+    """
+    directory.storage.write(REPORT_KEY, page(read_report(directory, totals, prompts)).encode())
     return f"{directory.storage.uri}/{REPORT_KEY}"
 
 
 def page(report: RunReport) -> str:
     """The page. All that comes from a manifest, a file or a person is text in it, whatever it says."""
-    body = [f"<h1>{_text(report.place)}</h1>", *_done(report), *_failed(report), *_quality(report)]
-    body += [*_speed(report), *_sound(report)]
-    head = (
-        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f'<meta name="viewport" content="width=device-width"><title>{_text(report.place)}</title>'
-        f"<style>{STYLE}</style>"
+    environment = Environment(
+        loader=PackageLoader("jobs.inspect", FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    lines = "\n".join([*body, *_asked(report.run)])
-    return f'<!doctype html>\n<html lang="en">\n<head>{head}</head>\n<body>\n{lines}\n</body>\n</html>\n'
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters |= {"duration": duration, "share": _share, "link": quote}
+    script = "".join(_resource(name) for name in SCRIPTS)
+    style = _resource("report.css") + STYLE
+    return environment.get_template("report.html").render(
+        report=report,
+        policy=_policy(script, style),
+        script=Markup(script),
+        style=Markup(style),
+        data=page_data(report),
+        figures=list(_figures(report)),
+        failures=failure_reasons(report.items, report.totals),
+        groups=_groups(report),
+        heard=[_card(item) for item in report.heard],
+        asked=_asked(report.run),
+        shown_items=len(page_items(report)),
+        clip_seconds=CLIP_SECONDS,
+        has_files=report.run.settings.layout == "files",
+    )
 
 
-def _text(value: object) -> str:
-    """Anything as text of the page, in an element or in an attribute."""
-    return escape(one_line(str(value)))
+def _shown(value: object) -> object:
+    """A value as text of the page, in which a name cannot write over several lines or backwards."""
+    return value if isinstance(value, Markup) else one_line(str(value))
 
 
-def _table(rows: Iterable[tuple[object, ...]], *names: str) -> str:
-    """A table of texts."""
-    head = "<tr>" + "".join(f"<th>{_text(name)}</th>" for name in names) + "</tr>" if names else ""
-    lines = ("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table>{head}{''.join(lines)}</table>"
+def _resource(name: str) -> str:
+    return (files("jobs.inspect") / FOLDER / name).read_text("utf-8")
 
 
-def _done(report: RunReport) -> Iterator[str]:
+def _policy(script: str, style: str) -> str:
+    """What a browser may do with the page: run its own script and nothing else, and load nothing."""
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
+    sources = [f"{kind} 'sha256-{digest}'" for kind, digest in zip(("script-src", "style-src"), hashes, strict=True)]
+    return "; ".join(
+        ["default-src 'none'", *sources, "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"]
+    )
+
+
+def _figures(report: RunReport) -> Iterator[tuple[str, str, str]]:
+    """What the run has come to: what of, a figure, and what more there is to say."""
     run, totals = report.run, report.totals
-    rows: list[tuple[object, ...]] = [
-        ("rendered", f"{totals.items - totals.failed:,} of {run.items:,} items"),
-        ("failed", f"{totals.failed:,}"),
-        ("not finished", f"{run.items - totals.items:,} items, {len(run.shards) - len(totals.shards):,} shards"),
-        ("audio", f"{totals.audio_seconds / 3600:.2f} h"),
-    ]
-    if report.timeline.seconds:
-        sessions = len(report.timeline.starts) + 1
-        speed = totals.audio_seconds / report.timeline.seconds
-        rows.append(("time", f"{duration(report.timeline.seconds)} in {sessions} sessions: {speed:.1f} audio-s/s"))
+    left, judged = run.items - totals.items, totals.good + totals.poor
+    yield "rendered", f"{totals.items - totals.failed:,} of {run.items:,} items", ""
+    yield "failed", f"{totals.failed:,} items", ""
+    if left:
+        yield "not finished", f"{left:,} items", f"in {len(run.shards) - len(totals.shards):,} shards"
+    yield "audio", duration(totals.audio_seconds), ""
+    if judged:
+        yield "good", f"{totals.good:,} items", f"{totals.good / judged:.1%} of those judged"
+        yield "poor", f"{totals.poor:,} items", ", ".join(f"{name} {count:,}" for name, count in totals.faults)
+    yield from _pace(totals, report.timeline)
+
+
+def _pace(totals: Totals, timeline: Timeline) -> Iterator[tuple[str, str, str]]:
+    """How fast that was."""
+    if timeline.seconds:
+        sessions = len(timeline.starts) + 1
+        yield "time", duration(timeline.seconds), f"in {sessions} session{'s' * (sessions > 1)}"
+        yield "speed", f"{totals.audio_seconds / timeline.seconds:.1f} audio-s/s", ""
     if totals.render_seconds:
-        speed = totals.audio_seconds / totals.render_seconds
-        rows.append(("one actor", f"{speed:.2f} audio-s/s, while it renders"))
+        yield "one actor", f"{totals.audio_seconds / totals.render_seconds:.2f} audio-s/s", "while it renders"
     if totals.occupancy is not None:
-        rows.append(("decode batch", f"{totals.occupancy:.1%} full"))
-    yield _table(rows)
+        yield "decode batch", f"{totals.occupancy:.1%} full", ""
 
 
-def _failed(report: RunReport) -> Iterator[str]:
-    failures = sorted(report.totals.failures.items(), key=lambda entry: -entry[1].count)
-    if not failures:
-        return
-    yield "<h2>What failed</h2>"
-    rows = []
-    for reason, failure in failures:
-        told = (f"{item_id}: {report.messages.get(item_id, '')}".rstrip(": ") for item_id in failure.item_ids)
-        rows.append((reason, f"{failure.count:,}", "; ".join(told)))
-    yield _table(rows, "reason", "items", "the first of them")
+def _groups(report: RunReport) -> list[tuple[str, list[Any], int]]:
+    """The tables by prompt and by split, each cut to what a person reads; none where there is only one group."""
+    found = [(column, groups(report.items, column)) for column in ("prompt", "split")]
+    return [(column, every[:SHOWN_GROUPS], len(every)) for column, every in found if len(every) > 1]
 
 
-def _quality(report: RunReport) -> Iterator[str]:
-    totals = report.totals
-    if not totals.good + totals.poor:
-        return
-    yield "<h2>Quality</h2>"
-    yield f"<p>{totals.good:,} items are good, {totals.poor:,} poor, by the thresholds at the end of this page.</p>"
-    if totals.faults:
-        yield _table([(name, f"{count:,}") for name, count in totals.faults], "fault", "items")
-    if report.worst:
-        yield "<h3>The worst</h3>"
-        yield "<table>" + "".join(_poor(row, report.has_files) for row in report.worst) + "</table>"
-
-
-def _poor(row: Row, is_file: bool) -> str:
-    found, explained = (row[name] for name in ("notes_found", "attacks_explained"))
-    shares = [
-        f"{value:.0%} of {what}"
-        for value, what in ((found, "notes found"), (explained, "attacks explained"))
-        if value is not None
+def _card(item: HeardItem) -> Mapping[str, Any]:
+    row = item.row
+    measured = [
+        f"{_share(row[name])} of {what}"
+        for name, what in (("notes_found", "notes found"), ("attacks_explained", "attacks explained"))
+        if row[name] is not None
     ]
-    told = f"<td>{_text(', '.join(row['faults']))}</td><td>{_text(', '.join(shares))}</td>"
-    return _player(row, told) if is_file else f"<tr><td>{_text(row['item_id'])}</td>{told}</tr>"
+    level = "silent" if row["rms_dbfs"] is None else f"{row['rms_dbfs']:.1f} dBFS"
+    return {
+        "row": row,
+        "is_worst": item.is_worst,
+        "verdict": verdict_of(row["status"], row["verdict"]),
+        "prompt": prompt_of(row),
+        "split": split_of(row),
+        "facts": ", ".join([duration(row["duration_s"]), level, *measured]),
+        "faults": ", ".join(row["faults"] or ()),
+        "sounds": [_sound(item.clip, "the item"), _sound(item.prompt, "its prompt")],
+    }
 
 
-def _speed(report: RunReport) -> Iterator[str]:
-    timeline = report.timeline
-    if not timeline.seconds:
-        return
-    yield "<h2>Speed</h2>"
-    yield "<p>Seconds of audio per second, over the time in which a driver was at work.</p>"
-    yield steps(timeline.speed, duration(timeline.seconds), "audio-s/s", timeline.starts)
+def _sound(clip: Clip | str, name: str) -> Mapping[str, Any]:
+    if isinstance(clip, str):
+        return {"name": name, "missing": clip, "audio": None}
+    return {"name": name, "missing": "", "audio": clip.audio, "picture": Markup(clip.picture), "clip": clip}
 
 
-def _sound(report: RunReport) -> Iterator[str]:
-    rows = report.rendered
-    if not rows:
-        return
-    everything = len(report.rows) == report.totals.items
-    yield "<h2>Sound</h2>"
-    silent = sum(row["rms_dbfs"] is None for row in rows)
-    yield f"<p>Of {len(rows):,} items{'' if everything else ', a sample'}; {silent:,} are silent.</p>"
-    durations = [row["duration_s"] for row in rows]
-    levels = [row["rms_dbfs"] for row in rows if row["rms_dbfs"] is not None]
-    peaks = [20 * math.log10(row["peak"]) for row in rows if row["peak"]]
-    for title, values, unit in (("Duration", durations, "s"), ("Level (RMS)", levels, "dBFS"), ("Peak", peaks, "dBFS")):
-        if values:
-            yield f"<h3>{title}</h3>{histogram(values, unit)}"
-    if report.played:
-        yield "<table>" + "".join(map(_player, report.played)) + "</table>"
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.0%}"
 
 
-def _player(row: Row, more: str = "") -> str:
-    audio, midi = (_text(quote(row[name])) for name in ("audio_path", "midi_path"))
-    return (
-        f'<tr><td><audio controls preload="none" src="{audio}"></audio></td><td>{_text(row["item_id"])}</td>'
-        f'<td>{duration(row["duration_s"])}</td><td><a href="{midi}">notes</a></td>{more}</tr>'
-    )
-
-
-def _asked(run: Run) -> Iterator[str]:
-    yield "<h2>What was asked</h2>"
-    rows: list[tuple[object, ...]] = [
+def _asked(run: Run) -> list[tuple[str, object]]:
+    return [
         ("manifest", run.manifest_path),
         ("its rows, hash", f"{run.manifest_rows:,}, {run.manifest_sha256}"),
         ("prompt bank", run.prompts_path or "none"),
@@ -159,4 +159,3 @@ def _asked(run: Run) -> Iterator[str]:
         *((name.replace("_", " "), "off" if value is None else value) for name, value in run.settings.values().items()),
         *((f"{name} version", version) for name, version in run.versions.items()),
     ]
-    yield _table(rows)

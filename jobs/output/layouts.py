@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
+from jobs.errors import UnavailableError
 from jobs.output.archive_writer import ArchiveWriter
-from jobs.output.parquet_archive import AUDIO, CODES, MIDI, parquet_audio, write_parquet
-from jobs.output.tar_archive import tar_members, write_tar
+from jobs.output.parquet_archive import AUDIO, CODES, MIDI, parquet_audio, parquet_member, write_parquet
+from jobs.output.tar_archive import tar_member, tar_members, write_tar
 from jobs.output.writers import FilesWriter, ItemEncoder, MeasuringWriter, Writer
 from jobs.storage import Storage
 from renderer.audio.audio_file import AudioFormat
@@ -18,7 +19,8 @@ from schemas.run import RunSettings
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout. ``members`` gives an archive's audio files by name; None where every item has a file of its own.
+    """A layout. ``members`` gives an archive's audio files with their names, and ``member`` the one of a name, if there
+    is one; both are None where every item has a file of its own.
 
     ``writer`` makes the writer of a shard from the name that its objects have; ``check`` finds what in a manifest does
     not fit.
@@ -27,6 +29,7 @@ class Layout:
     audio_folder: str | None
     writer: Callable[[Storage, ItemEncoder, str], Writer]
     members: Callable[[BinaryIO], Iterator[tuple[str, bytes]]] | None = None
+    member: Callable[[BinaryIO, str], bytes | None] | None = None
     check: Callable[[Manifest, Problems], None] = lambda manifest, problems: None
 
 
@@ -51,12 +54,14 @@ LAYOUTS = {
         "shards",
         lambda storage, encoder, name: ArchiveWriter(storage, f"shards/{name}.tar", encoder, write_tar),
         tar_members,
+        tar_member,
         _check_names,
     ),
     "parquet": Layout(
         "shards",
         lambda storage, encoder, name: ArchiveWriter(storage, f"shards/{name}.parquet", encoder, write_parquet),
         parquet_audio,
+        parquet_member,
         _check_columns,
     ),
     "none": Layout(None, lambda storage, encoder, name: MeasuringWriter()),
@@ -77,6 +82,22 @@ def stored_audio(layout: str, key: str, file: BinaryIO) -> Iterator[tuple[str, B
         return
     for name, content in members(file):
         yield f"{key}#{name}", io.BytesIO(content)
+
+
+def item_audio(storage: Storage, layout: str, audio_path: str) -> BinaryIO:
+    """The audio file that a result row's ``audio_path`` leads to; StorageError if it is not there.
+
+    Of an archive on S3 little more is fetched than that.
+    """
+    key, member = key_of(layout, audio_path), LAYOUTS[layout].member
+    file = storage.open_parts(key)
+    if member is None:
+        return file
+    with file:
+        found = member(file, audio_path.partition("#")[2])
+    if found is None:
+        raise UnavailableError(f"{storage.uri}/{key} holds no {audio_path.partition('#')[2]}")
+    return io.BytesIO(found)
 
 
 def key_of(layout: str, audio_path: str) -> str:

@@ -50,6 +50,17 @@ def parquet_audio(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
             yield row[AUDIO]["path"], row[AUDIO]["bytes"]
 
 
+def parquet_member(file: BinaryIO, name: str) -> bytes | None:
+    """The audio file of the row of one name, None if there is none; of the other row groups only names are read."""
+    parquet = pq.ParquetFile(file)
+    for group in range(parquet.num_row_groups):
+        names = [row[AUDIO]["path"] for row in parquet.read_row_group(group, [f"{AUDIO}.path"]).to_pylist()]
+        if name in names:
+            (row,) = parquet.read_row_group(group, [AUDIO]).slice(names.index(name), 1).to_pylist()
+            return bytes(row[AUDIO]["bytes"])
+    return None
+
+
 def _ids(results: pa.Table) -> list[str]:
     return [str(item_id) for item_id in results["item_id"].to_pylist()]
 

@@ -37,6 +37,13 @@ def tar_members(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
                 yield member.name, content.read()
 
 
+def tar_member(file: BinaryIO, name: str) -> bytes | None:
+    """The content of one member, None if there is none of this name; what the others hold is passed over."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        content = next((tar.extractfile(member) for member in tar if member.name == name), None)
+        return None if content is None else content.read()
+
+
 def json_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     """Rows of plain JSON values, one at a time.
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from jobs.cluster import connected_ray
 from jobs.console import say
-from jobs.errors import JobError
 from jobs.inputs.inputs import folder_of
+from jobs.inspect.prompt_recordings import PromptRecordings
 from jobs.inspect.report_page import write_report
 from jobs.inspect.summary import summary
 from jobs.run.actors import start_actors
@@ -29,7 +29,6 @@ from jobs.shard.shard_renderer import ShardWork
 from jobs.shard.task import Task
 from jobs.signals import StopSignals
 from jobs.storage import Storage, open_storage
-from schemas.run import Run
 
 ALL_RENDERED, NOT_FINISHED, ITEMS_FAILED, INTERRUPTED = 0, 1, 3, 130
 
@@ -100,7 +99,7 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
             events.write()
         display.say(display.session(totals))
     if signals.count < 2:
-        _report(directory, run, totals)
+        _report(directory, job, totals)
     unfinished = sum(totals.shards.get(task.shard.index, -1) < task.generation for task in tasks)
     if unfinished:
         say(f"{unfinished:,} of {len(run.shards):,} shards are not finished; the same command goes on")
@@ -108,11 +107,16 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
     return ITEMS_FAILED if totals.failed else ALL_RENDERED
 
 
-def _report(directory: RunDirectory, run: Run, totals: Totals) -> None:
+def _report(directory: RunDirectory, job: Job, totals: Totals) -> None:
+    """Write the report, if that can be done: the run is what it is without it."""
+    prompts = PromptRecordings(job.run, job.inputs, job.options.model)
     try:
-        say(f"report: {write_report(directory, run, totals)}")
-    except JobError as error:  # The run is what it is without it.
-        say(f"warning: no report was written: {error}")
+        say(f"report: {write_report(directory, totals, prompts)}")
+    except (Exception, KeyboardInterrupt) as error:
+        say(
+            f"warning: no report was written: {str(error) or type(error).__name__}; "
+            f"midi-valle report {directory.storage.uri} writes it"
+        )
 
 
 def _tasks(job: Job, totals: Totals) -> list[Task]:

@@ -47,6 +47,10 @@ class LocalStorage:
         with _refusals("read", path):
             return path.open("rb")
 
+    def open_parts(self, key: str) -> BinaryIO:
+        """The file, open for reading."""
+        return self.open(key)
+
     def size(self, key: str) -> int | None:
         """The file's bytes; None if there is none."""
         path = self._path(key)

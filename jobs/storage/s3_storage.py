@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, BinaryIO, TypeVar
 
 from jobs.errors import JobError, StorageError, UnavailableError
+from jobs.storage.object_parts import ObjectParts
 from jobs.storage.patience import Persistence
 from jobs.storage.s3_access import S3Access
 from jobs.storage.s3_check import check_round_trip
@@ -26,6 +27,7 @@ PART_BYTES = 16 << 20
 MOST_PARTS = 10_000
 CHUNK_BYTES = 1 << 20
 IN_MEMORY_BYTES = 8 << 20
+PREFETCHED_BYTES = 128 << 10
 
 _Result = TypeVar("_Result")
 _CONTENT_TYPES = {"html": "text/html; charset=utf-8", "flac": "audio/flac", "wav": "audio/wav", "mp3": "audio/mpeg"}
@@ -82,6 +84,23 @@ class S3Storage:
         content.seek(0)
         file: BinaryIO = content
         return file
+
+    def open_parts(self, key: str) -> BinaryIO:
+        """The object, of which parts are fetched as they are read, some more at a time."""
+        size = self.size(key)
+        if size is None:
+            raise UnavailableError(f"cannot read {self._uri(key)}: there is no such object")
+        return io.BufferedReader(ObjectParts(lambda start, end: self._part(key, start, end), size), PREFETCHED_BYTES)
+
+    def _part(self, key: str, start: int, end: int) -> bytes:
+        """The object's bytes from ``start`` up to ``end``."""
+
+        def get() -> bytes:
+            response = self._client.get_object(Bucket=self.bucket, Key=self._key(key), Range=f"bytes={start}-{end - 1}")
+            part: bytes = response["Body"].read()
+            return part
+
+        return self._send("read", key, get)
 
     def copy(self, key: str, file: BinaryIO) -> None:
         """Write the object's content to an empty file; a read that is cut short goes on where it was."""

@@ -32,6 +32,10 @@ class Storage(Protocol):
         """The object's content as a seekable file, however large it is; to be closed by the caller."""
         ...
 
+    def open_parts(self, key: str) -> BinaryIO:
+        """Like :meth:`open`, for an object of which little is read: no more is fetched than that."""
+        ...
+
     def size(self, key: str) -> int | None:
         """The object's bytes; None if there is none."""
         ...

@@ -20,6 +20,7 @@ import soundfile
 from jobs.errors import JobError, StorageError
 from jobs.output import parquet_archive
 from jobs.output.archive_writer import ArchiveWriter
+from jobs.output.layouts import item_audio
 from jobs.output.parquet_archive import write_parquet
 from jobs.output.tar_archive import json_rows, write_tar
 from jobs.output.writers import FilesWriter, ItemEncoder
@@ -116,6 +117,21 @@ def test_webdataset_reads_audio_notes_metadata_and_codes(tmp_path: Path, out: Pa
             assert decoded(content) == (row["samples"], row["sample_rate"])
             assert hashlib.sha256(content).hexdigest() == row["audio_sha256"] and len(content) == row["audio_bytes"]
         assert {(member.mtime, member.uid, member.uname) for member in tar} == {(0, 0, "")}
+
+
+@pytest.mark.parametrize("layout", ["files", "webdataset", "parquet"])
+def test_one_item_s_audio_is_found_by_its_path(
+    tmp_path: Path, out: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_archive, "ROW_GROUP_BYTES", 10_000)  # Of two items.
+    render(make_corpus(tmp_path, IDS), out, layout=layout)
+    storage = LocalStorage(out)
+    rows = {row["item_id"]: row for row in results(out)}
+    for row in (rows[item_id] for item_id in RENDERED):
+        with item_audio(storage, layout, row["audio_path"]) as file:
+            assert hashlib.sha256(file.read()).hexdigest() == row["audio_sha256"]
+    with pytest.raises(StorageError, match=r"a\.flacx"):
+        item_audio(storage, layout, rows["a"]["audio_path"] + "x")
 
 
 def test_datasets_reads_parquet_shards_as_audio(tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

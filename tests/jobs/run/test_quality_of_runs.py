@@ -12,14 +12,11 @@ from jobs.cli.render import render_app
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
 from jobs.inspect.report_page import page
-from jobs.inspect.run_report import read_report
 from jobs.inspect.status import status
 from jobs.inspect.summary import summary
 from jobs.inspect.verify import find_problems
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
-from jobs.run_directory.run_directory import RunDirectory
-from jobs.run_directory.totals import Totals
 from jobs.shard.items import ItemReader
 from schemas.manifest import Manifest
 from schemas.marker import QualityCount
@@ -27,13 +24,7 @@ from tests.jobs.support.corpus import make_corpus, results
 from tests.jobs.support.dummy import DummyBackend, DummyRenderer
 from tests.jobs.support.played import PlayedBackend, make_played_corpus
 from tests.jobs.support.rendered import QUALITY, make_older, render_run
-
-
-def totals_of(directory: RunDirectory) -> Totals:
-    totals = Totals()
-    for marker in directory.markers():
-        totals.add(marker)
-    return totals
+from tests.jobs.support.reported import report_of, totals_of
 
 
 def test_notes_that_are_played_make_a_good_item_and_noise_a_poor_one_that_can_be_filtered_out(tmp_path: Path) -> None:
@@ -95,8 +86,8 @@ def test_a_run_of_a_version_that_did_not_judge_can_be_read_but_not_continued(tmp
     manifest = make_corpus(tmp_path, ["a", "raises-1", "b"])
     directory = render_run(manifest, out)
     make_older(directory)
-    told = page(read_report(directory, directory.begun(), totals_of(directory)))
-    assert "Quality" not in told and "<audio" in told
+    told = page(report_of(directory))
+    assert "of those judged" not in told and "<audio" in told
     assert "quality" not in status(directory) and "quality" not in summary(totals_of(directory), 3, "/out", "files")
     assert list(find_problems(directory, Inputs())) == []
     job = prepare(RenderOptions(manifest=str(manifest), out=str(out), device="cpu", actors=1), DummyBackend())

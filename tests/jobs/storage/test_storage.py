@@ -12,6 +12,7 @@ from jobs.errors import JobError, StorageError
 from jobs.storage import S3Access, Storage, open_storage
 from jobs.storage.local_storage import LocalStorage
 from jobs.storage.s3_storage import MULTIPART_BYTES, S3Storage
+from tests.jobs.support.memory_s3 import running_memory_s3
 
 ODD_KEYS = ("a b", "a+b&c=d", "100%41", "ü/日本", "x/y", "x/y.flac", "~'()!*", "a#b?c", "q;r,s@t", "dots../x..y")
 
@@ -37,6 +38,30 @@ def test_what_is_written_is_read_back_listed_and_deleted(storage: Storage) -> No
     storage.delete("a/b.txt")
     storage.delete("a/b.txt")
     assert list(storage.keys()) == ["ab.txt"]
+
+
+def test_parts_of_an_object_are_those_of_the_whole(storage: Storage) -> None:
+    content = bytes(range(256)) * 4000
+    storage.write("a/b.bin", content)
+    with storage.open_parts("a/b.bin") as file:
+        assert file.seek(-3, io.SEEK_END) == len(content) - 3 and file.read() == content[-3:] and file.read(1) == b""
+        for start, size in ((0, 1), (200_000, 300_000), (7, 5), (len(content) - 10, 99), (len(content) + 5, 9)):
+            assert file.seek(start) == start and file.read(size) == content[start : start + size]
+            assert file.tell() == start + len(content[start : start + size])
+    with pytest.raises(StorageError, match=r"cannot read .*a/nothing: (no such file|there is no such object)"):
+        storage.open_parts("a/nothing")
+
+
+def test_of_an_object_on_s3_little_more_is_fetched_than_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_memory_s3() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+        storage = open_storage("s3://bucket/run")
+        storage.write("tar", bytes(50 << 20))
+        server.requests.clear()
+        with storage.open_parts("tar") as file:
+            file.seek(40 << 20)
+            assert file.read(512) == bytes(512) and file.read(512) == bytes(512)
+        assert server.requests == {"HEAD": 1, "GET": 1}
 
 
 def test_a_listing_tells_sizes_and_times(storage: Storage) -> None:

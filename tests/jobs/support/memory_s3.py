@@ -172,10 +172,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusalError(404, "NoSuchKey", "no such key")
         content = self.s3.objects[self.name]
         self.etag = _etag(content)
-        first = self.headers.get("Range", "")
-        if first:
-            content = content[int(first.removeprefix("bytes=").partition("-")[0]) :]
-        return 206 if first else 200, content
+        asked = self.headers.get("Range", "")
+        if asked:
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            content = content[int(first) : int(last) + 1 if last else None]
+        return 206 if asked else 200, content
 
     _head = _get
 
