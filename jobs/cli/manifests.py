@@ -6,19 +6,20 @@ from typing import Annotated
 import typer
 
 from jobs.cli.finish import finishes
+from jobs.cli.from_options import takes
+from jobs.manifests.build_options import BuildOptions
 
 manifest_app = typer.Typer(help="Make manifests.", no_args_is_help=True)
 
 
 @manifest_app.command("build")
-@finishes
-def build_manifest(
-    folder: Annotated[Path, typer.Argument(help="Folder of MIDI files, searched with all folders in it.")],
-    prompt: Annotated[str, typer.Option(help="The prompt of every row; see midi-valle prompts list.")],
-    out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("manifest.parquet"),
-) -> int:
-    """Make a manifest with one row for every .mid and .midi file of a folder."""
+@takes(BuildOptions)
+def build_manifest(options: BuildOptions) -> int:
+    """Make a manifest of MIDI files: folders, S3 prefixes, patterns, or datasets by their tables.
+
+    Each file is read: what cannot be rendered is left out, and the table beside the manifest says why.
+    """
     from jobs.manifests.build_manifest import build_manifest
 
-    typer.echo(f"{build_manifest(folder, prompt, out):,} rows: {out}")
+    typer.echo(f"{build_manifest(options):,} rows: {options.out}")
     return 0

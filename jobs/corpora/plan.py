@@ -1,6 +1,5 @@
 """Which clips a corpus has: cut, split by piece, given conditions and augmented; all decided by the seed."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +16,7 @@ from jobs.corpora.conditions import Conditions
 from jobs.corpora.sources import SourcePiece
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
+from jobs.seeded import digest, generator
 from renderer.errors import MidiError
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import PedalPolicy
@@ -124,7 +124,7 @@ def split_pieces(pieces: Iterable[SourcePiece], settings: PlanSettings) -> Mappi
             given: Split = "train" if piece.split == "train" else "test" if piece.split == "test" else "validation"
             if splits.setdefault(piece.piece, given) != given:
                 raise JobError(f"piece {piece.piece!r} is in two splits: {given} and {splits[piece.piece]}")
-    drawn = sorted(names - set(splits), key=lambda name: _digest(settings.seed, "split", name))
+    drawn = sorted(names - set(splits), key=lambda name: digest(settings.seed, "split", name))
     validation = math.ceil(settings.validation * len(drawn))
     test = math.ceil(settings.test * len(drawn))
     if validation + test >= len(drawn) and drawn:
@@ -165,7 +165,7 @@ def _passes(
                     faults[piece.midi] = cuts
                     continue
                 clips += [PlannedClip(number, piece, splits[piece.piece], start, end) for start, end in cuts]
-        yield [clips[place] for place in _random(settings.seed, "order", number, turn).permutation(len(clips))]
+        yield [clips[place] for place in generator(settings.seed, "order", number, turn).permutation(len(clips))]
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class _Cutter:
             notes = read_midi(self.inputs.local(piece.midi), settings.pedal).notes
         except (MidiError, JobError) as error:
             return str(error)
-        return list(cut_clips(notes, lengths, _random(settings.seed, "cut", piece.midi, self.turn)))
+        return list(cut_clips(notes, lengths, generator(settings.seed, "cut", piece.midi, self.turn)))
 
 
 def _enough(passes: Iterator[list[PlannedClip]], wanted: Mapping[Split, float]) -> list[PlannedClip]:
@@ -209,12 +209,12 @@ def _enough(passes: Iterator[list[PlannedClip]], wanted: Mapping[Split, float]) 
 
 
 def _table(clips: Sequence[PlannedClip], settings: PlanSettings) -> pa.Table:
-    random = _random(settings.seed, "conditions")
+    random = generator(settings.seed, "conditions")
     # Clips of one performance side by side, so that it is read once; first those that a training is validated with,
     # so that one can begin before a corpus is finished.
     order: tuple[Split, ...] = ("validation", "train", "test")
     clips = sorted(
-        clips, key=lambda clip: (order.index(clip.split), _digest(settings.seed, clip.piece.midi), clip.piece.midi)
+        clips, key=lambda clip: (order.index(clip.split), digest(settings.seed, clip.piece.midi), clip.piece.midi)
     )
     numbers: dict[Split, count[int]] = {"train": count(), "validation": count(), "test": count()}
     recorded = [clip.piece.audio is not None for clip in clips]
@@ -246,11 +246,3 @@ def _change(clip: PlannedClip, allowed: Augmentation, random: np.random.Generato
         for low, high in (allowed.velocity_scale, allowed.tempo_scale)
     )
     return (0, 1.0, 1.0) if clip.piece.audio is not None or clip.split != "train" else (transpose, velocity, tempo)
-
-
-def _digest(*parts: object) -> bytes:
-    return hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-
-
-def _random(*parts: object) -> np.random.Generator:
-    return np.random.default_rng(int.from_bytes(_digest(*parts), "big"))

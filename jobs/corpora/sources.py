@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs, absolute, folder_of, is_s3
-from jobs.manifests.build_manifest import SUFFIXES
+from jobs.manifests.midi_files import SUFFIXES
 from jobs.storage import open_storage
 from schemas.recordings import read_recordings
 

@@ -15,7 +15,6 @@ from jobs.errors import InputError, JobError, UnavailableError
 from jobs.inputs.input_cache import InputCache
 from jobs.storage import Listed, S3Access, without_file_scheme
 from jobs.storage.s3_storage import S3Storage, bucket_and_key
-from renderer.weights.published import cache_directory
 
 CACHE_BYTES = 1 << 30
 MODEL_OBJECTS = 1000
@@ -85,6 +84,9 @@ class Inputs:
         Of a prefix, which may be somebody else's, only what a model directory has is copied: no other name becomes
         a path on this machine.
         """
+        # It imports torch, which processes that read MIDI files alone need not wait for.
+        from renderer.weights.published import cache_directory
+
         if not is_s3(location):
             return Path(location)
         storage = S3Storage.at(location, self.s3)

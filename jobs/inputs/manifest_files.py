@@ -13,6 +13,7 @@ from jobs.storage.s3_storage import S3Storage
 from renderer.file_hash import file_hash
 from schemas.manifest import Manifest
 from schemas.manifest_parts import SUFFIXES, is_manifest_name, open_manifest
+from schemas.midi_files import FILES_SUFFIX
 
 _MAGIC = "*?["
 
@@ -78,9 +79,9 @@ def _is_pattern(location: str, inputs: Inputs) -> bool:
 
 
 def _names(folder: str, inputs: Inputs) -> Iterator[str]:
-    """The files in a folder or right below a prefix, hidden ones left out."""
+    """The files in a folder or right below a prefix, without hidden ones, and the tables beside built manifests."""
     names = _on_s3(folder, inputs) if is_s3(folder) else _local(folder)
-    return (name for name in names if name[0] not in "._")
+    return (name for name in names if name[0] not in "._" and not name.endswith(FILES_SUFFIX))
 
 
 def _on_s3(folder: str, inputs: Inputs) -> Iterator[str]:

@@ -1,98 +1,76 @@
-"""``midi-valle manifest build``: from a folder of MIDI files to a manifest."""
+"""``midi-valle manifest build``: from MIDI files to a manifest, and a table of what is known of each file."""
 
-import hashlib
-import os
-import re
-from collections.abc import Iterator
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+import shlex
+import tempfile
+import time
 
 from jobs.console import say
 from jobs.errors import JobError
-from jobs.run_directory.run_directory import RUN_KEY, STATE_FOLDER
-from schemas.item_ids import MAX_ID_BYTES, folded, why_unsafe
+from jobs.inputs.inputs import Inputs
+from jobs.manifests.build_options import BuildOptions
+from jobs.manifests.build_output import BuildOutput
+from jobs.manifests.catalogue import Catalogue
+from jobs.manifests.manifest_build import ManifestBuild
+from jobs.manifests.prompt_choice import PromptChoice
+from jobs.manifests.survey import Surveyor
+from jobs.storage import S3Access
+from schemas.prompts import read_prompt_bank
 
-SUFFIXES = (".mid", ".midi")
 
+def build_manifest(options: BuildOptions) -> int:
+    """Build a manifest, and beside it the table of files; returns how many rows it has.
 
-def build_manifest(folder: Path, prompt: str, out: Path) -> int:
-    """Write a manifest with one row for every MIDI file under a folder; returns how many.
-
-    Item ids are the files' relative paths, made safe and unique. Folders of runs are passed over, and so are files
-    whose names Parquet cannot hold, which is said. JobError if there is nothing to write, or something in its place.
+    The same sources, options and seed give the same bytes, whatever the number of processes. Both are written when
+    all is read, the manifest last. JobError if there is nothing to write, or something in its place.
     """
-    if not folder.is_dir():
-        raise JobError(f"{folder} is not a folder")
-    if out.exists():
-        raise JobError(f"{out} exists already; choose another --out, or remove it")
-    files = sorted(_nameable(list(_midi_files(folder)), out.parent))
-    if not files:
-        raise JobError(f"{folder} holds no {' or '.join(SUFFIXES)} files")
-    ids = unique_ids([path.relative_to(folder) for path in files])
-    midi = [Path(os.path.relpath(path, out.parent)).as_posix() for path in files]
-    table = pa.table({"item_id": ids, "midi": midi, "prompt": [prompt] * len(files)})
+    began = time.monotonic()
+    inputs = Inputs(s3=S3Access(options.s3_endpoint_url))
+    output = BuildOutput.at(options.out, inputs.s3)
+    prompts = _prompt_choice(options, inputs)
+    catalogue = Catalogue.of(options, inputs, output.folder)
+    build = ManifestBuild(options, catalogue, prompts)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, out)
+        with tempfile.TemporaryFile() as spool:
+            build.read(Surveyor(inputs, options.pedal, options.excerpt), spool)
+            took = time.monotonic() - began
+            build.decide_splits()
+            with output.writing(build.plan.schema(), catalogue.carried) as writer:
+                build.write(spool, writer)
     except OSError as error:
-        raise JobError(f"cannot write {out}: {error.strerror or error}") from None
-    return len(files)
+        raise JobError(
+            f"temporary files in {tempfile.gettempdir()} cannot be written: {error.strerror or error}; "
+            "TMPDIR names another folder for them"
+        ) from None
+    for line in build.summary.lines(took):
+        say(line)
+    say(f"each file: {output.folder}/{output.files}")
+    say(f"to render them: {_command(options, catalogue)}")
+    return build.summary.rows.total()
 
 
-def _midi_files(folder: Path) -> Iterator[Path]:
-    """The MIDI files under a folder, without those in the folders of runs below it: these are their output."""
-    for parent, folders, names in os.walk(folder):
-        inner = [Path(parent) / name for name in folders]
-        folders[:] = [path.name for path in inner if not _is_run(path)]
-        for run in filter(_is_run, inner):
-            say(f"{run}: passed over, because it is the folder of a run")
-        paths = (Path(parent) / name for name in names if not name.startswith("."))
-        yield from (path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
+def _prompt_choice(options: BuildOptions, inputs: Inputs) -> PromptChoice | None:
+    """The prompts to give out; None if each file has its own. JobError if a bank has not what is asked for."""
+    if options.prompt_column is not None:
+        return None
+    ids = list(options.prompt)
+    if options.prompts is not None:
+        bank = read_prompt_bank(inputs.local(options.prompts))
+        ids = ids or list(bank)
+        if unknown := [name for name in ids if name not in bank]:
+            raise JobError(
+                f"--prompt {unknown[0]}: {options.prompts} has no such prompt, but {', '.join(list(bank)[:10])}; "
+                "leave --prompts out for a model's own prompts"
+            )
+    if options.prompts_each > len(ids):
+        raise JobError(f"--prompts-each is {options.prompts_each}, but only {len(ids)} prompt(s) are given")
+    return PromptChoice(ids, options.prompt_order, options.prompts_each, options.seed)
 
 
-def _is_run(folder: Path) -> bool:
-    return (folder / RUN_KEY).is_file() and (folder / STATE_FOLDER).is_dir()
-
-
-def _nameable(files: list[Path], beside: Path) -> list[Path]:
-    """The files whose paths from a folder are UTF-8, as text in Parquet must be."""
-    good = [path for path in files if _is_utf8(os.path.relpath(path, beside))]
-    if left_out := len(files) - len(good):
-        first = next(path for path in files if path not in set(good))
-        say(f"warning: {left_out:,} file(s) left out, whose names are not UTF-8: {os.fsencode(first)!r}")
-    return good
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def unique_ids(paths: list[Path]) -> list[str]:
-    """A safe item id for every relative path, like ``chopin-op10-1``; where two would be one, numbers follow."""
-    taken: set[str] = set()
-    ids = []
-    for path in paths:
-        base = item_id = _safe_id(path)
-        number = 2
-        while folded(item_id) in taken:
-            item_id = f"{base}-{number}"
-            number += 1
-        taken.add(folded(item_id))
-        ids.append(item_id)
-    return ids
-
-
-def _safe_id(path: Path) -> str:
-    text = "-".join(path.with_suffix("").parts)
-    text = "".join(character if character.isprintable() else "_" for character in text)
-    text = re.sub(r'[<>:"/\\|?*]', "_", text).strip(". ") or "item"
-    if len(text.encode()) > MAX_ID_BYTES - 8:  # Room for a number that makes it unique.
-        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        text = text.encode()[: MAX_ID_BYTES - 24].decode(errors="ignore").strip(". ") + f"-{digest}"
-    return text if why_unsafe(text) is None else f"item-{text}"
+def _command(options: BuildOptions, catalogue: Catalogue) -> str:
+    """What to type to render the manifest."""
+    words = ["render-corpus", options.out]
+    for root in catalogue.roots:
+        words += ["--allow-root", root]
+    if options.prompts is not None:
+        words += ["--prompts", options.prompts]
+    return shlex.join([*words, "--dry-run"])
