@@ -38,7 +38,8 @@ def takes(options: type[Any]) -> Callable[[Callable[..., int]], Callable[..., No
 
 def _parameter(field: Field[Any], hint: Any, option: Option) -> inspect.Parameter:
     """A field as typer takes a parameter."""
-    declarations = [flag(field.name)] if field.default is False and not option.negatable else []
+    is_switch = field.default is False and not option.negatable
+    declarations = [flag(field.name)] if is_switch or field.name.endswith("_") else []
     kind = typer.Argument if option.is_argument else typer.Option
     shown = kind(
         *declarations,
