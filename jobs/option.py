@@ -27,8 +27,8 @@ class Option:
 
 
 def flag(name: str) -> str:
-    """A field's name as it is typed: ``--top-k``."""
-    return "--" + name.replace("_", "-")
+    """A field's name as it is typed: ``--top-k``; ``as_``, a word of Python, is ``--as``."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def check_choice(options: object, *names: str) -> None:

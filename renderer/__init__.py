@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from renderer.audio.loudness import Level
+    from renderer.codes_decoder import CodesDecoder
     from renderer.decoding.sampling import Sampling
     from renderer.errors import AudioError, CheckpointError, MidiError, PromptError, RendererError
     from renderer.renderer import Renderer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AudioError",
     "CheckpointError",
+    "CodesDecoder",
     "Level",
     "MidiError",
     "PromptError",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CodesDecoder": "codes_decoder",
     "Level": "audio.loudness",
     "Renderer": "renderer",
     "RenderRequest": "rendering",

@@ -3,11 +3,11 @@
 import numpy as np
 
 from renderer.codecs.codec import Codec
+from renderer.codes_decoder import told_notes
 from renderer.midi.notes import Notes
-from renderer.model.piano_roll import notes_near
 from renderer.quality.attempts import Trial
 from renderer.rendering import Rendering, RenderRequest
-from renderer.segments import Joiner, Segment, SegmentLimits, plan_segments
+from renderer.segments import Joiner, Segment, SegmentCodes, SegmentLimits, plan_segments
 
 
 class Piece:
@@ -23,7 +23,7 @@ class Piece:
         self._missing = len(self.segments)
         self._retried = self._frames = 0
         self._joiner = Joiner(samples, frame_samples, limits.crossfade)
-        self._codes = np.empty((codec.codebooks, frames), np.uint16)
+        self._codes: dict[int, SegmentCodes] = {}
 
     @property
     def is_whole(self) -> bool:
@@ -40,23 +40,23 @@ class Piece:
         return frames * (segment.end - segment.keep) / segment.frames / self._codec.frame_rate
 
     def notes_near(self, segment: Segment) -> Notes:
-        """What a segment's decoder is told: unlike the model, it is told when notes before the segment were struck."""
-        start, stop = segment.start / self._codec.frame_rate, segment.stop / self._codec.frame_rate
-        return notes_near(self.request.performance.notes, start, stop)
+        """What a segment's decoder is told."""
+        return told_notes(self.request.performance.notes, segment, self._codec.frame_rate)
 
     def add(self, trial: Trial) -> None:
         """Add the best of a segment's takes."""
         segment, take = trial.segment, trial.best
         self._joiner.add(segment, take.audio)
-        own = take.codes[segment.keep - segment.start : segment.end - segment.start]
-        self._codes[:, segment.keep : segment.end] = own.T
+        codes = SegmentCodes(segment.start, segment.keep, segment.end, take.codes.astype(np.uint16))
+        self._codes[segment.index] = codes
         self._missing -= 1
-        self._frames += len(own)
+        self._frames += len(codes.own)
         self._retried += trial.count > 1
 
     def rendering(self) -> Rendering:
         """The whole piece."""
         frame_rate = self._codec.frame_rate
+        segments = [self._codes[index] for index in range(len(self.segments))]
         return Rendering(
             item_id=self.request.item_id,
             samples=self._joiner.samples,
@@ -67,7 +67,8 @@ class Piece:
             segments=len(self.segments),
             seed=self.request.seed,
             prompt_id=self.request.prompt.prompt_id,
-            codes=self._codes,
+            codes=np.ascontiguousarray(np.concatenate([segment.own for segment in segments]).T),
+            segment_codes=segments,
             joints=np.array([segment.keep / frame_rate for segment in self.segments[1:]]),
             crossfade=self._limits.crossfade / frame_rate,
             segments_retried=self._retried,

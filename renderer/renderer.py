@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from renderer.codecs.codec import Codec, decode_clips
+from renderer.codes_decoder import codec_on
 from renderer.decoding.batch_size import plan_batch
 from renderer.decoding.engine import Engine, Generated
 from renderer.decoding.model_input import ModelInput, model_input
@@ -23,7 +24,6 @@ from renderer.device import (
     choose_batch_size,
     choose_device,
     choose_precision,
-    codec_dtype,
     compute_the_same_way,
     precision_named,
     takes_at_once,
@@ -39,7 +39,7 @@ from renderer.rendering import Rendering, RenderRequest
 from renderer.segments import SegmentLimits
 from renderer.steps import render_all
 from renderer.transfer import Fetch, Lanes
-from renderer.weights.checkpoint import ModelDescription, find_model, load_codec, load_model
+from renderer.weights.checkpoint import ModelDescription, find_model, load_model
 
 _FARTHEST_BEHIND = 3
 """So many of the codec's batches may be on their way to the host before it waits: they take memory."""
@@ -99,7 +99,7 @@ class Renderer:
         dtype, decoding = precision_named(choose_precision(precision, place.type))
         compute_the_same_way(place)
         network = load_model(description).to(place, dtype)
-        codec = load_codec(description).for_inference().to(place, codec_dtype(place, dtype))
+        codec = codec_on(description, place, dtype)
         return cls(description, network, codec, choose_batch_size(batch_size, place.type), decoding)
 
     @property

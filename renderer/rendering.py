@@ -1,5 +1,6 @@
 """What is asked of the renderer, and what it gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from renderer.midi.notes import Excerpt, FloatArray, NoteReport, Notes, Performa
 from renderer.prompt import Prompt
 from renderer.quality.attempts import Attempts
 from renderer.quality.quality import Quality, measure_quality
+from renderer.segments import SegmentCodes
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Rendering:
 
     ``codes`` are the codec's, (K, T): each segment's own frames, one after the other, so T frames cover the piece
     exactly once. The audio was decoded from segments that overlap, with what lies before and after their own
-    frames: decoding ``codes`` (and ``notes``) in one go gives nearly the same audio, but not at the joints.
+    frames: decoding ``codes`` (and ``notes``) in one go gives nearly the same audio, but not at the joints. From
+    ``segment_codes``, which are there if a codec made the audio, :class:`CodesDecoder` makes it to the bit.
     """
 
     item_id: str
@@ -66,6 +69,7 @@ class Rendering:
     joints: FloatArray = field(default_factory=lambda: np.empty(0))
     crossfade: float = 0.0
     segments_retried: int = 0
+    segment_codes: Sequence[SegmentCodes] = ()
 
     def quality(self) -> Quality:
         """Measures of the audio as it is (renderer/quality/quality.py); ValueError if it is empty or no numbers."""

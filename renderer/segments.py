@@ -7,8 +7,10 @@ no note is lost and none is heard twice, and since everything is counted in fram
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import FloatArray, Notes
@@ -53,6 +55,52 @@ class Segment:
     def frames(self) -> int:
         """How many frames are rendered."""
         return self.stop - self.start
+
+
+class Span(Protocol):
+    """Where a segment lies, in frames: as of :class:`Segment`."""
+
+    @property
+    def start(self) -> int:
+        """The first frame that is rendered."""
+        ...
+
+    @property
+    def keep(self) -> int:
+        """The first frame of its own."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """The frame behind its own."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """How many frames are rendered."""
+        ...
+
+
+class SegmentCodes(NamedTuple):
+    """A segment as a codec's codes (frames, K) uint16: all that its audio is decoded from, beside the notes.
+
+    It begins at frame ``start``; [keep, end) are its own frames.
+    """
+
+    start: int
+    keep: int
+    end: int
+    codes: NDArray[np.uint16]
+
+    @property
+    def frames(self) -> int:
+        """How many frames are rendered."""
+        return len(self.codes)
+
+    @property
+    def own(self) -> NDArray[np.uint16]:
+        """The codes of its own frames."""
+        return self.codes[self.keep - self.start : self.end - self.start]
 
 
 def plan_segments(notes: Notes, frames: int, frame_rate: int, limits: SegmentLimits) -> Iterator[Segment]:
@@ -122,7 +170,7 @@ class Joiner:
         self._rise = np.sin(phase).astype(np.float32)
         self._fall = np.cos(phase).astype(np.float32)
 
-    def add(self, segment: Segment, audio: FloatSamples) -> None:
+    def add(self, segment: Span, audio: FloatSamples) -> None:
         """Add a segment's audio, float32 (segment.frames * frame_samples,)."""
         if audio.shape != (segment.frames * self._frame,):
             raise ValueError(f"segment of {segment.frames} frames came with audio of shape {audio.shape}")

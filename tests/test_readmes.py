@@ -75,12 +75,11 @@ def test_every_command_of_ours_is_understood(path: Path) -> None:
         command.make_context(line, words)  # Raises for an option that is not there.
 
 
-def test_the_readme_s_commands_do_what_they_say(clone: Path) -> None:
-    here = [line for line, can in ours(ROOT / "README.md") if can]
-    assert len(here) >= 6
+def run_commands(path: Path, clone: Path) -> Iterator[list[str]]:
+    """Run a README's commands one after the other, in one folder; yields the words of each that is done."""
     run = "import sys; from jobs.cli import commands; sys.argv[0] = sys.argv.pop(1); getattr(commands, sys.argv[0])()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(clone), "RAY_USAGE_STATS_ENABLED": "0"}
-    for line in here:
+    for line in (line for line, can in ours(path) if can):
         name, *words = words_of(line)
         ran = subprocess.run(
             [sys.executable, "-c", run, name.replace("-", "_"), *words],
@@ -91,8 +90,27 @@ def test_the_readme_s_commands_do_what_they_say(clone: Path) -> None:
             check=False,
         )
         assert ran.returncode == 0, f"{line}\n{ran.stderr}"
+        yield words
+
+
+def test_the_readme_s_commands_do_what_they_say(clone: Path) -> None:
+    done = 0
+    for words in run_commands(ROOT / "README.md", clone):
+        done += 1
         if "examples/manifest.parquet" in words:
             shutil.rmtree(clone / "out")
+    assert done >= 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", ["exports", "datasets"])
+def test_the_commands_of_a_room_do_what_they_say(clone: Path, room: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(clone / "out", ignore_errors=True)
+    readme = ROOT / "jobs" / room / "README.md"
+    assert len(list(run_commands(readme, clone))) >= 4
+    monkeypatch.chdir(clone)
+    for code in blocks(readme, "python"):
+        exec(code, {"__name__": "__main__"})
 
 
 def test_the_readme_s_python_runs(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

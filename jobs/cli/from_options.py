@@ -69,7 +69,8 @@ def _defaults(presets: Mapping[str, Preset]) -> list[inspect.Parameter]:
 
 def _parameter(field: Field[Any], hint: Any, option: Option) -> inspect.Parameter:
     """A field as typer takes a parameter."""
-    declarations = [flag(field.name)] if field.default is False and not option.negatable else []
+    is_switch = field.default is False and not option.negatable
+    declarations = [flag(field.name)] if is_switch or field.name.endswith("_") else []
     kind = typer.Argument if option.is_argument else typer.Option
     shown = kind(
         *declarations,

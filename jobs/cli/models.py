@@ -90,15 +90,11 @@ def list_command(cache: Cache = None) -> int:
 
 
 def _show(model: "ModelDescription", kind: str) -> None:
+    from renderer.weights.checkpoint import read_card
+
     size = sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file())
     typer.echo(f"{model.name} ({kind}, {size / 1e6:.1f} MB): {model.folder}")
-    for key, value in _card(model.folder).items():
+    for key, value in read_card(model.folder).items():
         if key != "name":
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             typer.echo(f"  {key.replace('_', ' ')}: {text}")
-
-
-def _card(folder: Path) -> dict[str, object]:
-    path = folder / "card.json"
-    card: dict[str, object] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    return card

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from jobs.errors import JobError
 from jobs.inputs.inputs import CACHE_BYTES, Inputs, absolute
 from jobs.output.parquet_archive import AUDIO, CODES
+from jobs.result_notes import notes_of
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.storage import S3Access, Storage, open_storage
 from renderer.audio.audio_file import FloatSamples
@@ -30,8 +31,6 @@ from schemas.marker import Marker
 OPEN_SHARDS = 256
 FACTS = "condition_facts"
 """The column in which a corpus' tables say, as JSON, what the condition of a clip is."""
-
-_NOTE_FIELDS = ("onset", "offset", "pitch", "velocity")
 
 
 class CorpusError(JobError):
@@ -142,8 +141,7 @@ class Corpus:
 
     def notes(self, index: int) -> Notes:
         """What sounds in a clip, on its clock: pedal applied, offsets at the latest where the clip ends."""
-        notes = self._cell(index, "notes").values
-        return Notes.of(*(notes.field(name).to_numpy() for name in _NOTE_FIELDS))
+        return notes_of(self._cell(index, "notes"))
 
     def codes(self, index: int) -> IntArray:
         """The codec's codes of a whole clip, int64 (T, K); CorpusError if the corpus has none."""

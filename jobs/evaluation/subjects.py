@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ import soundfile
 from jobs.console import say
 from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
-from jobs.output.layouts import key_of, stored_audio
+from jobs.output.audio_reader import AudioReader
 from jobs.run.file_check import some
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.storage import S3Access, open_storage
@@ -157,7 +157,6 @@ class RunSubjects:
     def __init__(self, uri: str, references: Path | None, endpoint_url: str | None, limit: int | None) -> None:
         self._uri, self._s3 = uri, S3Access(endpoint_url)
         directory = RunDirectory(open_storage(uri, self._s3))
-        self.layout = directory.begun().settings.layout
         columns = ["item_id", "status", "audio_path", "samples", "sample_rate", "duration_s", "prompt_id", "shard"]
         rows: list[dict[str, Any]] = []
         self._metadata: dict[int, str] = {}
@@ -176,9 +175,9 @@ class RunSubjects:
         self.fingerprint = hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
         self.recordings_sha256 = "" if self._recordings is None else self._hash_of_recordings()
         self._tell_lengths()
-        # What was read last, as items are read in their order: a shard's notes, and an archive as far as it was read.
+        self._audio = AudioReader(directory.storage, directory.begun().settings.layout)
         self._notes: tuple[int, dict[str, Any]] = (-1, {})
-        self._archive: tuple[str, Iterator[tuple[str, BinaryIO]]] = ("", iter(()))
+        """Of the shard that was read last, as items are read in their order."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -187,7 +186,7 @@ class RunSubjects:
         """An item as it was rendered, measured from its beginning."""
         row = self._rows[index]
         rate, notes = row["sample_rate"], self._notes_of(row)
-        with soundfile.SoundFile(io.BytesIO(self._audio(row["audio_path"]))) as file:
+        with soundfile.SoundFile(io.BytesIO(self._audio.read(row["audio_path"]))) as file:
             rendered = np.asarray(file.read(dtype="float32"))
         recording = fault = None
         if self._recordings is not None:
@@ -238,8 +237,7 @@ class RunSubjects:
         return iter(())
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open archives belong to a process.
-        return {**self.__dict__, "_notes": (-1, {}), "_archive": ("", iter(()))}
+        return {**self.__dict__, "_notes": (-1, {})}
 
     def _notes_of(self, row: dict[str, Any]) -> Any:
         shard = row["shard"]
@@ -248,19 +246,6 @@ class RunSubjects:
             table = pq.read_table(io.BytesIO(content), columns=["item_id", "notes"])
             self._notes = (shard, dict(zip(*(column.to_pylist() for column in table.columns), strict=True)))
         return self._notes[1][row["item_id"]]
-
-    def _audio(self, path: str) -> bytes:
-        key = key_of(self.layout, path)
-        storage = open_storage(self._uri, self._s3)
-        if key == path:
-            return storage.read(key)
-        for attempt in range(2):
-            if self._archive[0] != key or attempt:
-                self._archive = (key, stored_audio(self.layout, key, storage.open(key)))
-            for name, content in self._archive[1]:
-                if name == path:
-                    return content.read()
-        raise JobError(f"{self._uri}/{key}: holds no {path}; see midi-valle verify")
 
 
 def _by_name(folder: Path) -> dict[str, str]:

@@ -1,16 +1,14 @@
 """Layouts that keep a shard's items together in one object."""
 
 import hashlib
-import os
 from collections.abc import Callable
-from io import BufferedReader
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.output.spool import Spool, Spooled, temporary_file
-from jobs.output.writers import Encoded, ItemEncoder, WrittenItem
+from jobs.output.writers import Encoded, ItemEncoder, WrittenItem, stored_file
 from jobs.storage import Storage
 from renderer.rendering import Rendering
 from schemas.marker import StoredObject
@@ -18,7 +16,7 @@ from schemas.marker import StoredObject
 Assemble = Callable[[BinaryIO, pa.Table, Callable[[str], Encoded], ItemEncoder], None]
 """Writes an archive to an empty file: the items of the table's rows, in their order, by their ids."""
 
-_OF_THE_ATTEMPT = ("audio_path", "midi_path", "codes_path", "render_seconds")
+OF_THE_ATTEMPT = ("audio_path", "midi_path", "codes_path", "render_seconds")
 """Result columns that are left out of archives: each attempt's are others, but its archive holds the same bytes."""
 
 
@@ -61,7 +59,7 @@ class ArchiveWriter:
 
     def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
         """The archive; no object if no item was rendered."""
-        rendered = results.filter(pc.equal(results["status"], pa.scalar("ok"))).drop_columns(list(_OF_THE_ATTEMPT))
+        rendered = results.filter(pc.equal(results["status"], pa.scalar("ok"))).drop_columns(list(OF_THE_ATTEMPT))
         try:
             return (self._store(rendered),) if len(rendered) else ()
         finally:
@@ -70,11 +68,9 @@ class ArchiveWriter:
     def _store(self, rendered: pa.Table) -> StoredObject:
         with temporary_file() as file:
             self._assemble(file, rendered, self._read, self._encoder)
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+            stored = stored_file(self._key, file)
             self._storage.write_file(self._key, file)
-        return StoredObject(self._key, size, digest)
+        return stored
 
     def _read(self, item_id: str) -> Encoded:
         item = self._items[item_id]

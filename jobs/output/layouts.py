@@ -7,6 +7,7 @@ from typing import BinaryIO, cast
 
 from jobs.errors import UnavailableError
 from jobs.output.archive_writer import ArchiveWriter
+from jobs.output.codes_archive import CodesWriter
 from jobs.output.parquet_archive import AUDIO, CODES, MIDI, parquet_audio, parquet_member, write_parquet
 from jobs.output.tar_archive import tar_member, tar_members, write_tar
 from jobs.output.writers import FilesWriter, ItemEncoder, MeasuringWriter, Writer
@@ -19,8 +20,10 @@ from schemas.run import RunSettings
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout. ``members`` gives an archive's audio files with their names, and ``member`` the one of a name, if there
-    is one; both are None where every item has a file of its own.
+    """A layout. ``audio_folder`` is None where no audio is kept.
+
+    ``members`` gives an archive's audio files with their names, and ``member`` the one of a name, if there is one; both
+    are None where every item has a file of its own.
 
     ``writer`` makes the writer of a shard from the name that its objects have; ``check`` finds what in a manifest does
     not fit.
@@ -64,6 +67,7 @@ LAYOUTS = {
         parquet_member,
         _check_columns,
     ),
+    "codes": Layout(None, lambda storage, encoder, name: CodesWriter(storage, f"shards/{name}.parquet")),
     "none": Layout(None, lambda storage, encoder, name: MeasuringWriter()),
 }
 

@@ -5,11 +5,14 @@ Whatever the layout, a shard's objects hold the same bytes in whichever order it
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass
-from typing import Protocol
+from io import BufferedReader
+from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from jobs.storage import Storage
 from renderer.audio.audio_file import AudioFormat, audio_suffix, count_clipped, write_audio
@@ -146,3 +149,19 @@ class MeasuringWriter:
 def stored_object(key: str, data: bytes) -> StoredObject:
     """The key, size and hash of an object with this content."""
     return StoredObject(key, len(data), hashlib.sha256(data).hexdigest())
+
+
+def stored_file(key: str, file: BinaryIO) -> StoredObject:
+    """The same of an object with the content of a file."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return StoredObject(key, size, hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest())
+
+
+def store_rows(storage: Storage, name: str, results: pa.Table) -> StoredObject:
+    """Write a shard's result rows under the name of the attempt that made them."""
+    metadata = io.BytesIO()
+    pq.write_table(results, metadata, compression="zstd")
+    key = f"metadata/{name}.parquet"
+    storage.write(key, metadata.getvalue())
+    return stored_object(key, metadata.getvalue())

@@ -19,7 +19,7 @@ MACHINE, RUN = "Machine and pace", "Failures, resuming and replacing"
 ONCE = frozenset(("dry_run", "retry_failed", "extend", "overwrite", "yes"))
 """Options that say what is done now, and nothing of how the run is."""
 
-LayoutName = Literal["files", "webdataset", "parquet", "none"]
+LayoutName = Literal["files", "webdataset", "parquet", "codes", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class RenderOptions:
         str | None, Option("Stands for the / of item ids in names of files, as _ or --.", INPUT)
     ] = None
     dry_run: Annotated[bool, Option("Say how much it is: audio, time, storage, memory, money.")] = False
-    layout: Annotated[LayoutName, Option("files, webdataset, parquet, or none: only measure.")] = "files"
+    layout: Annotated[LayoutName, Option("files, webdataset, parquet, codes, or none: measure.")] = "files"
     save_codes: Annotated[bool, Option("Keep the codec's codes as well.", INPUT)] = False
     format: Annotated[str, Option("flac, flac24, wav, wav24, wav-float, ogg, opus or mp3.")] = "flac"
     sample_rate: Annotated[int | None, Option("In Hz; the model's own by default.", SOUND)] = None
@@ -130,8 +130,9 @@ class RenderOptions:
             if not (root.startswith("s3://") or Path(root).is_dir()):
                 raise JobError(f"--allow-root {root}: there is no such folder")
         check_choice(self, "layout")
-        if self.layout == "none" and self.save_codes:
-            raise JobError("--save-codes does not go with --layout none, which keeps nothing but the result rows")
+        if self.layout in ("none", "codes") and self.save_codes:
+            why = "keeps nothing but the result rows" if self.layout == "none" else "keeps them by itself"
+            raise JobError(f"--save-codes does not go with --layout {self.layout}, which {why}")
         if self.id_separator is not None:
             if self.layout != "files":
                 raise JobError(f"--id-separator does not go with --layout {self.layout}, which takes a / as it is")

@@ -29,11 +29,15 @@ class StorageNeeds:
 
     def size(self, layout: str, audio_format: str) -> int:
         """Bytes of all that the run writes."""
-        each_second = 0.0
-        if layout != "none":
-            each_second = self.measured.audio_bytes[audio_format] + self.measured.midi_bytes
-            if self.run.settings.save_codes:
-                each_second += self.measured.codes_bytes
+        measured = self.measured
+        match layout:
+            case "none":
+                each_second = 0.0
+            case "codes":
+                each_second = measured.codes_bytes
+            case _:
+                each_second = measured.audio_bytes[audio_format] + measured.midi_bytes
+                each_second += measured.codes_bytes if self.run.settings.save_codes else 0.0
         return round(self.seconds * each_second + ROW_BYTES * self.run.items)
 
     def requests(self, layout: str) -> int:

@@ -6,7 +6,7 @@ is never rewritten: where failed items are rendered again, a marker of the next 
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -135,9 +135,10 @@ class RunDirectory:
         """The result rows of every finished shard, in the manifest's order."""
         return map(self.result_rows, self.markers())
 
-    def result_rows(self, marker: Marker) -> pa.Table:
-        """The result rows of one finished shard."""
-        return pq.read_table(io.BytesIO(self.storage.read(marker.metadata.key)))
+    def result_rows(self, marker: Marker, columns: Sequence[str] | None = None) -> pa.Table:
+        """The result rows of one finished shard, or those of the ``columns`` that it has."""
+        file = pq.ParquetFile(io.BytesIO(self.storage.read(marker.metadata.key)))
+        return file.read(None if columns is None else [name for name in columns if name in file.schema_arrow.names])
 
     def _marker(self, key: str) -> Marker:
         try:

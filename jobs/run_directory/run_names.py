@@ -36,7 +36,7 @@ class RunNames:
                     self._suffixes["codes"] = ".npy"
             case "webdataset":
                 self._archive = ".tar"
-            case "parquet":
+            case "parquet" | "codes":
                 self._archive = ".parquet"
             case "none":
                 pass

@@ -1,6 +1,5 @@
 """The worker's part of a run, without Ray: a renderer that is loaded once and renders one shard after the other."""
 
-import io
 import time
 import traceback
 import uuid
@@ -11,12 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs.inputs.inputs import Inputs
 from jobs.inputs.pinned_inputs import PinnedManifest, check_unchanged
 from jobs.output.layouts import open_writer
-from jobs.output.writers import Writer, stored_object
+from jobs.output.writers import Writer, store_rows
 from jobs.run_directory.run_directory import RunDirectory, shard_name
 from jobs.shard.attempt import ShardAttempt
 from jobs.shard.backend import Backend
@@ -158,11 +156,7 @@ class ShardRenderer:
             objects = (*earlier.objects, *objects)
             render_seconds += earlier.render_seconds
 
-        metadata = io.BytesIO()
-        pq.write_table(table, metadata, compression="zstd")
-        key = f"metadata/{shard.name}.parquet"
-        storage.write(key, metadata.getvalue())
-
+        metadata = store_rows(storage, shard.name, table)
         statuses = table.select(["status", "error_type", "item_id", "verdict", "faults"]).to_pylist()
         failed = [(row["error_type"] or "", row["item_id"]) for row in statuses if row["status"] == "failed"]
         marker = Marker(
@@ -172,7 +166,7 @@ class ShardRenderer:
             failures=count_failures(failed),
             audio_seconds=sum(seconds or 0.0 for seconds in table["duration_s"].to_pylist()),
             render_seconds=render_seconds,
-            metadata=stored_object(key, metadata.getvalue()),
+            metadata=metadata,
             objects=objects,
             generation=task.generation,
             quality=count_quality((row["verdict"], row["faults"]) for row in statuses),

@@ -132,6 +132,13 @@ def describe(folder: Path) -> ModelDescription:
         )
 
 
+def read_card(folder: Path) -> dict[str, Any]:
+    """What a model directory's ``card.json`` tells people: licence, data, measures; empty where there is none."""
+    path = folder / "card.json"
+    card: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return card
+
+
 def find_codec(codec: str) -> CodecDescription:
     """A codec by its directory, or that of a model by the model's name or directory; CheckpointError as find_model."""
     folder = Path(codec)
@@ -223,7 +230,4 @@ def _configure(kind: type[Any], values: dict[str, Any]) -> Any:
 
 
 def _licence(folder: Path) -> str:
-    card = folder / "card.json"
-    if card.is_file():
-        return str(json.loads(card.read_text("utf-8")).get("licence", "not stated"))
-    return "not stated"
+    return str(read_card(folder).get("licence", "not stated"))
