@@ -38,7 +38,7 @@ def report(out: Out, endpoint_url: EndpointUrl = None, encryption: Encryption = 
 
     directory = _directory(out, endpoint_url, encryption)
     run, totals = directory.begun(), Totals()
-    for marker in directory.markers():
+    for marker in directory.summaries():
         totals.add(marker)
     say(write_report(directory, run, totals), sys.stdout)
     return 0

@@ -161,7 +161,7 @@ class RunSubjects:
         columns = ["item_id", "status", "audio_path", "samples", "sample_rate", "duration_s", "prompt_id", "shard"]
         rows: list[dict[str, Any]] = []
         self._metadata: dict[int, str] = {}
-        for marker in directory.markers():
+        for marker in directory.summaries():
             rows += directory.result_rows(marker).select(columns).to_pylist()
             self._metadata[marker.shard] = marker.metadata.key
         self._recordings = _by_name(references) if references is not None else None

@@ -1,7 +1,7 @@
 """The run: everything is checked, then shards are handed to actors until all are done."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -21,7 +21,9 @@ from jobs.run.options import RenderOptions
 from jobs.run.plan import longest_first
 from jobs.run.preflight import Job, prepare
 from jobs.run_directory.events import EventLog
+from jobs.run_directory.index_keeper import IndexKeeper
 from jobs.run_directory.lease import Lease
+from jobs.run_directory.marker_index import MarkerIndex
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.run_directory.totals import Totals
 from jobs.shard.backend import Backend
@@ -53,20 +55,26 @@ def render_corpus(options: RenderOptions, backend: Backend | None = None) -> int
     for warning in beginning.warnings:
         say(f"warning: {warning}")
 
-    totals = Totals()
-    for marker in directory.markers():
-        totals.add(marker)
+    totals, indexed = _finished(directory)
     if options.dry_run:
         say(dry_run(beginning.job, totals.items), sys.stdout)
         return ALL_RENDERED
-    code = _render_rest(beginning, directory, totals)
+    code = _render_rest(beginning, directory, totals, indexed)
     run = beginning.job.run
     say(summary(totals, run.items, directory.storage.uri, run.settings.layout), sys.stdout)
     return code
 
 
-def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) -> int:
-    """Render what no marker says is finished, and if asked to, what failed."""
+def _finished(directory: RunDirectory) -> tuple[Totals, Collection[str]]:
+    """What is finished, and the markers that the index knows."""
+    totals, index = Totals(), MarkerIndex.read(directory.storage)
+    for marker in directory.summaries(index):
+        totals.add(marker)
+    return totals, index.known
+
+
+def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, indexed: Collection[str]) -> int:
+    """Render what no marker says is finished, and if asked to, what failed. ``indexed`` markers are in the index."""
     job, run = beginning.job, beginning.job.run
     tasks = _tasks(job, totals)
     if not tasks:
@@ -87,7 +95,8 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
         events.add("driver_started", actors=actors, tasks=len(tasks), items_done=totals.items)
         try:
             stop_signals = StopSignals(lambda: display.say(STOP_MESSAGE))
-            with Heartbeat(lease, events) as heartbeat, stop_signals as signals:
+            keeper = IndexKeeper(directory, totals, indexed)
+            with keeper, Heartbeat(lease, events) as heartbeat, stop_signals as signals:
                 work = ShardWork(
                     replace(run, shards=()), run.manifest_path, job.bank, directory.storage, job.backend, job.inputs
                 )

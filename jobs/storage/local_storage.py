@@ -41,6 +41,11 @@ class LocalStorage:
         with _refusals("read", path):
             return path.read_bytes()
 
+    def read_version(self, key: str) -> tuple[bytes, str]:
+        """The file's content, and when it was written, to the nanosecond."""
+        with self.open(key) as file:
+            return file.read(), _version(os.fstat(file.fileno()))
+
     def open(self, key: str) -> BinaryIO:
         """The file, open for reading."""
         path = self._path(key)
@@ -114,6 +119,17 @@ class LocalStorage:
             except FileNotFoundError:
                 return
 
+    def versions(self, prefix: str = "") -> Iterator[Listed]:
+        """The files under a folder, with their sizes and times; a link is what it leads to."""
+        for key in self.keys(prefix):
+            path = self.root / key
+            try:
+                status = path.stat()
+            except OSError:  # It cannot be read either, and who does is told why.
+                yield Listed(key, 0, 0.0)
+            else:
+                yield Listed(key, status.st_size, status.st_mtime, _version(status))
+
     def listing(self) -> Iterator[Listed]:
         """All files, with their sizes and times."""
         return (found for found in self._listed() if not is_temporary(found.key))
@@ -151,6 +167,10 @@ class LocalStorage:
 def is_temporary(key: str) -> bool:
     """Whether a file is one that this storage's writers make beside the one that they are to become."""
     return _TEMPORARY.fullmatch(key.rpartition("/")[2]) is not None
+
+
+def _version(status: os.stat_result) -> str:
+    return str(status.st_mtime_ns)
 
 
 def _files(top: Path) -> Iterator[Path]:

@@ -71,6 +71,12 @@ class S3Storage:
         self.copy(key, content)
         return content.getvalue()
 
+    def read_version(self, key: str) -> tuple[bytes, str]:
+        """The object's content, and its ETag."""
+        content = io.BytesIO()
+        etag = self.copy(key, content)
+        return content.getvalue(), etag
+
     def open(self, key: str) -> BinaryIO:
         """A copy of the object; a large one is kept on disk until it is closed."""
         content: Any = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it.
@@ -83,8 +89,8 @@ class S3Storage:
         file: BinaryIO = content
         return file
 
-    def copy(self, key: str, file: BinaryIO) -> None:
-        """Write the object's content to an empty file; a read that is cut short goes on where it was."""
+    def copy(self, key: str, file: BinaryIO) -> str:
+        """Write the object's content to an empty file; a read that is cut short goes on where it was. The ETag."""
         from botocore.exceptions import ClientError, FlexibleChecksumError
 
         etag = ""
@@ -112,6 +118,7 @@ class S3Storage:
                 read_on()
 
         self._send("read", key, read_on, file.tell)
+        return etag
 
     def size(self, key: str) -> int | None:
         """The object's bytes; None if there is none."""
@@ -194,6 +201,10 @@ class S3Storage:
         """The keys under a folder, page by page."""
         return (found.key for found in self._listed(prefix))
 
+    def versions(self, prefix: str = "") -> Iterator[Listed]:
+        """The objects under a folder, with their sizes and ETags, page by page."""
+        return self._listed(prefix)
+
     def listing(self) -> Iterator[Listed]:
         """All objects, with their sizes and times, page by page."""
         return self._listed("")
@@ -205,7 +216,8 @@ class S3Storage:
     def _listed(self, prefix: str) -> Iterator[Listed]:
         for entry in self._pages("list_objects_v2", "Contents", prefix):
             if not entry["Key"].endswith("/"):  # Consoles show an empty object of such a name as a folder.
-                yield Listed(self._relative(entry["Key"]), entry["Size"], entry["LastModified"].timestamp())
+                key, modified = self._relative(entry["Key"]), entry["LastModified"].timestamp()
+                yield Listed(key, entry["Size"], modified, entry.get("ETag", ""))
 
     def delete(self, key: str) -> None:
         """Delete the object, if it is there."""

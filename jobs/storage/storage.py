@@ -9,11 +9,15 @@ from jobs.errors import StorageError
 
 @dataclass(frozen=True)
 class Listed:
-    """Something found in a storage: its key, its size, and when it was written, in seconds since the epoch."""
+    """Something found in a storage: its key, its size, and when it was written, in seconds since the epoch.
+
+    ``version`` is another one if the content is; on S3 it is the ETag.
+    """
 
     key: str
     bytes: int
     modified: float
+    version: str = ""
 
 
 class Storage(Protocol):
@@ -26,6 +30,10 @@ class Storage(Protocol):
 
     def read(self, key: str) -> bytes:
         """The object's content."""
+        ...
+
+    def read_version(self, key: str) -> tuple[bytes, str]:
+        """The object's content, and its version: what :meth:`versions` says as long as the content is this one."""
         ...
 
     def open(self, key: str) -> BinaryIO:
@@ -62,6 +70,10 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete the object, if it is there. Never through a link to elsewhere."""
+        ...
+
+    def versions(self, prefix: str = "") -> Iterator[Listed]:
+        """The objects that :meth:`keys` gives, with what can be told without reading them."""
         ...
 
     def listing(self) -> Iterator[Listed]:

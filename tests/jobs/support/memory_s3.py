@@ -181,11 +181,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _listing(self, bucket: str) -> str:
         top = f"{bucket}/{self.query.get('prefix', '')}"
-        after = self.query.get("continuation-token", "")
+        after = self.query.get("continuation-token") or f"{bucket}/{self.query.get('start-after', '')}"
         names = sorted(name for name in self.s3.objects if name.startswith(top) and name > after)
         entries = "".join(
             f"<Contents><Key>{escape(quote(name.partition('/')[2]))}</Key><Size>{len(self.s3.objects[name])}</Size>"
-            f"<LastModified>{WRITTEN}</LastModified></Contents>"
+            f"<ETag>{escape(_etag(self.s3.objects[name]))}</ETag><LastModified>{WRITTEN}</LastModified></Contents>"
             for name in names[:PAGE]
         )
         more = len(names) > PAGE
