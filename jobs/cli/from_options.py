@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -15,12 +15,13 @@ from jobs.option import Option, flag
 def takes(options: type[Any]) -> Callable[[Callable[..., int]], Callable[..., None]]:
     """Make a command of a function of such ``options``, which returns the exit code.
 
-    Every field is an option, in their order. The function's further parameters are the command's as they are.
+    Every field is an option, in their order, those that it has taken over last. The function's further parameters are
+    the command's as they are.
     """
 
     def command_of(work: Callable[..., int]) -> Callable[..., None]:
         hints = get_type_hints(options, include_extras=True)
-        chosen = [_parameter(field, *get_args(hints[field.name])) for field in fields(options)]
+        chosen = [_parameter(field, *get_args(hints[field.name])) for field in _own_first(options)]
         others = list(inspect.signature(work).parameters.values())[1:]
 
         @finishes
@@ -34,6 +35,11 @@ def takes(options: type[Any]) -> Callable[[Callable[..., int]], Callable[..., No
         return command
 
     return command_of
+
+
+def _own_first(options: type[Any]) -> list[Field[Any]]:
+    taken_over = {field.name for base in options.__bases__ if is_dataclass(base) for field in fields(base)}
+    return sorted(fields(options), key=lambda field: field.name in taken_over)
 
 
 def _parameter(field: Field[Any], hint: Any, option: Option) -> inspect.Parameter:

@@ -116,7 +116,7 @@ class RunDirectory:
 
     def markers(self) -> Iterator[Marker]:
         """The finished shards, in the manifest's order: of each shard the marker of the newest generation."""
-        return self._in_order(lambda listed: self._read(Marker, listed.key))
+        return self._in_order(lambda listed: self.marker_at(listed.key))
 
     def summaries(self, index: MarkerIndex | None = None) -> Iterator[MarkerSummary]:
         """The same without their objects: many at once, where the run's ``index`` of markers knows them."""
@@ -129,14 +129,18 @@ class RunDirectory:
 
     def marker(self, shard: int, generation: int = 0) -> Marker:
         """One finished shard, as of a generation."""
-        return self._read(Marker, marker_key(shard, generation))
+        return self.marker_at(marker_key(shard, generation))
+
+    def marker_at(self, key: str) -> Marker:
+        """The marker under a key."""
+        return self._read(Marker, key)
 
     def commit(self, marker: Marker) -> Marker:
         """Make an attempt's data final; returns the marker that holds: another attempt's, if it was first."""
         key = marker_key(marker.shard, marker.generation)
         if self.storage.create(key, marker.to_json()):
             return marker
-        return self._read(Marker, key)
+        return self.marker_at(key)
 
     def results(self) -> Iterator[pa.Table]:
         """The result rows of every finished shard, in the manifest's order."""

@@ -3,7 +3,7 @@
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +14,7 @@ from jobs.storage.patience import Persistence
 from jobs.storage.s3_access import S3Access
 from jobs.storage.s3_check import check_round_trip
 from jobs.storage.s3_errors import PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, code, fault_of, refusals, status
+from jobs.storage.s3_sizes import sizes_by_listing
 from jobs.storage.s3_upload import PartUpload, UnknownUploadError, content_digest
 from jobs.storage.storage import Listed, checked_key
 
@@ -134,6 +135,18 @@ class S3Storage:
             return size
 
         return self._send("look for", key, head)
+
+    def sizes(self, keys: Collection[str]) -> Mapping[str, int]:
+        """The bytes of those objects that lie close enough together to be listed."""
+        top = f"{self.prefix}/" if self.prefix else ""
+        wanted = sorted(f"{top}{key}" for key in set(keys) if ".." not in key.split("/"))
+        found = sizes_by_listing(lambda after: self._page_after(top, after), wanted)
+        return {self._relative(name): size for name, size in found.items()}
+
+    def _page_after(self, top: str, after: str) -> list[tuple[str, int]]:
+        ask = {"Bucket": self.bucket, "Prefix": top, "StartAfter": after}
+        page = self._send("list", "", lambda: self._client.list_objects_v2(**ask))
+        return [(entry["Key"], entry["Size"]) for entry in page.get("Contents", ())]
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""

@@ -1,6 +1,6 @@
 """Where a run reads and writes: objects under keys, which are relative POSIX paths."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -42,6 +42,10 @@ class Storage(Protocol):
 
     def size(self, key: str) -> int | None:
         """The object's bytes; None if there is none."""
+        ...
+
+    def sizes(self, keys: Collection[str]) -> Mapping[str, int]:
+        """The bytes of many objects, of those that cost less to be told together than one by one: maybe none."""
         ...
 
     def write(self, key: str, data: bytes) -> None:
