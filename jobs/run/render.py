@@ -16,7 +16,7 @@ from jobs.run.beginning import Beginning, find_beginning, overwrite
 from jobs.run.display import Display
 from jobs.run.driver import Driver, Limits
 from jobs.run.dry_run import dry_run
-from jobs.run.heartbeat import Heartbeat
+from jobs.run.heartbeat import Heartbeat, briefly
 from jobs.run.options import RenderOptions
 from jobs.run.plan import longest_first
 from jobs.run.preflight import Job, prepare
@@ -38,6 +38,11 @@ ALL_RENDERED, NOT_FINISHED, ITEMS_FAILED, INTERRUPTED = 0, 1, 3, 130
 STOP_MESSAGE = (
     "stopping: shards in flight are being finished; the same command goes on from there. "
     "Interrupt once more to stop at once and lose them."
+)
+
+SILENT_STOP_MESSAGE = (
+    "stopping at once: the storage does not answer, so what is in flight cannot be finished; "
+    "the same command goes on from what is"
 )
 
 
@@ -93,10 +98,10 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, 
         say(f"licence of the model: {job.facts.licence}")
         display, events = Display(run.items, totals), EventLog(directory.storage)
         events.add("driver_started", actors=actors, tasks=len(tasks), items_done=totals.items)
+        keeper, heartbeat = IndexKeeper(directory, totals, indexed), Heartbeat(lease, events)
+        signals = StopSignals(lambda: _stop(signals, heartbeat, display))
         try:
-            stop_signals = StopSignals(lambda: display.say(STOP_MESSAGE))
-            keeper = IndexKeeper(directory, totals, indexed)
-            with keeper, Heartbeat(lease, events) as heartbeat, stop_signals as signals:
+            with keeper, heartbeat, signals:
                 work = ShardWork(
                     replace(run, shards=()), run.manifest_path, job.bank, directory.storage, job.backend, job.inputs
                 )
@@ -106,7 +111,10 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, 
         finally:
             display.close()
             events.add("driver_ended", items_done=totals.items, failed=totals.failed)
-            events.write()
+            if signals.count < 2:
+                events.write()
+            else:
+                briefly(events.write)
         display.say(display.session(totals))
     if signals.count < 2:
         _report(directory, run, totals)
@@ -115,6 +123,13 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, 
         say(f"{unfinished:,} of {len(run.shards):,} shards are not finished; the same command goes on")
         return INTERRUPTED if signals.count else NOT_FINISHED
     return ITEMS_FAILED if totals.failed else ALL_RENDERED
+
+
+def _stop(signals: StopSignals, heartbeat: Heartbeat, display: Display) -> None:
+    """Stop when what is in flight is finished; at once if it cannot be stored."""
+    if heartbeat.silent_seconds:
+        signals.stop_at_once()
+    display.say(SILENT_STOP_MESSAGE if heartbeat.silent_seconds else STOP_MESSAGE)
 
 
 def _report(directory: RunDirectory, run: Run, totals: Totals) -> None:
@@ -142,4 +157,4 @@ def _lease(storage: Storage) -> Iterator[Lease]:
     try:
         yield lease
     finally:
-        lease.release()
+        briefly(lease.release)

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from jobs.errors import UnavailableError
 from jobs.storage import Listed, Storage
 from schemas.marker import MarkerError, MarkerSummary
-from schemas.marker_index import IndexRow, MarkerIndexError, index_from_parquet, index_to_parquet
+from schemas.marker_index import SCHEMA, IndexRow, MarkerIndexError, index_from_parquet, index_to_parquet
 
 INDEX_FOLDER = "_state/index"
 INDEX_NAME = re.compile(rf"{INDEX_FOLDER}/([0-9a-f]{{32}})\.parquet")
@@ -22,46 +25,41 @@ READERS = 8
 
 
 class MarkerIndex:
-    """The index as it is in a storage."""
+    """The index as it is in a storage: small in memory, of a hundred thousand markers and more."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: Sequence[pa.Table] = ()) -> None:
         self.known: set[str] = set()
         """The markers that it has told."""
 
-        self._rows: dict[tuple[str, str, int], tuple[Any, int]] = {}
+        self._table = pa.concat_tables([SCHEMA.empty_table(), *tables])
+        hashes = np.concatenate([_hashes(table) for table in self._table.to_batches()] or [np.zeros(0, np.int64)])
+        self._order = np.argsort(hashes)
+        self._hashes = hashes[self._order]
 
     @classmethod
     def read(cls, storage: Storage) -> "MarkerIndex":
         """All of its objects that are what they were written as; the others are passed over."""
-        index = cls()
         names = [key for key in storage.keys(INDEX_FOLDER) if INDEX_NAME.fullmatch(key)]
         with ThreadPool(READERS) as pool:
-            for key, data in pool.imap_unordered(lambda key: (key, _content(storage, key)), names):
-                if key == _name(data):
-                    index._add(data)
-        return index
+            tables = pool.imap_unordered(lambda key: _read(storage, key), names)
+            return cls([table for table in tables if table is not None])
 
     def find(self, listed: Listed) -> MarkerSummary | None:
         """The marker in a listing; None if the index does not know it as it is now."""
-        place = self._rows.get((listed.key, listed.version, listed.bytes))
-        if place is None or not listed.version:
+        wanted = listed.key, listed.version, listed.bytes
+        place = int(np.searchsorted(self._hashes, hash(wanted)))
+        if place == len(self._hashes) or not listed.version:
             return None
-        markers, row = place
+        row = int(self._order[place])
+        *said, marker_json = (column[row].as_py() for column in self._table.columns)
+        if tuple(said) != wanted:
+            return None
         try:
-            marker = MarkerSummary.from_json(markers[row].as_py())
+            marker = MarkerSummary.from_json(marker_json)
         except MarkerError:
             return None
         self.known.add(listed.key)
         return marker
-
-    def _add(self, data: bytes) -> None:
-        try:
-            table = index_from_parquet(data).combine_chunks()
-        except MarkerIndexError:
-            return
-        markers = table["marker"].chunk(0) if table.num_rows else None
-        keys = zip(*(table[name].to_pylist() for name in ("key", "version", "bytes")), strict=True)
-        self._rows |= {key: (markers, row) for row, key in enumerate(keys)}
 
 
 def write_index(storage: Storage, rows: Sequence[IndexRow]) -> None:
@@ -70,11 +68,17 @@ def write_index(storage: Storage, rows: Sequence[IndexRow]) -> None:
     storage.create(_name(data), data)
 
 
-def _content(storage: Storage, key: str) -> bytes:
+def _read(storage: Storage, key: str) -> pa.Table | None:
     try:
-        return storage.read(key)
-    except UnavailableError:
-        return b""
+        data = storage.read(key)
+        return index_from_parquet(data) if _name(data) == key else None
+    except (UnavailableError, MarkerIndexError):
+        return None
+
+
+def _hashes(rows: pa.RecordBatch) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    said = zip(*(rows[name].to_pylist() for name in ("key", "version", "bytes")), strict=True)
+    return np.array([hash(each) for each in said], np.int64)
 
 
 def _name(data: bytes) -> str:

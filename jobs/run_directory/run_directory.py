@@ -121,11 +121,11 @@ class RunDirectory:
     def summaries(self, index: MarkerIndex | None = None) -> Iterator[MarkerSummary]:
         """The same without their objects: many at once, where the run's ``index`` of markers knows them."""
         known = index or MarkerIndex.read(self.storage)
-        return self._in_order(lambda listed: known.find(listed) or self._read(MarkerSummary, listed.key))
+        return self._in_order(lambda listed: self._read(MarkerSummary, listed.key), known.find)
 
     def marker_keys(self) -> dict[int, str]:
         """The key of each finished shard's marker, of the newest generation, in the manifest's order."""
-        return {shard: listed.key for shard, listed in self._newest().items()}
+        return {shard: listed.key for shard, listed in self._newest()}
 
     def marker(self, shard: int, generation: int = 0) -> Marker:
         """One finished shard, as of a generation."""
@@ -160,20 +160,28 @@ class RunDirectory:
     def _read(self, kind: type[_Marker], key: str) -> _Marker:
         return self.parsed(kind, key, self.storage.read(key))
 
-    def _newest(self) -> dict[int, Listed]:
+    def _newest(self) -> list[tuple[int, Listed]]:
+        """Each finished shard's marker of the newest generation, in the manifest's order."""
         newest: dict[int, tuple[int, Listed]] = {}
         for listed in self.storage.versions(MARKER_FOLDER):
             if name := _MARKER_NAME.fullmatch(listed.key.removeprefix(f"{MARKER_FOLDER}/")):
                 shard, generation = int(name[1]), int(name[2] or 0)
                 if shard not in newest or generation > newest[shard][0]:
                     newest[shard] = generation, listed
-        return {shard: newest[shard][1] for shard in sorted(newest)}
+        return [(shard, newest.pop(shard)[1]) for shard in sorted(newest)]
 
-    def _in_order(self, found: Callable[[Listed], _Marker]) -> Iterator[_Marker]:
-        wanted = list(self._newest().values())
+    def _in_order(
+        self, read: Callable[[Listed], _Marker], find: Callable[[Listed], _Marker | None] = lambda listed: None
+    ) -> Iterator[_Marker]:
+        """Finished shards, in the manifest's order: those that are not found are read, many side by side."""
+        wanted = [listed for _, listed in self._newest()]
         with ThreadPool(READERS) as pool:
             for start in range(0, len(wanted), AT_ONCE):
-                yield from pool.map(found, wanted[start : start + AT_ONCE])
+                portion = wanted[start : start + AT_ONCE]
+                found = [find(listed) for listed in portion]
+                lacking = [listed for listed, marker in zip(portion, found, strict=True) if marker is None]
+                others = iter(pool.map(read, lacking) if lacking else ())
+                yield from (next(others) if marker is None else marker for marker in found)
 
 
 def marker_key(shard: int, generation: int = 0) -> str:

@@ -16,12 +16,11 @@ from typing import BinaryIO
 
 from jobs.errors import StorageError
 from jobs.storage.storage import Listed, checked_key
+from renderer.durable import NOT_SUPPORTED, sync, sync_folder
 
 COPIED_BYTES = 1 << 20
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}")
 _LOCK = f".tmp-{uuid.UUID(int=0).hex}"
-_NOT_SUPPORTED = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EMLINK}
-"""How file systems refuse what they do not have: a hard link (FUSE, SMB, exFAT), the syncing of a folder."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class LocalStorage:
         path = self._path(key)
         with _refusals("write", path), _temporary_file(path, file) as temporary:
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write the file if there is none: a hard link to it can only be made once.
@@ -89,11 +88,11 @@ class LocalStorage:
             except FileExistsError:
                 return False
             except OSError as error:
-                if error.errno not in _NOT_SUPPORTED:
+                if error.errno not in NOT_SUPPORTED:
                     raise
                 if not _renamed_once(temporary, path):
                     return False
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
             return True
 
     def exists(self, key: str) -> bool:
@@ -207,7 +206,7 @@ def _temporary_file(path: Path, content: BinaryIO) -> Iterator[Path]:
             content.seek(0)
             shutil.copyfileobj(content, file, COPIED_BYTES)
             file.flush()
-            _sync(file.fileno())
+            sync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
@@ -240,26 +239,6 @@ def _lock(folder: Path) -> Iterator[None]:
                     with suppress(OSError):
                         lock.unlink()
                 return
-
-
-def _sync_folder(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Some file systems do not open folders; what was written is there all the same.
-        return
-    try:
-        _sync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync(descriptor: int) -> None:
-    """Make it durable, where the file system can be asked to."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NOT_SUPPORTED:
-            raise
 
 
 def _raise_unless_absent(error: OSError) -> None:

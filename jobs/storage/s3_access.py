@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jobs.errors import JobError
-from jobs.storage.patience import Patience
+from renderer.patience import Patience
 
 MOST_CONNECTIONS = 32
 """Kept open for the threads that use a storage side by side."""

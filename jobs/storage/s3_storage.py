@@ -10,13 +10,14 @@ from functools import cached_property
 from typing import Any, BinaryIO, TypeVar
 
 from jobs.errors import JobError, StorageError, UnavailableError
-from jobs.storage.patience import Persistence
+from jobs.storage.news import StorageNews
 from jobs.storage.s3_access import S3Access
 from jobs.storage.s3_check import check_round_trip
 from jobs.storage.s3_errors import PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, code, fault_of, refusals, status
 from jobs.storage.s3_sizes import sizes_by_listing
 from jobs.storage.s3_upload import PartUpload, UnknownUploadError, content_digest
 from jobs.storage.storage import Listed, checked_key
+from renderer.patience import Persistence
 
 CONTENTS = 5
 """So many different contents of an object are begun to be read, if it is replaced again and again."""
@@ -291,7 +292,7 @@ class S3Storage:
 
     @cached_property
     def _persistence(self) -> Persistence:
-        return Persistence(self.access.patience, self.uri, fault_of)
+        return Persistence(self.access.patience, fault_of, StorageNews(self.uri, self.access.patience.seconds))
 
     def _send(
         self, action: str, key: str, request: Callable[[], _Result], progress: Callable[[], int] = lambda: 0

@@ -7,7 +7,7 @@ from typing import BinaryIO, Protocol
 from jobs.errors import StorageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """Something found in a storage: its key, its size, and when it was written, in seconds since the epoch.
 
