@@ -18,6 +18,10 @@ class StopSignals:
             self._before[number] = signal.signal(number, self._received)
         return self
 
+    def stop_at_once(self) -> None:
+        """As if a second signal had arrived."""
+        self.count = max(self.count, 2)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

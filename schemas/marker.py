@@ -3,8 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 SHOWN_IDS = 3
 
@@ -40,8 +40,8 @@ class QualityCount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Marker:
-    """A finished shard. ``attempt`` is unique to the attempt that finished it.
+class MarkerSummary:
+    """A finished shard, without the objects that its audio is in. ``attempt`` is unique to what finished it.
 
     ``generation`` counts how often its failed items have been rendered again; the newest marker holds, and
     names what it keeps of the earlier ones' objects. ``occupancy`` is the share of the decode batch's steps that
@@ -56,7 +56,6 @@ class Marker:
     audio_seconds: float
     render_seconds: float
     metadata: StoredObject
-    objects: tuple[StoredObject, ...]
     generation: int = 0
     occupancy: float | None = None
     batch_size: int | None = None
@@ -67,26 +66,53 @@ class Marker:
         """How many of the items failed."""
         return sum(failure.count for failure in self.failures.values())
 
+    def summary(self) -> "MarkerSummary":
+        """The same without its objects."""
+        return MarkerSummary(**{field.name: getattr(self, field.name) for field in fields(MarkerSummary)})
+
     def to_json(self) -> bytes:
-        """The marker as it is stored."""
-        return (json.dumps(asdict(self)) + "\n").encode()
+        """As it is stored."""
+        values = asdict(self)
+        return (json.dumps({name: values[name] for name in _STORED if name in values}) + "\n").encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> "Marker":
-        """Read a marker; MarkerError if it is not one."""
+    def from_json(cls, data: bytes | str) -> Self:
+        """Read it, from a whole marker too; MarkerError if it is not one."""
         try:
-            values: dict[str, Any] = json.loads(data)
-            values["failures"] = {
-                reason: FailureCount(failure["count"], tuple(failure["item_ids"]))
-                for reason, failure in values["failures"].items()
-            }
-            values["metadata"] = StoredObject(**values["metadata"])
-            values["objects"] = tuple(StoredObject(**entry) for entry in values["objects"])
-            if values.get("quality") is not None:
-                values["quality"] = QualityCount(**values["quality"])
-            return cls(**values)
+            return cls(**cls._values(json.loads(data)))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MarkerError(f"not a commit marker: {error}") from None
+
+    @classmethod
+    def _values(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        quality = stored.get("quality")
+        return {name: value for name, value in stored.items() if name != "objects"} | {
+            "failures": {
+                reason: FailureCount(failure["count"], tuple(failure["item_ids"]))
+                for reason, failure in stored["failures"].items()
+            },
+            "metadata": StoredObject(**stored["metadata"]),
+            "quality": None if quality is None else QualityCount(**quality),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker(MarkerSummary):
+    """A finished shard, with all objects that its results are in."""
+
+    objects: tuple[StoredObject, ...]
+
+    @classmethod
+    def _values(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        objects = tuple(StoredObject(**entry) for entry in stored["objects"])
+        return super()._values(stored) | {"objects": objects}
+
+
+_STORED = (
+    *("shard", "attempt", "items", "failures", "audio_seconds", "render_seconds", "metadata", "objects"),
+    *("generation", "occupancy", "batch_size", "quality"),
+)
+"""The order in which a marker is stored."""
 
 
 def count_failures(failed: Iterable[tuple[str, str]]) -> dict[str, FailureCount]:

@@ -15,7 +15,7 @@ class RunError(Exception):
     """A folder that is not this run's: another run's, or not a run directory at all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """Consecutive manifest rows that are rendered, committed and resumed together."""
 

@@ -1,5 +1,6 @@
 """How every command ends."""
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
@@ -28,6 +29,7 @@ def finishes(work: Callable[Given, int]) -> Callable[Given, None]:
                 say(f"error: {error}")
                 code = 1
         except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
             code = INTERRUPTED
         raise typer.Exit(code)
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -19,13 +19,14 @@ def takes(
 ) -> Callable[[Callable[..., int]], Callable[..., None]]:
     """Make a command of a function of such ``options``, which returns the exit code.
 
-    Every field is an option, in their order. The function's further parameters are the command's as they are. With
-    ``presets`` there are ``--preset`` and ``--config`` as well, whose values stand where the command line gives none.
+    Every field is an option, in their order, those that it has taken over last. The function's further parameters are
+    the command's as they are. With ``presets`` there are ``--preset`` and ``--config`` as well, whose values stand
+    where the command line gives none.
     """
 
     def command_of(work: Callable[..., int]) -> Callable[..., None]:
         hints = get_type_hints(options, include_extras=True)
-        chosen = [_parameter(field, *get_args(hints[field.name])) for field in fields(options)]
+        chosen = [_parameter(field, *get_args(hints[field.name])) for field in _own_first(options)]
         others = list(inspect.signature(work).parameters.values())[1:]
         defaults = [] if presets is None else _defaults(presets)
 
@@ -43,6 +44,11 @@ def takes(
         return command
 
     return command_of
+
+
+def _own_first(options: type[Any]) -> list[Field[Any]]:
+    taken_over = {field.name for base in options.__bases__ if is_dataclass(base) for field in fields(base)}
+    return sorted(fields(options), key=lambda field: field.name in taken_over)
 
 
 def _defaults(presets: Mapping[str, Preset]) -> list[inspect.Parameter]:

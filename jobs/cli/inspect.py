@@ -2,11 +2,10 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from jobs.cli.finish import finishes
+from jobs.cli.from_options import takes
+from jobs.inspect.options import GarbageOptions, InspectOptions, ReportOptions, VerifyOptions
 
 if TYPE_CHECKING:
     from jobs.inspect.garbage import Garbage
@@ -15,98 +14,65 @@ if TYPE_CHECKING:
 SHOWN_OBJECTS = 20
 SECONDS_PER_HOUR = 3600.0
 
-Out = Annotated[str, typer.Argument(help="The run's folder, or s3://bucket/prefix: what --out was.")]
-EndpointUrl = Annotated[str | None, typer.Option("--s3-endpoint-url", help="An S3 server other than Amazon's.")]
-Encryption = Annotated[str | None, typer.Option("--s3-encryption", help="As the run was given.")]
 
-
-@finishes
-def status(out: Out, endpoint_url: EndpointUrl = None) -> int:
+@takes(InspectOptions)
+def status(options: InspectOptions) -> int:
     """Tell what a run has done so far: items, audio, speed, failures and their reasons."""
     from jobs.console import say
     from jobs.inspect.status import status
 
-    say(status(_directory(out, endpoint_url)), sys.stdout)
+    say(status(options.directory), sys.stdout)
     return 0
 
 
-@finishes
-def report(
-    out: Out,
-    model: Annotated[
-        str | None, typer.Option(help="The run's model, if it is a directory: its prompts are heard beside the items.")
-    ] = None,
-    allow_root: Annotated[
-        list[str] | None, typer.Option(help="A folder beside the manifest's that holds prompts; repeatable.")
-    ] = None,
-    endpoint_url: EndpointUrl = None,
-    encryption: Encryption = None,
-) -> int:
+@takes(ReportOptions)
+def report(options: ReportOptions) -> int:
     """Write OUT/report.html: what was asked, done and failed, how fast, how good, and how it sounds."""
     from jobs.console import say
     from jobs.inputs.inputs import Inputs
     from jobs.inspect.prompt_recordings import PromptRecordings
     from jobs.inspect.report_page import write_report
     from jobs.run_directory.totals import Totals
-    from jobs.storage import S3Access
 
-    directory = _directory(out, endpoint_url, encryption)
+    directory = options.directory
     run, totals = directory.begun(), Totals()
-    for marker in directory.markers():
+    for marker in directory.summaries():
         totals.add(marker)
-    inputs = Inputs(tuple(str(Path(root).resolve()) for root in allow_root or ()), S3Access(endpoint_url))
-    say(write_report(directory, totals, PromptRecordings(run, inputs, model)), sys.stdout)
+    inputs = Inputs(tuple(str(Path(root).resolve()) for root in options.allow_root), options.s3)
+    say(write_report(directory, totals, PromptRecordings(run, inputs, options.model)), sys.stdout)
     return 0
 
 
-@finishes
-def verify(
-    out: Out,
-    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes only: no hashes, no decoding.")] = False,
-    endpoint_url: EndpointUrl = None,
-) -> int:
+@takes(VerifyOptions)
+def verify(options: VerifyOptions) -> int:
     """Check that every row has one result and every object is whole. Exit code 1, with a list, if not."""
     from tqdm import tqdm
 
     from jobs.console import one_line, say
     from jobs.inputs.inputs import Inputs
+    from jobs.inspect.spread import spread_of
     from jobs.inspect.verify import find_problems
-    from jobs.storage import S3Access
 
-    directory = _directory(out, endpoint_url)
+    directory = options.directory
     items = directory.begun().items
-    count = 0
-    with tqdm(total=items, unit=" items", disable=None) as bar:
-        for problem in find_problems(directory, Inputs(s3=S3Access(endpoint_url)), quick, bar.update):
+    count, inputs = 0, Inputs(s3=options.s3)
+    with spread_of(options) as spread, tqdm(total=items, unit=" items", disable=None) as bar:
+        for problem in find_problems(directory, inputs, options.quick, bar.update, spread):
             bar.write(one_line(problem), file=sys.stdout)
             count += 1
-    say(f"{count:,} problems" if count else f"clean: {items:,} items{' (by size)' if quick else ''}", sys.stdout)
+    said = " (by size)" if options.quick else ""
+    say(f"{count:,} problems" if count else f"clean: {items:,} items{said}", sys.stdout)
     return 1 if count else 0
 
 
-@finishes
-def gc(
-    out: Out,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, they are only shown.")] = False,
-    older_than: Annotated[
-        float,
-        typer.Option(help="Hours for which nothing must have been written, as a run may be under way.", min=0.0),
-    ] = 1.0,
-    endpoint_url: EndpointUrl = None,
-) -> int:
+@takes(GarbageOptions)
+def gc(options: GarbageOptions) -> int:
     """Find and delete what no marker names: data of killed attempts, temporary files, unfinished uploads."""
     from jobs.inspect.garbage import find_garbage
 
-    directory = _directory(out, endpoint_url)
-    garbage = find_garbage(directory, older_than * SECONDS_PER_HOUR)
-    return _collect(directory, garbage, yes)
-
-
-def _directory(out: str, endpoint_url: str | None, encryption: str | None = None) -> "RunDirectory":
-    from jobs.run_directory.run_directory import RunDirectory
-    from jobs.storage import S3Access, open_storage
-
-    return RunDirectory(open_storage(out, S3Access(endpoint_url, encryption=encryption)))
+    directory = options.directory
+    garbage = find_garbage(directory, options.older_than * SECONDS_PER_HOUR)
+    return _collect(directory, garbage, options.yes)
 
 
 def _collect(directory: "RunDirectory", garbage: "Garbage", yes: bool) -> int:

@@ -1,11 +1,7 @@
 """``midi-valle manifest``: what is to be rendered."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from jobs.cli.finish import finishes
 from jobs.cli.from_options import takes
 from jobs.manifests.build_options import BuildOptions
 

@@ -77,13 +77,12 @@ class Corpus:
         self._one_at_a_time = threading.Lock()
 
     @classmethod
-    def open(cls, uri: str, endpoint_url: str | None = None, cache_bytes: int = CACHE_BYTES) -> "Corpus":
+    def open(cls, uri: str, s3: S3Access | None = None, cache_bytes: int = CACHE_BYTES) -> "Corpus":
         """The corpus in a local folder or at ``s3://bucket/prefix``.
 
         Of S3 shards about ``cache_bytes`` are kept on this machine. CorpusError if there is no corpus.
         """
         uri = absolute(uri)
-        s3 = S3Access(endpoint_url)
         directory = RunDirectory(open_storage(uri, s3))
         run = directory.begun()
         if run.settings.layout != "parquet":

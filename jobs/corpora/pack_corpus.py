@@ -52,7 +52,7 @@ def pack_corpus(options: PackOptions) -> int:
     Codes that the corpus does not have are kept in a folder beside ``out`` until the pack is written, so that the same
     command goes on where it was interrupted. JobError or RendererError if there is no corpus, or no codes.
     """
-    corpus = Corpus.open(options.corpus, options.s3_endpoint_url)
+    corpus = Corpus.open(options.corpus, options.s3)
     own = corpus.codec
     codec = None
     if options.codec is not None:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 from jobs.errors import JobError
 from jobs.option import Option, check_at_least
+from jobs.storage.s3_options import S3Options
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions:
+class PackOptions(S3Options):
     """The options of ``midi-valle pack``. JobError for a value that makes no sense."""
 
     corpus: Annotated[str, Option("The corpus: what of it is finished is packed.", is_argument=True)]
@@ -18,7 +19,6 @@ class PackOptions:
         str | None, Option("Codes of this codec or model, a name or directory; by default the corpus' own.")
     ] = None
     processes: Annotated[int | None, Option("By default as many as there are cores.")] = None
-    s3_endpoint_url: Annotated[str | None, Option("S3 server, where it is not Amazon's.")] = None
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "processes")

@@ -20,10 +20,12 @@ from jobs.corpora.prepare_options import PrepareOptions
 from jobs.corpora.sources import SourcePiece, names_held_out, read_source, without
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs, folder_of, is_s3
+from jobs.option import common_values
 from jobs.run.options import RenderOptions
 from jobs.run.render import render_corpus
 from jobs.shard.backend import Backend
-from jobs.storage import S3Access, Storage, open_storage
+from jobs.storage import Storage, open_storage
+from jobs.storage.s3_options import S3Options
 from renderer.pianos.clips import ClipLengths
 
 PLAN_KEY = "_state/manifest.parquet"
@@ -44,7 +46,7 @@ def prepare_corpus(options: PrepareOptions) -> int:
 
 def planned(options: PrepareOptions) -> tuple[RenderOptions, Backend]:
     """The run that prepares a corpus, and what it renders with; its plan is written if there is none."""
-    inputs = Inputs(s3=S3Access(options.s3_endpoint_url))
+    inputs = Inputs(s3=options.s3)
     sources = [without(read_source(source, inputs), names_held_out(options.hold_out)) for source in options.sources]
     recorded = _are_recorded(sources, options)
     storage = open_storage(options.out, inputs.s3)
@@ -57,7 +59,7 @@ def planned(options: PrepareOptions) -> tuple[RenderOptions, Backend]:
         manifest=f"{storage.uri.rstrip('/')}/{PLAN_KEY}",
         out=options.out,
         allow_root=_roots(plan),
-        s3_endpoint_url=options.s3_endpoint_url,
+        **common_values(S3Options, options),
         layout="parquet",
         format=options.format,
         save_codes=codec is not None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from jobs.errors import JobError
 from jobs.option import Option, check_choice, flag
 from jobs.run.options import RenderOptions
+from jobs.storage.s3_options import S3Options
 
 if TYPE_CHECKING:
     from jobs.corpora.conditions import Conditions
@@ -18,7 +19,7 @@ MATERIAL, SOUND, AUGMENTATION, MACHINE = "Material", "Pianos and rooms", "Augmen
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrepareOptions:
+class PrepareOptions(S3Options):
     """The options of ``midi-valle prepare``.
 
     ``None`` stands for: everything once (``hours``), named rooms (``conditions``), no codes (``codec``). JobError for
@@ -73,7 +74,6 @@ class PrepareOptions:
     cpus_per_actor: Annotated[int, Option("Threads of each actor.", MACHINE)] = 1
     shard_items: Annotated[int, Option("Clips that are finished and resumed together.", MACHINE)] = 50
     ray_address: Annotated[str | None, Option("A Ray cluster to use; else this machine.", MACHINE)] = None
-    s3_endpoint_url: Annotated[str | None, Option("S3 server, where it is not Amazon's.", MACHINE)] = None
     item_timeout: Annotated[float, Option("Seconds without progress until a worker is replaced.", MACHINE)] = (
         RenderOptions.item_timeout
     )

@@ -21,7 +21,7 @@ from jobs.evaluation.plots import draw_plots
 from jobs.evaluation.subjects import CorpusSubjects, RunSubjects, Subjects
 from jobs.evaluation.summary import SystemSummary, summarize
 from jobs.evaluation.table import markdown_table
-from jobs.storage import S3Access, Storage, open_storage
+from jobs.storage import Storage, open_storage
 from renderer.device import choose_precision
 from renderer.evaluation.frechet import Gaussian
 from renderer.evaluation.musicnn import INSTALL, musicnn_is_installed
@@ -43,7 +43,7 @@ def evaluate(options: EvaluationOptions) -> str:
     interruption. JobError or RendererError for what cannot be had.
     """
     work = _work(options)
-    storage = open_storage(options.out, S3Access(options.s3_endpoint_url))
+    storage = open_storage(options.out, options.s3)
     clips = len(work.subjects)
     size = min(options.batch_size, -(-clips // (GROUPS_PER_ACTOR * options.actors)))
     size = _begin(storage, _settings(options, work), max(1, size))
@@ -68,10 +68,10 @@ def _work(options: EvaluationOptions) -> EvaluationWork:
     if options.codec is not None:
         codec = find_codec(options.codec)
     if options.corpus is not None:
-        subjects = CorpusSubjects(Corpus.open(options.corpus, options.s3_endpoint_url), options.split, options.limit)
+        subjects = CorpusSubjects(Corpus.open(options.corpus, options.s3), options.split, options.limit)
     else:
         assert options.run is not None
-        subjects = RunSubjects(options.run, options.references, options.s3_endpoint_url, options.limit)
+        subjects = RunSubjects(options.run, options.references, options.s3, options.limit)
     musicnn = musicnn_is_installed() if options.musicnn is None else options.musicnn
     if not musicnn:
         say(f"no Frechet distance in an embedding that knows no codec is measured: {INSTALL}")

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from jobs.errors import JobError
 from jobs.option import Option, check_at_least, check_choice
+from jobs.storage.s3_options import S3Options
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions:
+class EvaluationOptions(S3Options):
     """The options of ``midi-valle evaluate``; JobError for a value that makes no sense.
 
     ``None`` stands for: where it is installed (``musicnn``), all clips (``limit``), no such thing (the others).
@@ -48,7 +49,6 @@ class EvaluationOptions:
     gpus: Annotated[int, Option("GPUs that the actors share; 0: the CPU.", least=0)] = 0
     precision: Annotated[str, Option("fp32, bf16, fp16, or auto: the fastest.")] = "auto"
     batch_size: Annotated[int, Option("Clips that are rendered side by side.")] = 16
-    s3_endpoint_url: Annotated[str | None, Option("S3 server, where it is not Amazon's.")] = None
 
     def __post_init__(self) -> None:
         from jobs.corpora.piano_options import read_pianos

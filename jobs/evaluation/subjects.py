@@ -154,13 +154,13 @@ class CorpusSubjects:
 class RunSubjects:
     """The rendered items of a finished run, with the recordings of the same name in a folder, if one is given."""
 
-    def __init__(self, uri: str, references: Path | None, endpoint_url: str | None, limit: int | None) -> None:
-        self._uri, self._s3 = uri, S3Access(endpoint_url)
+    def __init__(self, uri: str, references: Path | None, s3: S3Access | None, limit: int | None) -> None:
+        self._uri, self._s3 = uri, s3
         directory = RunDirectory(open_storage(uri, self._s3))
         columns = ["item_id", "status", "audio_path", "samples", "sample_rate", "duration_s", "prompt_id", "shard"]
         rows: list[dict[str, Any]] = []
         self._metadata: dict[int, str] = {}
-        for marker in directory.markers():
+        for marker in directory.summaries():
             rows += directory.result_rows(marker).select(columns).to_pylist()
             self._metadata[marker.shard] = marker.metadata.key
         self._recordings = _by_name(references) if references is not None else None

@@ -14,7 +14,7 @@ def status(directory: RunDirectory) -> str:
     """What is done, what failed and why, and what is missing; JobError if no run began there."""
     run = directory.begun()
     totals = Totals()
-    for marker in directory.markers():
+    for marker in directory.summaries():
         totals.add(marker)
 
     missing = [shard.index for shard in run.shards if shard.index not in totals.shards]

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 
 from jobs.errors import InputError
 from jobs.inputs.inputs import Inputs, is_s3
@@ -55,8 +55,8 @@ def look_for_files(names: Iterable[str], folder: str, inputs: Inputs) -> FileChe
         except InputError as error:
             return error
 
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        for name, found in zip([*local, *remote], [*map(look_for, local), *pool.map(look_for, remote)], strict=True):
+    with ThreadPool(REQUESTS_AT_ONCE) as pool:
+        for name, found in zip([*local, *remote], [*map(look_for, local), *pool.imap(look_for, remote)], strict=True):
             if isinstance(found, InputError):
                 forbidden.append(name)
                 reason = reason or str(found)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from jobs.errors import JobError
 from jobs.run_directory.events import EventLog
@@ -11,10 +11,17 @@ from jobs.run_directory.lease import Lease
 SILENT_SECONDS = 5.0
 
 
+def briefly(work: Callable[[], object]) -> None:
+    """Do what a driver does last; if the storage does not answer, it is not waited for."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(SILENT_SECONDS)
+
+
 class Heartbeat:
     """Renews a driver's lease and writes its events, one beat at a time, in a thread of its own.
 
-    At the end of its ``with`` block none is under way any more.
+    At the end of its ``with`` block none is under way any more, but one that the storage does not answer.
     """
 
     def __init__(self, lease: Lease, events: EventLog) -> None:
@@ -50,9 +57,10 @@ class Heartbeat:
         return self
 
     def __exit__(self, *error: object) -> None:
-        # What is written or deleted after it must not be undone by a beat that is still under way.
+        # What is written or deleted after it should not be undone by a beat that is still under way; one that the
+        # storage does not answer leaves at worst a claim that becomes stale.
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(SILENT_SECONDS)
 
     def _run(self, shards: Mapping[int, float]) -> None:
         try:

@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from jobs.errors import JobError
 from jobs.option import Option, check_at_least, check_choice, flag
+from jobs.storage.s3_options import S3Options
 from schemas.item_ids import why_unsafe
-
-if TYPE_CHECKING:
-    from jobs.storage import S3Access
 
 INPUT, SOUND, QUALITY = "Input and output", "Sound", "Quality"
 MACHINE, RUN = "Machine and pace", "Failures, resuming and replacing"
@@ -23,7 +21,7 @@ LayoutName = Literal["files", "webdataset", "parquet", "codes", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenderOptions:
+class RenderOptions(S3Options):
     """The options of ``render-corpus``.
 
     ``None`` stands for: the whole manifest (``limit``), the model's own (``sample_rate``), by the number of actors
@@ -45,10 +43,6 @@ class RenderOptions:
     allow_root: Annotated[
         Sequence[str], Option("A folder beside the manifest's that its rows may name; repeatable.", INPUT)
     ] = ()
-    s3_endpoint_url: Annotated[str | None, Option("S3 server, where it is not Amazon's.", INPUT)] = None
-    s3_addressing: Annotated[str | None, Option("Where the bucket's name stands: path, virtual, auto.", INPUT)] = None
-    s3_requester_pays: Annotated[bool, Option("Agree to pay for what is read.", INPUT)] = False
-    s3_encryption: Annotated[str | None, Option("What is asked for when writing: AES256, aws:kms[:KEY].", INPUT)] = None
     limit: Annotated[int | None, Option("Only the first N rows.", INPUT)] = None
     id_separator: Annotated[
         str | None, Option("Stands for the / of item ids in names of files, as _ or --.", INPUT)
@@ -97,7 +91,6 @@ class RenderOptions:
     item_timeout: Annotated[float, Option("Seconds without progress after which a worker is taken for hung.", RUN)] = (
         600.0
     )
-    storage_patience: Annotated[float, Option("Seconds for which a silent S3 server is waited for.", RUN)] = 300.0
     max_failures: Annotated[int | None, Option("Stop after so many failed items; the same command goes on.", RUN)] = (
         None
     )
@@ -143,19 +136,6 @@ class RenderOptions:
             raise JobError(f"--gpus {self.gpus} does not go with --device cpu")
         if self.device == "cuda" and self.gpus == 0:
             raise JobError("--gpus 0 does not go with --device cuda")
-
-    @property
-    def s3(self) -> "S3Access":
-        """How an S3 server is reached."""
-        from jobs.storage import Patience, S3Access
-
-        return S3Access(
-            self.s3_endpoint_url,
-            self.s3_addressing,
-            self.s3_requester_pays,
-            self.s3_encryption,
-            Patience(self.storage_patience),
-        )
 
     def to_toml(self) -> str:
         """All options that have a value, as ``--config`` takes them; without what deletes or repeats, once."""

@@ -1,7 +1,7 @@
 """The run: everything is checked, then shards are handed to actors until all are done."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,12 +16,14 @@ from jobs.run.beginning import Beginning, find_beginning, overwrite
 from jobs.run.display import Display
 from jobs.run.driver import Driver, Limits
 from jobs.run.dry_run import dry_run
-from jobs.run.heartbeat import Heartbeat
+from jobs.run.heartbeat import Heartbeat, briefly
 from jobs.run.options import RenderOptions
 from jobs.run.plan import longest_first
 from jobs.run.preflight import Job, prepare
 from jobs.run_directory.events import EventLog
+from jobs.run_directory.index_keeper import IndexKeeper
 from jobs.run_directory.lease import Lease
+from jobs.run_directory.marker_index import MarkerIndex
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.run_directory.totals import Totals
 from jobs.shard.backend import Backend
@@ -35,6 +37,11 @@ ALL_RENDERED, NOT_FINISHED, ITEMS_FAILED, INTERRUPTED = 0, 1, 3, 130
 STOP_MESSAGE = (
     "stopping: shards in flight are being finished; the same command goes on from there. "
     "Interrupt once more to stop at once and lose them."
+)
+
+SILENT_STOP_MESSAGE = (
+    "stopping at once: the storage does not answer, so what is in flight cannot be finished; "
+    "the same command goes on from what is"
 )
 
 
@@ -52,20 +59,26 @@ def render_corpus(options: RenderOptions, backend: Backend | None = None) -> int
     for warning in beginning.warnings:
         say(f"warning: {warning}")
 
-    totals = Totals()
-    for marker in directory.markers():
-        totals.add(marker)
+    totals, indexed = _finished(directory)
     if options.dry_run:
         say(dry_run(beginning.job, totals.items), sys.stdout)
         return ALL_RENDERED
-    code = _render_rest(beginning, directory, totals)
+    code = _render_rest(beginning, directory, totals, indexed)
     run = beginning.job.run
     say(summary(totals, run.items, directory.storage.uri, run.settings.layout), sys.stdout)
     return code
 
 
-def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) -> int:
-    """Render what no marker says is finished, and if asked to, what failed."""
+def _finished(directory: RunDirectory) -> tuple[Totals, Collection[str]]:
+    """What is finished, and the markers that the index knows."""
+    totals, index = Totals(), MarkerIndex.read(directory.storage)
+    for marker in directory.summaries(index):
+        totals.add(marker)
+    return totals, index.known
+
+
+def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, indexed: Collection[str]) -> int:
+    """Render what no marker says is finished, and if asked to, what failed. ``indexed`` markers are in the index."""
     job, run = beginning.job, beginning.job.run
     tasks = _tasks(job, totals)
     if not tasks:
@@ -84,9 +97,10 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
         say(f"licence of the model: {job.facts.licence}")
         display, events = Display(run.items, totals), EventLog(directory.storage)
         events.add("driver_started", actors=actors, tasks=len(tasks), items_done=totals.items)
+        keeper, heartbeat = IndexKeeper(directory, totals, indexed), Heartbeat(lease, events)
+        signals = StopSignals(lambda: _stop(signals, heartbeat, display))
         try:
-            stop_signals = StopSignals(lambda: display.say(STOP_MESSAGE))
-            with Heartbeat(lease, events) as heartbeat, stop_signals as signals:
+            with keeper, heartbeat, signals:
                 work = ShardWork(
                     replace(run, shards=()), run.manifest_path, job.bank, directory.storage, job.backend, job.inputs
                 )
@@ -96,7 +110,10 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
         finally:
             display.close()
             events.add("driver_ended", items_done=totals.items, failed=totals.failed)
-            events.write()
+            if signals.count < 2:
+                events.write()
+            else:
+                briefly(events.write)
         display.say(display.session(totals))
     if signals.count < 2:
         _report(directory, job, totals)
@@ -105,6 +122,13 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
         say(f"{unfinished:,} of {len(run.shards):,} shards are not finished; the same command goes on")
         return INTERRUPTED if signals.count else NOT_FINISHED
     return ITEMS_FAILED if totals.failed else ALL_RENDERED
+
+
+def _stop(signals: StopSignals, heartbeat: Heartbeat, display: Display) -> None:
+    """Stop when what is in flight is finished; at once if it cannot be stored."""
+    if heartbeat.silent_seconds:
+        signals.stop_at_once()
+    display.say(SILENT_STOP_MESSAGE if heartbeat.silent_seconds else STOP_MESSAGE)
 
 
 def _report(directory: RunDirectory, job: Job, totals: Totals) -> None:
@@ -137,4 +161,4 @@ def _lease(storage: Storage) -> Iterator[Lease]:
     try:
         yield lease
     finally:
-        lease.release()
+        briefly(lease.release)

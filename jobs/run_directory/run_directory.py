@@ -6,17 +6,19 @@ is never rewritten: where failed items are rendered again, a marker of the next 
 
 import io
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.pool import ThreadPool
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.errors import JobError
 from jobs.run_directory.lease import LEASE_KEY
+from jobs.run_directory.marker_index import MarkerIndex
 from jobs.run_directory.run_names import RunNames
-from jobs.storage import Storage
-from schemas.marker import Marker, MarkerError
+from jobs.storage import Listed, Storage
+from schemas.marker import Marker, MarkerError, MarkerSummary
 from schemas.run import Run, RunError, cautions, differences
 
 RUN_KEY = "run.json"
@@ -26,6 +28,10 @@ MARKER_FOLDER = "_state/done"
 READERS = 16
 """So many markers are read side by side: on S3 each takes a while."""
 
+AT_ONCE = 10 * READERS
+"""So many are in memory."""
+
+_Marker = TypeVar("_Marker", bound=MarkerSummary)
 _MARKER_NAME = re.compile(r"(\d+)(?:\.r(\d+))?\.json")
 
 
@@ -110,41 +116,73 @@ class RunDirectory:
 
     def markers(self) -> Iterator[Marker]:
         """The finished shards, in the manifest's order: of each shard the marker of the newest generation."""
-        newest: dict[int, int] = {}
-        for key in self.storage.keys(MARKER_FOLDER):
-            if name := _MARKER_NAME.fullmatch(key.removeprefix(f"{MARKER_FOLDER}/")):
-                shard, generation = int(name[1]), int(name[2] or 0)
-                newest[shard] = max(generation, newest.get(shard, 0))
-        wanted = sorted(newest.items())
-        with ThreadPoolExecutor(READERS) as pool:
-            for start in range(0, len(wanted), READERS):  # As many as are read side by side are in memory.
-                yield from pool.map(lambda named: self.marker(*named), wanted[start : start + READERS])
+        return self._in_order(lambda listed: self.marker_at(listed.key))
+
+    def summaries(self, index: MarkerIndex | None = None) -> Iterator[MarkerSummary]:
+        """The same without their objects: many at once, where the run's ``index`` of markers knows them."""
+        known = index or MarkerIndex.read(self.storage)
+        return self._in_order(lambda listed: self._read(MarkerSummary, listed.key), known.find)
+
+    def marker_keys(self) -> dict[int, str]:
+        """The key of each finished shard's marker, of the newest generation, in the manifest's order."""
+        return {shard: listed.key for shard, listed in self._newest()}
 
     def marker(self, shard: int, generation: int = 0) -> Marker:
         """One finished shard, as of a generation."""
-        return self._marker(marker_key(shard, generation))
+        return self.marker_at(marker_key(shard, generation))
+
+    def marker_at(self, key: str) -> Marker:
+        """The marker under a key."""
+        return self._read(Marker, key)
 
     def commit(self, marker: Marker) -> Marker:
         """Make an attempt's data final; returns the marker that holds: another attempt's, if it was first."""
         key = marker_key(marker.shard, marker.generation)
         if self.storage.create(key, marker.to_json()):
             return marker
-        return self._marker(key)
+        return self.marker_at(key)
 
     def results(self) -> Iterator[pa.Table]:
         """The result rows of every finished shard, in the manifest's order."""
-        return map(self.result_rows, self.markers())
+        return map(self.result_rows, self.summaries())
 
-    def result_rows(self, marker: Marker, columns: Sequence[str] | None = None) -> pa.Table:
+    def result_rows(self, marker: MarkerSummary, columns: Sequence[str] | None = None) -> pa.Table:
         """The result rows of one finished shard, or those of the ``columns`` that it has."""
         file = pq.ParquetFile(io.BytesIO(self.storage.read(marker.metadata.key)))
         return file.read(None if columns is None else [name for name in columns if name in file.schema_arrow.names])
 
-    def _marker(self, key: str) -> Marker:
+    def parsed(self, kind: type[_Marker], key: str, content: bytes) -> _Marker:
+        """A marker's content; JobError if it is none."""
         try:
-            return Marker.from_json(self.storage.read(key))
+            return kind.from_json(content)
         except MarkerError as error:
             raise JobError(f"{self.storage.uri}/{key}: {error}") from None
+
+    def _read(self, kind: type[_Marker], key: str) -> _Marker:
+        return self.parsed(kind, key, self.storage.read(key))
+
+    def _newest(self) -> list[tuple[int, Listed]]:
+        """Each finished shard's marker of the newest generation, in the manifest's order."""
+        newest: dict[int, tuple[int, Listed]] = {}
+        for listed in self.storage.versions(MARKER_FOLDER):
+            if name := _MARKER_NAME.fullmatch(listed.key.removeprefix(f"{MARKER_FOLDER}/")):
+                shard, generation = int(name[1]), int(name[2] or 0)
+                if shard not in newest or generation > newest[shard][0]:
+                    newest[shard] = generation, listed
+        return [(shard, newest.pop(shard)[1]) for shard in sorted(newest)]
+
+    def _in_order(
+        self, read: Callable[[Listed], _Marker], find: Callable[[Listed], _Marker | None] = lambda listed: None
+    ) -> Iterator[_Marker]:
+        """Finished shards, in the manifest's order: those that are not found are read, many side by side."""
+        wanted = [listed for _, listed in self._newest()]
+        with ThreadPool(READERS) as pool:
+            for start in range(0, len(wanted), AT_ONCE):
+                portion = wanted[start : start + AT_ONCE]
+                found = [find(listed) for listed in portion]
+                lacking = [listed for listed, marker in zip(portion, found, strict=True) if marker is None]
+                others = iter(pool.map(read, lacking) if lacking else ())
+                yield from (next(others) if marker is None else marker for marker in found)
 
 
 def marker_key(shard: int, generation: int = 0) -> str:

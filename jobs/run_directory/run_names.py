@@ -5,6 +5,7 @@ from typing import cast
 
 from jobs.errors import JobError
 from jobs.run_directory.events import EVENTS_NAME
+from jobs.run_directory.marker_index import INDEX_FOLDER, INDEX_NAME
 from jobs.storage.local_storage import is_temporary
 from renderer.audio.audio_file import AudioFormat, audio_suffix
 from schemas.item_ids import why_unsafe
@@ -16,8 +17,9 @@ _METADATA = re.compile(rf"metadata/(\d{{5,}})-{_HEX}{{32}}\.parquet")
 _STATE = re.compile(
     rf"run\.json|report\.html|{EVENTS_NAME.pattern}"
     rf"|_state/(driver\.json|options\.toml|manifest\.parquet|probe-{_HEX}{{32}}|done/\d{{5,}}(\.r\d+)?\.json)"
+    rf"|{INDEX_NAME.pattern}"
 )
-_STATE_FOLDERS = frozenset(("", "_state", "_state/done", "events", "metadata"))
+_STATE_FOLDERS = frozenset(("", "_state", "_state/done", INDEX_FOLDER, "events", "metadata"))
 
 
 class RunNames:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from schemas.marker import SHOWN_IDS, FailureCount, Marker
+from schemas.marker import SHOWN_IDS, FailureCount, MarkerSummary
 
 
 @dataclass
@@ -23,9 +23,9 @@ class Totals:
     _faults: Counter[str] = field(default_factory=Counter)
     _measured_seconds: float = 0.0
     _filled_seconds: float = 0.0
-    _with_failures: dict[int, Marker] = field(default_factory=dict)
+    _with_failures: dict[int, MarkerSummary] = field(default_factory=dict)
 
-    def add(self, marker: Marker) -> None:
+    def add(self, marker: MarkerSummary) -> None:
         """Count one more finished shard; a later generation counts in place of the one before."""
         before = self.shards.get(marker.shard)
         if before == marker.generation:
@@ -35,7 +35,7 @@ class Totals:
         self.shards[marker.shard] = marker.generation
         self._count(marker, 1)
         if marker.failures:
-            self._with_failures[marker.shard] = replace(marker, objects=())
+            self._with_failures[marker.shard] = marker.summary()
 
     @property
     def shards_with_failures(self) -> Sequence[int]:
@@ -72,7 +72,7 @@ class Totals:
         """The share of the decode batch's steps that served an item; None if nothing was rendered."""
         return self._filled_seconds / self._measured_seconds if self._measured_seconds > 0 else None
 
-    def _count(self, marker: Marker, sign: int) -> None:
+    def _count(self, marker: MarkerSummary, sign: int) -> None:
         self.items += sign * marker.items
         self.failed += sign * marker.failed
         self.audio_seconds += sign * marker.audio_seconds

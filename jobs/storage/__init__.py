@@ -5,10 +5,10 @@ from pathlib import Path
 from jobs.errors import JobError
 from jobs.storage.file_uri import without_file_scheme
 from jobs.storage.local_storage import LocalStorage
-from jobs.storage.patience import Patience
 from jobs.storage.s3_access import S3Access
 from jobs.storage.s3_storage import S3Storage
 from jobs.storage.storage import Listed, Storage
+from renderer.patience import Patience
 
 __all__ = ["Listed", "Patience", "S3Access", "Storage", "open_storage", "without_file_scheme"]
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,11 @@ from typing import BinaryIO
 
 from jobs.errors import StorageError
 from jobs.storage.storage import Listed, checked_key
+from renderer.durable import NOT_SUPPORTED, sync, sync_folder
 
 COPIED_BYTES = 1 << 20
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}")
 _LOCK = f".tmp-{uuid.UUID(int=0).hex}"
-_NOT_SUPPORTED = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EMLINK}
-"""How file systems refuse what they do not have: a hard link (FUSE, SMB, exFAT), the syncing of a folder."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,11 @@ class LocalStorage:
         path = self._path(key)
         with _refusals("read", path):
             return path.read_bytes()
+
+    def read_version(self, key: str) -> tuple[bytes, str]:
+        """The file's content, and when it was written, to the nanosecond."""
+        with self.open(key) as file:
+            return file.read(), _version(os.fstat(file.fileno()))
 
     def open(self, key: str) -> BinaryIO:
         """The file, open for reading."""
@@ -61,6 +65,10 @@ class LocalStorage:
                 return None
             return status.st_size if stat.S_ISREG(status.st_mode) else None
 
+    def sizes(self, keys: Collection[str]) -> Mapping[str, int]:
+        """None: each costs next to nothing."""
+        return {}
+
     def write(self, key: str, data: bytes) -> None:
         """Write the file, in place of any there is."""
         self.write_file(key, io.BytesIO(data))
@@ -70,7 +78,7 @@ class LocalStorage:
         path = self._path(key)
         with _refusals("write", path), _temporary_file(path, file) as temporary:
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write the file if there is none: a hard link to it can only be made once.
@@ -84,11 +92,11 @@ class LocalStorage:
             except FileExistsError:
                 return False
             except OSError as error:
-                if error.errno not in _NOT_SUPPORTED:
+                if error.errno not in NOT_SUPPORTED:
                     raise
                 if not _renamed_once(temporary, path):
                     return False
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
             return True
 
     def exists(self, key: str) -> bool:
@@ -117,6 +125,17 @@ class LocalStorage:
                 os.unlink(name, dir_fd=folder)
             except FileNotFoundError:
                 return
+
+    def versions(self, prefix: str = "") -> Iterator[Listed]:
+        """The files under a folder, with their sizes and times; a link is what it leads to."""
+        for key in self.keys(prefix):
+            path = self.root / key
+            try:
+                status = path.stat()
+            except OSError:  # It cannot be read either, and who does is told why.
+                yield Listed(key, 0, 0.0)
+            else:
+                yield Listed(key, status.st_size, status.st_mtime, _version(status))
 
     def listing(self) -> Iterator[Listed]:
         """All files, with their sizes and times."""
@@ -157,6 +176,10 @@ def is_temporary(key: str) -> bool:
     return _TEMPORARY.fullmatch(key.rpartition("/")[2]) is not None
 
 
+def _version(status: os.stat_result) -> str:
+    return str(status.st_mtime_ns)
+
+
 def _files(top: Path) -> Iterator[Path]:
     """The files under a folder, not those behind links in it."""
     with _refusals("list", top):
@@ -187,7 +210,7 @@ def _temporary_file(path: Path, content: BinaryIO) -> Iterator[Path]:
             content.seek(0)
             shutil.copyfileobj(content, file, COPIED_BYTES)
             file.flush()
-            _sync(file.fileno())
+            sync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
@@ -220,26 +243,6 @@ def _lock(folder: Path) -> Iterator[None]:
                     with suppress(OSError):
                         lock.unlink()
                 return
-
-
-def _sync_folder(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Some file systems do not open folders; what was written is there all the same.
-        return
-    try:
-        _sync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync(descriptor: int) -> None:
-    """Make it durable, where the file system can be asked to."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NOT_SUPPORTED:
-            raise
 
 
 def _raise_unless_absent(error: OSError) -> None:

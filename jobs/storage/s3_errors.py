@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jobs.errors import StorageError, UnavailableError
-from jobs.storage.patience import StorageFault
+from renderer.patience import PassingFault
 
 CONFLICT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, NOT_IMPLEMENTED = 409, 412, 416, 501
 
@@ -16,7 +16,7 @@ _PASSING = frozenset(("RequestTimeout", "InternalError", "OperationAborted", "Co
 _WRONG_TLS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
 
 
-def fault_of(error: Exception) -> StorageFault | None:
+def fault_of(error: Exception) -> PassingFault | None:
     """Why the same request may succeed later; None if it would not, or if that is not for the request to decide."""
     from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, IncompleteReadError, SSLError
     from botocore.parsers import ResponseParserError

@@ -3,20 +3,22 @@
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, BinaryIO, TypeVar
 
 from jobs.errors import JobError, StorageError, UnavailableError
+from jobs.storage.news import StorageNews
 from jobs.storage.object_parts import ObjectParts
-from jobs.storage.patience import Persistence
 from jobs.storage.s3_access import S3Access
 from jobs.storage.s3_check import check_round_trip
 from jobs.storage.s3_errors import PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, code, fault_of, refusals, status
+from jobs.storage.s3_sizes import sizes_by_listing
 from jobs.storage.s3_upload import PartUpload, UnknownUploadError, content_digest
 from jobs.storage.storage import Listed, checked_key
+from renderer.patience import Persistence
 
 CONTENTS = 5
 """So many different contents of an object are begun to be read, if it is replaced again and again."""
@@ -73,6 +75,12 @@ class S3Storage:
         self.copy(key, content)
         return content.getvalue()
 
+    def read_version(self, key: str) -> tuple[bytes, str]:
+        """The object's content, and its ETag."""
+        content = io.BytesIO()
+        etag = self.copy(key, content)
+        return content.getvalue(), etag
+
     def open(self, key: str) -> BinaryIO:
         """A copy of the object; a large one is kept on disk until it is closed."""
         content: Any = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it.
@@ -102,8 +110,8 @@ class S3Storage:
 
         return self._send("read", key, get)
 
-    def copy(self, key: str, file: BinaryIO) -> None:
-        """Write the object's content to an empty file; a read that is cut short goes on where it was."""
+    def copy(self, key: str, file: BinaryIO) -> str:
+        """Write the object's content to an empty file; a read that is cut short goes on where it was. The ETag."""
         from botocore.exceptions import ClientError, FlexibleChecksumError
 
         etag = ""
@@ -131,6 +139,7 @@ class S3Storage:
                 read_on()
 
         self._send("read", key, read_on, file.tell)
+        return etag
 
     def size(self, key: str) -> int | None:
         """The object's bytes; None if there is none."""
@@ -146,6 +155,18 @@ class S3Storage:
             return size
 
         return self._send("look for", key, head)
+
+    def sizes(self, keys: Collection[str]) -> Mapping[str, int]:
+        """The bytes of those objects that lie close enough together to be listed."""
+        top = f"{self.prefix}/" if self.prefix else ""
+        wanted = sorted(f"{top}{key}" for key in set(keys) if ".." not in key.split("/"))
+        found = sizes_by_listing(lambda after: self._page_after(top, after), wanted)
+        return {self._relative(name): size for name, size in found.items()}
+
+    def _page_after(self, top: str, after: str) -> list[tuple[str, int]]:
+        ask = {"Bucket": self.bucket, "Prefix": top, "StartAfter": after}
+        page = self._send("list", "", lambda: self._client.list_objects_v2(**ask))
+        return [(entry["Key"], entry["Size"]) for entry in page.get("Contents", ())]
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
@@ -213,6 +234,10 @@ class S3Storage:
         """The keys under a folder, page by page."""
         return (found.key for found in self._listed(prefix))
 
+    def versions(self, prefix: str = "") -> Iterator[Listed]:
+        """The objects under a folder, with their sizes and ETags, page by page."""
+        return self._listed(prefix)
+
     def listing(self) -> Iterator[Listed]:
         """All objects, with their sizes and times, page by page."""
         return self._listed("")
@@ -224,7 +249,8 @@ class S3Storage:
     def _listed(self, prefix: str) -> Iterator[Listed]:
         for entry in self._pages("list_objects_v2", "Contents", prefix):
             if not entry["Key"].endswith("/"):  # Consoles show an empty object of such a name as a folder.
-                yield Listed(self._relative(entry["Key"]), entry["Size"], entry["LastModified"].timestamp())
+                key, modified = self._relative(entry["Key"]), entry["LastModified"].timestamp()
+                yield Listed(key, entry["Size"], modified, entry.get("ETag", ""))
 
     def delete(self, key: str) -> None:
         """Delete the object, if it is there."""
@@ -285,7 +311,7 @@ class S3Storage:
 
     @cached_property
     def _persistence(self) -> Persistence:
-        return Persistence(self.access.patience, self.uri, fault_of)
+        return Persistence(self.access.patience, fault_of, StorageNews(self.uri, self.access.patience.seconds))
 
     def _send(
         self, action: str, key: str, request: Callable[[], _Result], progress: Callable[[], int] = lambda: 0

@@ -5,8 +5,8 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from multiprocessing.pool import ThreadPool
 from typing import Any, BinaryIO
 
 from jobs.errors import StorageError
@@ -37,12 +37,8 @@ class PartUpload:
             "UploadId": self._send(lambda: self._client.create_multipart_upload(**begin)["UploadId"]),
         }
         try:
-            with ThreadPoolExecutor(PARTS_AT_ONCE, "upload") as pool:
-                try:
-                    sent = list(pool.map(lambda number: self._part(upload, file, number, part_bytes), parts))
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
+            with ThreadPool(PARTS_AT_ONCE) as pool:  # Whose end, after an error, waits for nobody.
+                sent = list(pool.imap(lambda number: self._part(upload, file, number, part_bytes), parts))
             self._send(lambda: self._complete({**upload, "MultipartUpload": {"Parts": sent}}))
         except BaseException:
             with suppress(Exception):  # Tried once: what is left is found among the leftovers.

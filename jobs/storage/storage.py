@@ -1,19 +1,23 @@
 """Where a run reads and writes: objects under keys, which are relative POSIX paths."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from jobs.errors import StorageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
-    """Something found in a storage: its key, its size, and when it was written, in seconds since the epoch."""
+    """Something found in a storage: its key, its size, and when it was written, in seconds since the epoch.
+
+    ``version`` is another one if the content is; on S3 it is the ETag.
+    """
 
     key: str
     bytes: int
     modified: float
+    version: str = ""
 
 
 class Storage(Protocol):
@@ -28,6 +32,10 @@ class Storage(Protocol):
         """The object's content."""
         ...
 
+    def read_version(self, key: str) -> tuple[bytes, str]:
+        """The object's content, and its version: what :meth:`versions` says as long as the content is this one."""
+        ...
+
     def open(self, key: str) -> BinaryIO:
         """The object's content as a seekable file, however large it is; to be closed by the caller."""
         ...
@@ -38,6 +46,10 @@ class Storage(Protocol):
 
     def size(self, key: str) -> int | None:
         """The object's bytes; None if there is none."""
+        ...
+
+    def sizes(self, keys: Collection[str]) -> Mapping[str, int]:
+        """The bytes of many objects, of those that cost less to be told together than one by one: maybe none."""
         ...
 
     def write(self, key: str, data: bytes) -> None:
@@ -66,6 +78,10 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete the object, if it is there. Never through a link to elsewhere."""
+        ...
+
+    def versions(self, prefix: str = "") -> Iterator[Listed]:
+        """The objects that :meth:`keys` gives, with what can be told without reading them."""
         ...
 
     def listing(self) -> Iterator[Listed]:

@@ -65,7 +65,7 @@ class TrainCodecWork:
 
     def __init__(self, options: TrainCodecOptions, team: Team, device: str) -> None:
         self.options = options
-        corpus = Corpus.open(options.corpus, options.s3_endpoint_url)
+        corpus = Corpus.open(options.corpus, options.s3)
         self.codec = _codec(options).to(choose_device(device))
         self.config: CodecConfig = self.codec.config  # type: ignore[assignment]
         if corpus.sample_rate != self.codec.sample_rate:

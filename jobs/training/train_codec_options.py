@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from jobs.errors import JobError
 from jobs.option import Option, check_at_least, check_choice
-from jobs.training.training_options import TrainingOptions
+from jobs.training.training_options import MACHINE, TrainingOptions
 
-DATA, COURSE, MACHINE = "Data and codec", "Course of the training", "Machine and pace"
+DATA, COURSE = "Data and codec", "Course of the training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,6 @@ class TrainCodecOptions(TrainingOptions):
     name: Annotated[str, Option("The trained codec's name.", DATA)] = "codec-trained"
     licence: Annotated[str, Option("Its licence, for its card.", DATA)] = "not stated"
     crop_seconds: Annotated[float, Option("What is learned at a time.", DATA)] = 1.28
-    s3_endpoint_url: Annotated[str | None, Option("An S3 server other than Amazon's.", DATA)] = None
     steps: Annotated[int, Option("Until the rate is down.", COURSE)] = 20_000
     stop_at: Annotated[int | None, Option("Stop earlier, at this step.", COURSE)] = None
     batch: Annotated[int, Option("Crops a step.", COURSE)] = 16
@@ -57,7 +56,6 @@ class TrainCodecOptions(TrainingOptions):
     validate_every: Annotated[int, Option("Steps; 0: never.", MACHINE)] = 500
     validation_crops: Annotated[int, Option("Crops of a validation.", MACHINE)] = 64
     workers: Annotated[int, Option("Processes of Ray Train that share each step.", MACHINE)] = 1
-    cpus_per_worker: Annotated[int, Option("For each of several workers.", MACHINE)] = 1
     threads: Annotated[int, Option("0: as torch has it.", MACHINE)] = 0
     device: Annotated[str, Option("auto, cpu or cuda.", MACHINE)] = "auto"
     ray_address: Annotated[str | None, Option("A Ray cluster's, as auto.", MACHINE)] = None

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from jobs.errors import JobError
 from jobs.option import Option, check_at_least, check_choice, flag
-from jobs.training.training_options import TrainingOptions
+from jobs.training.training_options import MACHINE, TrainingOptions
 
-DATA, NETWORK, COURSE, MACHINE = "Data", "Network", "Course of the training", "Machine and pace"
+DATA, NETWORK, COURSE = "Data", "Network", "Course of the training"
 
 SIZES: dict[str, dict[str, int]] = {
     "mini": {"d_model": 256, "heads": 4, "layers": 4},
@@ -50,7 +50,6 @@ class TrainOptions(TrainingOptions):
     longest_share: Annotated[float, Option("Share of segments that are as long as can be.", DATA)] = 0.7
     cross_prompt: Annotated[float, Option("Share of segments prompted by another piece.", DATA)] = 0.8
     drop_prompt: Annotated[float, Option("Share of segments without a prompt's codes.", DATA)] = 0.0
-    s3_endpoint_url: Annotated[str | None, Option("An S3 server other than Amazon's.", DATA)] = None
     stages: Annotated[Literal["both", "ar", "nar"], Option("both, or ar or nar alone.", COURSE)] = "both"
     all_nar_stages: Annotated[bool, Option("All, not one at random.", COURSE)] = False
     train_end: Annotated[bool, Option("Teach the end code, as published.", COURSE)] = False
@@ -79,7 +78,6 @@ class TrainOptions(TrainingOptions):
     samples: Annotated[int, Option("How many.", MACHINE)] = 4
     transcriber: Annotated[str | None, Option("Judge the samples' notes: transkun or basic-pitch.", MACHINE)] = None
     workers: Annotated[int, Option("Processes of Ray Train that share each step.", MACHINE)] = 1
-    cpus_per_worker: Annotated[int, Option("For each of several workers.", MACHINE)] = 1
     threads: Annotated[int, Option("0: as torch has it.", MACHINE)] = 0
     readers: Annotated[
         int | None,

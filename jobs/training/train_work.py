@@ -59,7 +59,7 @@ class TrainWork:
         codec = find_codec(options.codec) if options.codec else self.start
         assert codec is not None  # The options see to it.
         self.origin = codec
-        self.data = open_training_data(options.corpus, codec, self.out, options.s3_endpoint_url)
+        self.data = open_training_data(options.corpus, codec, self.out, options.s3)
         self.model = _model(options, self.origin, self.start).to(choose_device(device))
         settings = _settings(options, choose_readers(options.readers, self.model.ar_predict_layer.weight.device))
         if not self.data.is_memory and settings.readers:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobs.console import say
 from jobs.errors import JobError
@@ -10,6 +11,9 @@ from renderer.file_hash import file_hash
 from renderer.training.pack import Pack
 from renderer.training.windows import ClipSource
 from renderer.weights.checkpoint import CodecDescription, load_codec
+
+if TYPE_CHECKING:
+    from jobs.storage import S3Access
 
 TRAIN, VALIDATION, UNSEEN = "train", "validation", "unseen"
 """Clips to learn from; pieces to be judged by; and pieces of conditions that nothing is learned from."""
@@ -26,16 +30,14 @@ class TrainingData:
     is_memory: bool
 
 
-def open_training_data(
-    place: str, origin: CodecDescription, out: Path, endpoint_url: str | None = None
-) -> TrainingData:
+def open_training_data(place: str, origin: CodecDescription, out: Path, s3: "S3Access | None" = None) -> TrainingData:
     """The pack in a file, or the corpus in a folder or at an s3:// address, with the codes of a codec.
 
     JobError or TrainingError if it cannot be read, or is not of this codec.
     """
     if Path(place).is_file():
         return _of_pack(Pack.load(Path(place)), place, origin)
-    return _of_corpus(place, origin, out, endpoint_url)
+    return _of_corpus(place, origin, out, s3)
 
 
 def _of_pack(pack: Pack, place: str, origin: CodecDescription) -> TrainingData:
@@ -49,12 +51,12 @@ def _of_pack(pack: Pack, place: str, origin: CodecDescription) -> TrainingData:
     return TrainingData(pack, pack.frames.tolist(), chosen, pack.fingerprint, is_memory=True)
 
 
-def _of_corpus(place: str, origin: CodecDescription, out: Path, endpoint_url: str | None) -> TrainingData:
+def _of_corpus(place: str, origin: CodecDescription, out: Path, s3: "S3Access | None") -> TrainingData:
     # With readers of audio and of Parquet, which a training from a pack does without.
     from jobs.corpora.corpus import Corpus
     from jobs.corpora.encoded_clips import EncodedClips
 
-    corpus = Corpus.open(place, endpoint_url)
+    corpus = Corpus.open(place, s3)
     if corpus.sample_rate != origin.sample_rate:
         raise JobError(f"{place} has {corpus.sample_rate} Hz, the codec {origin.sample_rate} Hz")
     frame_samples = origin.sample_rate // origin.frame_rate

@@ -1,21 +1,26 @@
 """What the options of both trainings have in common."""
 
-from dataclasses import Field, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
 
+from jobs.option import Option
+from jobs.storage.s3_options import S3Options
+
+MACHINE = "Machine and pace"
 _COURSE_FREE = {
-    *("corpus", "out", "init", "codec", "s3_endpoint_url", "name", "licence", "stop_at", "log_every"),
+    *(field.name for field in fields(S3Options)),
+    *("corpus", "out", "init", "codec", "name", "licence", "stop_at", "log_every"),
     *("checkpoint_every", "validate_every", "validation_windows", "validation_crops", "sample_every", "samples"),
     *("transcriber", "workers", "cpus_per_worker", "threads", "device", "ray_address", "minutes", "readers", "compile"),
 }
 """What does not change the course of a training, or is part of it by its content, not by its name."""
 
 
-class TrainingOptions:
-    """The options of a training, a dataclass; the fields are its subclasses'."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(S3Options):
+    """The options of a training: those of its own are its subclasses'."""
 
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-    cpus_per_worker: int
+    cpus_per_worker: Annotated[int, Option("For each of several workers.", MACHINE)] = 1
 
     @property
     def cpus_per_actor(self) -> int:

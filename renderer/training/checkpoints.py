@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from renderer.durable import sync, sync_folder
 from renderer.errors import TrainingError
 
 LAST, BEST, CONFIG = "last.pt", "best.pt", "training.json"
@@ -75,13 +76,13 @@ class Checkpoints:
             with temporary.open("xb") as file:
                 torch.save(state, file)
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
             if is_best:
                 link = temporary.with_name(f"{temporary.name}-best")
                 os.link(temporary, link)
                 link.replace(self.folder / BEST)
             temporary.replace(self.folder / LAST)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             raise TrainingError(f"the checkpoint in {self.folder} cannot be written: {error}") from error
         finally:
@@ -118,7 +119,7 @@ def replace_file(path: Path, content: bytes) -> None:
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -130,11 +131,3 @@ def _load(path: Path) -> dict[str, Any]:
     except Exception as error:  # Whatever a damaged file provokes, it is the file that is wrong.
         raise TrainingError(f"{path} is no checkpoint, or a damaged one: {error}") from error
     return state
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,20 +8,22 @@ import re
 import shutil
 import socket
 import ssl
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn, TypeVar
 
 from renderer.errors import CheckpointError
+from renderer.patience import Patience, Persistence
 
 ProgressCallback = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
 
 _Result = TypeVar("_Result")
+
+PATIENCE = Patience(seconds=120.0, first_pause=2.0, throttled_pause=2.0, longest_pause=60.0)
+"""People wait for a download, so it is given up sooner than a storage in a run of days."""
 
 _CHUNK = 1 << 20
 _LARGEST_DOCUMENT = 8 << 20
@@ -37,27 +39,9 @@ class DownloadError(CheckpointError):
 class _TransientError(Exception):
     """A fault that another attempt may get past."""
 
-    def __init__(self, fault: str, *, received: int = 0, retry_after: float = 0.0) -> None:
+    def __init__(self, fault: str, retry_after: float = 0.0) -> None:
         super().__init__(fault)
-        self.received = received
         self.retry_after = retry_after
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often a transient fault is tried again: ``limit`` times in a row without a new byte.
-
-    The delays in seconds double from ``first_delay`` to ``longest_delay``; a server's Retry-After is honoured
-    up to ``longest_delay``.
-    """
-
-    limit: int = 5
-    first_delay: float = 1.0
-    longest_delay: float = 60.0
-
-    def delay(self, failures: int, retry_after: float) -> float:
-        """Seconds to wait after so many failures in a row."""
-        return min(self.longest_delay, max(self.first_delay * 2.0 ** (failures - 1), retry_after))
 
 
 def download(
@@ -67,7 +51,7 @@ def download(
     size: int,
     md5: str,
     progress: ProgressCallback | None = None,
-    retries: RetryPolicy | None = None,
+    patience: Patience = PATIENCE,
 ) -> None:
     """Fetches ``url`` to ``target``, which exists afterwards only with ``size`` bytes and checksum ``md5``.
 
@@ -84,7 +68,7 @@ def download(
         with part.open("ab") as file:
             _check_room(part, size - file.tell())
             transfer = _Transfer(url, file, size, progress or (lambda done, total: None))
-            _retrying(url, transfer.attempt, retries or RetryPolicy())
+            _retrying(url, transfer.attempt, patience, lambda: transfer.received)
             file.flush()
             os.fsync(file.fileno())
         found = _md5(part)
@@ -98,7 +82,7 @@ def download(
         raise CheckpointError(f"Cannot write {part}: {error.strerror or error}.") from error
 
 
-def fetch(url: str, retries: RetryPolicy | None = None) -> bytes:
+def fetch(url: str, patience: Patience = PATIENCE) -> bytes:
     """A small document, whole; DownloadError if it cannot be had."""
 
     def attempt() -> bytes:
@@ -111,7 +95,7 @@ def fetch(url: str, retries: RetryPolicy | None = None) -> bytes:
             raise _TransientError(f"the connection closed after {len(body)} of {stated} bytes")
         return body
 
-    return _retrying(url, attempt, retries or RetryPolicy())
+    return _retrying(url, attempt, patience)
 
 
 class _Transfer:
@@ -123,6 +107,7 @@ class _Transfer:
         self._size = size
         self._progress = progress
         self._etag: str | None = None
+        self.received = 0
 
     def attempt(self) -> None:
         """Appends what the server sends until nothing is missing, or raises."""
@@ -131,15 +116,16 @@ class _Transfer:
         if offset == self._size:
             return
         with contextlib.closing(self._request(offset)) as response:
-            while chunk := _read(response, _CHUNK, received=self._file.tell() - offset):
+            while chunk := _read(response, _CHUNK):
                 if self._file.tell() + len(chunk) > self._size:
                     self._restart()
                     raise DownloadError(f"{self._url}: expected {self._size} bytes, the server sends more.")
                 self._file.write(chunk)
+                self.received += len(chunk)
                 self._progress(self._file.tell(), self._size)
         done = self._file.tell()
         if done < self._size:
-            raise _TransientError(f"the connection closed after {done} of {self._size} bytes", received=done - offset)
+            raise _TransientError(f"the connection closed after {done} of {self._size} bytes")
 
     def _request(self, offset: int) -> http.client.HTTPResponse:
         """A response whose body is the file from the present end of ``self._file`` on."""
@@ -179,16 +165,19 @@ class _RangeRefusedError(Exception):
     """The server answered 416: there is nothing from the wanted byte on."""
 
 
-def _retrying(url: str, attempt: Callable[[], _Result], retries: RetryPolicy) -> _Result:
-    failures = 0
-    while True:
-        try:
-            return attempt()
-        except _TransientError as fault:
-            failures = 1 if fault.received else failures + 1
-            if failures > retries.limit:
-                raise DownloadError(f"{url}: {fault}; given up after {failures} attempts.") from fault
-            time.sleep(retries.delay(failures, fault.retry_after))
+def _retrying(
+    url: str, attempt: Callable[[], _Result], patience: Patience, received: Callable[[], int] = lambda: 0
+) -> _Result:
+    """What an attempt gives; a server that asks to be left alone (Retry-After) is, as long as patience allows."""
+    persistence = Persistence(
+        patience,
+        lambda error: "silent" if isinstance(error, _TransientError) else None,
+        asked=lambda error: min(patience.longest_pause, getattr(error, "retry_after", 0.0)),
+    )
+    try:
+        return persistence.send(attempt, received)
+    except _TransientError as fault:
+        raise DownloadError("; ".join([f"{url}: {fault}", *fault.__notes__]) + ".") from fault
 
 
 def _open(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
@@ -220,13 +209,13 @@ def _raise_connection_fault(url: str, error: Exception) -> NoReturn:
     raise _TransientError(f"no connection: {reason}") from error
 
 
-def _read(response: http.client.HTTPResponse, count: int, received: int = 0) -> bytes:
+def _read(response: http.client.HTTPResponse, count: int) -> bytes:
     try:
         return response.read(count)
     except http.client.IncompleteRead as error:
         return error.partial
     except (OSError, http.client.HTTPException) as error:
-        raise _TransientError(f"the connection broke: {error}", received=received) from error
+        raise _TransientError(f"the connection broke: {error}") from error
 
 
 def _content_range(response: http.client.HTTPResponse) -> tuple[int, int | None]:

@@ -3,7 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from renderer.weights.download import DownloadError, RetryPolicy, fetch
+from renderer.patience import Patience
+from renderer.weights.download import PATIENCE, DownloadError, fetch
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class ZenodoRecord:
     files: tuple[ZenodoFile, ...]
 
     @classmethod
-    def fetch(cls, url: str, retries: RetryPolicy | None = None) -> "ZenodoRecord":
+    def fetch(cls, url: str, patience: Patience = PATIENCE) -> "ZenodoRecord":
         """Reads the record behind an API address such as ``https://zenodo.org/api/records/<number>``.
 
         DownloadError if the address cannot be reached, or answers with something else than a record.
         """
-        body = fetch(url, retries)
+        body = fetch(url, patience)
         try:
             record = json.loads(body)
             licence = record.get("metadata", {}).get("license", {}).get("id")

@@ -13,12 +13,15 @@ import pytest
 
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
+from jobs.inspect.spread import Processes, RayTasks, Spread
 from jobs.inspect.verify import find_problems
 from jobs.output.writers import stored_object
 from jobs.run_directory.run_directory import RunDirectory
+from jobs.storage import S3Access, open_storage
 from schemas.marker import Marker
 from tests.jobs.cli.test_commands import command
 from tests.jobs.support.corpus import make_corpus
+from tests.jobs.support.memory_s3 import running_memory_s3
 from tests.jobs.support.rendered import render_run
 
 IDS = ["a", "b", "c", "raises-1", "d"]
@@ -29,8 +32,8 @@ def run(tmp_path: Path, out: Path) -> RunDirectory:
     return render_run(make_corpus(tmp_path, IDS), out)
 
 
-def problems(run: RunDirectory, quick: bool = False) -> list[str]:
-    return list(find_problems(run, Inputs(), quick))
+def problems(run: RunDirectory, quick: bool = False, spread: Spread | None = None) -> list[str]:
+    return list(find_problems(run, Inputs(), quick, spread=spread))
 
 
 def change_marker(out: Path, shard: int, change: Callable[[dict[str, Any]], object]) -> None:
@@ -204,3 +207,45 @@ def test_the_command_lists_what_is_wrong_escaped_and_exits_with_1(tmp_path: Path
         "3 problems",
     ]
     assert command("midi_valle", "verify", tmp_path / "nothing").returncode == 1
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("spread", [Processes(2), RayTasks(2)], ids=["processes", "Ray"])
+def test_what_is_found_does_not_depend_on_where_it_is_looked_for(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, spread: Spread
+) -> None:
+    monkeypatch.setattr("jobs.inspect.verify.LEAST_ITEMS", 2)
+    ids = [f"item-{number:02d}" for number in range(20)]
+    run = render_run(make_corpus(tmp_path, ids), out, leave_out={4})
+    for number in (0, 7, 19):
+        (out / f"audio/item-{number:02d}.flac").unlink()
+    (out / "midi/item-11.mid").write_bytes(b"")
+    checked: list[int] = []
+    found = list(find_problems(run, Inputs(), False, checked.append, spread))
+    assert len(found) == 5 and found == problems(run)
+    assert sum(checked) == 18 and len(checked) == 9
+    assert problems(run, True, spread) == problems(run, True)
+    change_marker(out, 7, lambda values: values.update(shard=8))
+    assert "_state/done/00007.json is the marker of another shard, 8" in problems(run, True, spread)
+    (out / "_state/done/00007.json").write_text("{")
+    with pytest.raises(JobError, match=r"00007\.json: not a commit marker"):
+        problems(run, False, spread)
+
+
+def test_sizes_are_listed_and_not_asked_for_one_by_one(tmp_path: Path, out: Path) -> None:
+    ids = [f"item-{number:02d}" for number in range(60)]
+    local = render_run(make_corpus(tmp_path, ids), out, shard_items=20)
+    with running_memory_s3() as server:
+        for path in out.rglob("*"):
+            if path.is_file():
+                server.objects[f"corpus/out/{path.relative_to(out).as_posix()}"] = path.read_bytes()
+        run = RunDirectory(open_storage("s3://corpus/out", S3Access(server.endpoint)))
+        assert problems(run, quick=True) == []
+        assert server.requests["HEAD"] <= 4 and server.requests.total() < 30
+        del server.objects["corpus/out/audio/item-33.flac"]
+        server.objects["corpus/out/midi/item-40.mid"] += b"x"
+        (size,) = (stored.bytes for m in local.markers() for stored in m.objects if stored.key == "midi/item-40.mid")
+        assert problems(run, quick=True) == [
+            "audio/item-33.flac is missing",
+            f"midi/item-40.mid has {size + 1:,} bytes, its marker says {size:,}",
+        ]

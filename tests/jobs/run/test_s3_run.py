@@ -105,7 +105,7 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(s3: S3Server, t
 def test_an_outage_at_any_moment_is_waited_for_and_told_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.storage.patience.SECONDS_TO_TELL", 0.5)
+    monkeypatch.setattr("jobs.storage.news.SECONDS_TO_TELL", 0.5)
     monkeypatch.setattr("jobs.run_directory.lease.HEARTBEAT_SECONDS", 0.5)
     ids = IDS[:12]
     local = make_corpus(tmp_path / "corpus", ids)

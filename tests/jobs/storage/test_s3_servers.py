@@ -10,10 +10,10 @@ import pytest
 
 from jobs.errors import JobError, StorageError, UnavailableError
 from jobs.run.options import RenderOptions
-from jobs.storage import Patience, S3Access, patience
-from jobs.storage.patience import StorageFault
+from jobs.storage import Patience, S3Access, news
 from jobs.storage.s3_check import SETTING, check_round_trip
 from jobs.storage.s3_storage import MULTIPART_BYTES, S3Storage
+from renderer.patience import PassingFault, Persistence
 from tests.jobs.support.certificate import make_certificate
 from tests.jobs.support.memory_s3 import MemoryS3, running_memory_s3
 
@@ -33,8 +33,18 @@ def storage_on(server: MemoryS3, patience: Patience = QUICK, **access: object) -
     return S3Storage.at("s3://corpus/run", S3Access(server.endpoint, patience=patience, **access))  # type: ignore[arg-type]
 
 
-def test_many_threads_wait_out_a_server_that_is_away_and_none_gives_up(server: MemoryS3) -> None:
-    storage = storage_on(server)
+@pytest.mark.parametrize(
+    ("outage", "patience"),
+    [
+        (OUTAGE, QUICK),
+        pytest.param(20.0, Patience(), marks=pytest.mark.slow),
+        pytest.param(120.0, Patience(), marks=pytest.mark.slow),
+    ],
+)
+def test_many_threads_wait_out_a_server_that_is_away_and_none_gives_up(
+    server: MemoryS3, outage: float, patience: Patience
+) -> None:
+    storage = storage_on(server, patience)
     storage.write("there", b"x" * 1000)
     began = threading.Barrier(THREADS + 1)
 
@@ -52,7 +62,7 @@ def test_many_threads_wait_out_a_server_that_is_away_and_none_gives_up(server: M
         working = [pool.submit(work, thread) for thread in range(THREADS)]
         began.wait()
         time.sleep(0.2)
-        server.go_down(OUTAGE)
+        server.go_down(outage)
         assert all(each.result() for each in working)
     assert len(list(storage.keys())) == 1 + THREADS * 6
 
@@ -78,8 +88,8 @@ def test_a_person_is_told_once_that_a_storage_does_not_answer_and_when_it_does_a
         told.append(text)
         server.down = server.throttles = False
 
-    monkeypatch.setattr(patience, "SECONDS_TO_TELL", 0.2)
-    monkeypatch.setattr(patience, "say_above_bars", say)
+    monkeypatch.setattr(news, "SECONDS_TO_TELL", 0.2)
+    monkeypatch.setattr(news, "say_above_bars", say)
     storage = storage_on(server)
     for mode, words in (("down", "does not answer: trying"), ("throttles", "asks for fewer requests: trying")):
         setattr(server, mode, True)
@@ -92,7 +102,7 @@ def test_a_person_is_told_once_that_a_storage_does_not_answer_and_when_it_does_a
 
 
 @pytest.mark.parametrize(("fault", "first"), [("silent", 0.2), ("throttled", 1.0)])
-def test_pauses_are_drawn_from_all_that_is_below_a_limit_that_doubles(fault: StorageFault, first: float) -> None:
+def test_pauses_are_drawn_from_all_that_is_below_a_limit_that_doubles(fault: PassingFault, first: float) -> None:
     policy = Patience()
     for failures in (1, 2, 3, 4, 20, 5000):
         limit = min(policy.longest_pause, first * 2.0 ** min(failures - 1, 30))
@@ -112,7 +122,7 @@ def test_a_person_may_take_long_over_a_large_object_as_long_as_it_grows(server: 
         if len(sent) < 30:
             raise CutError
 
-    persistence = patience.Persistence(Patience(0.3, 0.0, 0.0, 0.0), "s3://x", lambda error: "silent")
+    persistence = Persistence(Patience(0.3, 0.0, 0.0, 0.0), lambda error: "silent")
     persistence.send(request, lambda: len(sent))
     assert len(sent) == 30
     sent.clear()

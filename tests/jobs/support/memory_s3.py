@@ -22,9 +22,10 @@ PAGE = 1000
 class MemoryS3:
     """Keeps ``objects`` by ``bucket/key``; keys are what they are, whatever slashes and dots they hold.
 
-    ``down`` closes connections without an answer, ``throttles`` answers 503 SlowDown. Each of ``demanded`` headers must
-    come with every request, ``demanded_of_writes`` with those that write. ``overwrites`` ignores If-None-Match,
-    ``keeps_framing`` stores aws-chunked bodies as they come, and ``knows_trailers`` is False where they are refused.
+    ``down`` closes connections without an answer, as ``outages`` do when there were so many requests, for so many
+    seconds; ``throttles`` answers 503 SlowDown. Each of ``demanded`` headers must come with every request,
+    ``demanded_of_writes`` with those that write. ``overwrites`` ignores If-None-Match, ``keeps_framing`` stores
+    aws-chunked bodies as they come, and ``knows_trailers`` is False where they are refused.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -37,6 +38,8 @@ class MemoryS3:
     knows_trailers: bool = True
     throttles: bool = False
     down: bool = False
+    outages: list[tuple[int, float]] = field(default_factory=list)
+    unanswered: int = 0
     endpoint: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -90,7 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         s3 = self.s3
+        if s3.outages and s3.requests.total() >= s3.outages[0][0]:
+            s3.go_down(s3.outages.pop(0)[1])
         if s3.down:
+            s3.unanswered += 1
             self.close_connection = True
             return
         path, _, query = self.path.partition("?")
@@ -182,11 +188,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _listing(self, bucket: str) -> str:
         top = f"{bucket}/{self.query.get('prefix', '')}"
-        after = self.query.get("continuation-token", "")
+        after = self.query.get("continuation-token") or f"{bucket}/{self.query.get('start-after', '')}"
         names = sorted(name for name in self.s3.objects if name.startswith(top) and name > after)
         entries = "".join(
             f"<Contents><Key>{escape(quote(name.partition('/')[2]))}</Key><Size>{len(self.s3.objects[name])}</Size>"
-            f"<LastModified>{WRITTEN}</LastModified></Contents>"
+            f"<ETag>{escape(_etag(self.s3.objects[name]))}</ETag><LastModified>{WRITTEN}</LastModified></Contents>"
             for name in names[:PAGE]
         )
         more = len(names) > PAGE

@@ -16,7 +16,7 @@ from jobs.run.beginning import find_beginning
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
 from jobs.shard.task import Task
-from jobs.storage import S3Access, open_storage
+from jobs.storage import open_storage
 from renderer.midi.midi_file import write_midi
 from renderer.midi.notes import Notes
 from tests.renderer.pianos.recordings import tone, write_recordings
@@ -64,7 +64,7 @@ def prepare_here(options: PrepareOptions, leave_out: Container[int] = ()) -> Run
     """Prepare a corpus in this process, without Ray, but for the shards in ``leave_out`` and those that are done."""
     run, backend = planned(options)
     job = preflight.prepare(run, backend)
-    directory = RunDirectory(open_storage(options.out, S3Access(options.s3_endpoint_url)))
+    directory = RunDirectory(open_storage(options.out, options.s3))
     find_beginning(job, directory).write(directory)
     done = {marker.shard for marker in directory.markers()}
     work = ShardWork(job.run, job.run.manifest_path, None, directory.storage, job.backend, job.inputs)

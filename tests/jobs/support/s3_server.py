@@ -46,6 +46,7 @@ class S3Server:
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = f"http://127.0.0.1:{self._ports['s3.port']}"
+        self.filer = f"127.0.0.1:{self._ports['filer.port']}"
         identity: dict[str, Any] = {
             "name": "tests",
             "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
