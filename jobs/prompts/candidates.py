@@ -63,9 +63,7 @@ def places_by_midi(audio: Path, seconds: float, midi: Path, most: int, align: bo
     """
     notes = read_midi(midi, "extend").notes
     most = max(STRETCHES, 3 * most)
-    windows = best_windows(notes, most, 0.0, seconds)
-    if not windows:
-        raise PromptError(f"there are no {PROMPT_SECONDS:g} s in which enough notes begin")
+    windows = _windows(notes, most, 0.0, seconds)
     heard = [_correlation(audio, seconds, notes, window) for window in windows]
     late = _offset(heard[:STRETCHES], audio, seconds, notes, windows[:STRETCHES])
     if late is not None and abs(late) > LARGEST_OFFSET and not align:
@@ -73,14 +71,22 @@ def places_by_midi(audio: Path, seconds: float, midi: Path, most: int, align: bo
         raise OffsetError(f"{told}; --align mends that", late)
     moved = late if late is not None and align and abs(late) > SMALLEST_MENDED else 0.0
     if moved:
-        windows = best_windows(notes, most, max(0.0, -moved), seconds - moved)
+        windows = _windows(notes, most, max(0.0, -moved), seconds - moved)
         heard = [_correlation(audio, seconds, notes, window) for window in windows]
     fits = [late is None or here.fits(late, LARGEST_OFFSET) for here in heard]
-    steady = [window for window, fit in zip(windows, fits, strict=True) if fit]
-    if 2 * len(steady) < len(windows):
+    telling = [fit for fit, here in zip(fits, heard, strict=True) if here.offset is not None]
+    if 2 * sum(telling) < len(telling):
         raise OffsetError("its audio is late by more at one place than at another: its clock is not its MIDI's", late)
+    steady = [window for window, fit in zip(windows, fits, strict=True) if fit]
     places = [Candidate(each.start + moved, each, midi_clip(midi, each.start, each.end)) for each in steady]
     return Candidates(places, late)
+
+
+def _windows(notes: Notes, most: int, begin: float, end: float) -> list[PromptWindow]:
+    windows = best_windows(notes, most, begin, end)
+    if not windows:
+        raise PromptError(f"there are no {PROMPT_SECONDS:g} s in which enough notes begin")
+    return windows
 
 
 def _offset(

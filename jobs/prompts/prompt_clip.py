@@ -69,7 +69,7 @@ class PromptClip:
         """What a bank says of it beside what everyone is told."""
         sound = SoundFacts.of(self.samples, self.rate)
         return {
-            "start_s": round(self.place.start, 4),
+            "start_s": round(self.place.start, 6),
             "notes": len(self.notes),
             "keys": self.place.window.keys,
             "sounding_at_start": self.place.window.sounding_at_start,

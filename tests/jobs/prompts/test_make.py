@@ -69,10 +69,10 @@ def test_a_bank_holds_what_was_played_and_a_renderer_takes_it(folder: Path, tmp_
         heard = read_midi(tmp_path / prompt.midi).notes
         assert heard.pitch.tolist() == notes.pitch[inside].tolist()
         np.testing.assert_allclose(heard.onset, notes.onset[inside] - row["start_s"], atol=0.003)
-        assert (row["notes"], row["late_s"]) == (inside.sum(), pytest.approx(0, abs=0.02))
+        assert (row["notes"], row["late_s"]) == (inside.sum(), pytest.approx(0, abs=0.03))
         assert row["peak_dbfs"] == pytest.approx(20 * np.log10(np.abs(samples).max()), abs=0.02)
         assert row["rms_dbfs"] == pytest.approx(20 * np.log10(samples.std()), abs=0.02)
-        assert -62 < row["noise_dbfs"] < -54
+        assert -64 < row["noise_dbfs"] < -52
         found = prompt_from_files(prompt.prompt_id, tmp_path / prompt.audio, tmp_path / prompt.midi, codec, "extend")
         assert len(found.notes) == inside.sum()
     assert not (tmp_path / "bank-refused.csv").exists()
@@ -99,16 +99,15 @@ def test_a_recording_on_another_clock_is_refused_with_the_offset_or_mended(late:
     assert not (tmp_path / "no").exists()
     make(recording, out=tmp_path / "bank.parquet", align=True)
     (row,) = rows(tmp_path / "bank.parquet")
-    assert row["late_s"] == pytest.approx(late, abs=0.02)
+    assert row["late_s"] == pytest.approx(late, abs=0.03)
     clip, _ = soundfile.read(tmp_path / row["audio"], dtype="float32")
     begin = round(row["start_s"] * RATE)
     np.testing.assert_allclose(clip, moved[begin : begin + 3 * RATE], atol=2**-15)
     heard = read_midi(tmp_path / row["midi"]).notes
-    # Its notes are those that are played there, within the precision of the offset.
-    played_there = row["start_s"] - late
-    inside = (notes.onset >= played_there + 0.03) & (notes.onset < played_there + 2.97)
-    assert set(notes.pitch[inside]) <= set(heard.pitch)
-    assert abs(np.mean(heard.onset) - np.mean(notes.onset[inside] - played_there)) < 0.15
+    shift = row["start_s"] - late
+    inside = (notes.onset >= shift + 0.04) & (notes.onset < shift + 2.96)
+    for onset, pitch in zip(notes.onset[inside] - shift, notes.pitch[inside], strict=True):
+        assert np.abs(heard.onset[heard.pitch == pitch] - onset).min() < 0.03
 
 
 def test_a_clock_that_runs_otherwise_is_refused(tmp_path: Path) -> None:
@@ -121,9 +120,9 @@ def test_a_clock_that_runs_otherwise_is_refused(tmp_path: Path) -> None:
 def spoilt(samples: FloatSamples) -> dict[str, tuple[FloatSamples, str]]:
     return {
         "clipped": (np.clip(samples * 40, -1, 1), r"it is clipped|clipped: samples in a row"),
-        "silent": (samples * np.float32(1e-3), "silent: its peak is"),
+        "silent": (samples * np.float32(1e-3), "silent: its peak is|at no offset"),
         "offset": (samples + np.float32(0.3), "a DC offset"),
-        "loud": (samples * np.float32(1.5 / np.abs(samples).max()), "beyond full scale"),
+        "loud": (samples * np.float32(3.9 / np.abs(samples).max()), "beyond full scale"),
         "short": (samples[: 2 * RATE], "there are no 3 s"),
     }
 
@@ -151,7 +150,7 @@ def test_what_no_prompt_can_be_cut_from_is_told_for_each_recording(tmp_path: Pat
         "other": "at no offset up to 10 s",
         "lone": "it has no MIDI of its name beside it",
         "text": "cannot be read as audio",
-        "broken": "MIDI|header",
+        "broken": r"broken\.mid",
     }
     assert sorted(reasons) == sorted(expected)
     for name, reason in expected.items():
@@ -173,7 +172,8 @@ class Ear:
 
     def transcribe(self, samples: FloatSamples, sample_rate: int) -> Notes:
         whole, notes = sound(8)
-        place = np.correlate(whole, samples[: RATE // 2], "valid").argmax() / RATE
+        starts = np.flatnonzero(whole[:-100] == samples[0])
+        place = next(start for start in starts if np.array_equal(whole[start : start + 100], samples[:100])) / RATE
         seconds = len(samples) / sample_rate
         begins = (notes.onset >= place) & (notes.onset < place + seconds)
         return notes.selected(begins).clipped(place, place + seconds).shifted(-place)

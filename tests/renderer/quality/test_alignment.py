@@ -15,7 +15,7 @@ SECONDS = 12.0
 def test_an_offset_is_found_to_a_frame(late: float) -> None:
     notes = improvisation(3, 40.0)
     stretch = played(notes.selected((notes.onset > 14.0) & (notes.onset < 26.0)).shifted(-14.0), SECONDS, RATE)
-    assert OnsetCorrelation.of(stretch, RATE, notes.shifted(-14.0 - late)).offset == pytest.approx(late, abs=0.02)
+    assert OnsetCorrelation.of(stretch, RATE, notes.shifted(-14.0 - late)).offset == pytest.approx(late, abs=0.03)
 
 
 def test_notes_of_another_piece_are_heard_at_no_offset() -> None:
@@ -28,12 +28,12 @@ def test_stretches_are_added_and_repetitions_are_taken_to_be_where_they_stand() 
     bar = improvisation(4, 3.0)
     repeated = Notes.joined(*(bar.shifted(2.5 * k) for k in range(8)))
     sounds = played(repeated.selected(repeated.onset < SECONDS - 0.5), SECONDS, RATE)
-    assert OnsetCorrelation.of(sounds, RATE, repeated).offset == pytest.approx(0.0, abs=0.02)
+    assert OnsetCorrelation.of(sounds, RATE, repeated).offset == pytest.approx(0.0, abs=0.03)
     moved = OnsetCorrelation.of(sounds, RATE, repeated.shifted(1.0))
-    assert moved.offset in (None, pytest.approx(-1.0, abs=0.02), pytest.approx(1.5, abs=0.02))
+    assert moved.offset in (None, pytest.approx(-1.0, abs=0.03), pytest.approx(1.5, abs=0.03))
     other = improvisation(5, SECONDS)
     unique = OnsetCorrelation.of(played(other, SECONDS, RATE), RATE, other.shifted(1.0))
-    assert (moved + unique).offset == pytest.approx(-1.0, abs=0.02)
+    assert (moved + unique).offset == pytest.approx(-1.0, abs=0.03)
     assert unique.fits(-1.03, 0.05)
     assert not unique.fits(-0.9, 0.05)
 
