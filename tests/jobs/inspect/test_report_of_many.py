@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +39,7 @@ def result_rows() -> pa.Table:
     random = np.random.default_rng(0)
     onset = np.sort(random.uniform(0, 300, (IN_SHARD, NOTES)))
     pitch, velocity = random.integers(21, 108, NOTES), random.integers(1, 127, NOTES)
-    columns = {
+    columns: dict[str, Any] = {
         "item_id": [""] * IN_SHARD,
         "shard": [0] * IN_SHARD,
         "status": ["ok"] * IN_SHARD,
