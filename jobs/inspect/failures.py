@@ -24,13 +24,13 @@ class FailureReason:
 
 def failure_reasons(items: pa.Table, totals: Totals) -> list[FailureReason]:
     """The most frequent reasons first."""
-    failed = items.filter(pc.field("status") == "failed")
+    failed = items.filter(pc.equal(items["status"], pa.scalar("failed")))
     counted = sorted(totals.failures.items(), key=lambda entry: (-entry[1].count, entry[0]))[:SHOWN_REASONS]
     return [
-        FailureReason(reason, failure.count, _rows(failed, reason)[:SHOWN_ROWS].to_pylist())
+        FailureReason(reason, failure.count, _rows(failed, reason).slice(0, SHOWN_ROWS).to_pylist())
         for reason, failure in counted
     ]
 
 
 def _rows(failed: pa.Table, reason: str) -> pa.Table:
-    return failed.filter(pc.coalesce(pc.field("error_type"), pa.scalar("")) == reason)
+    return failed.filter(pc.equal(failed["error_type"], pa.scalar(reason)))

@@ -44,9 +44,11 @@ def choose_items(items: pa.Table, seed: int) -> tuple[Sequence[Row], Sequence[Ro
     """
     heard = items.filter(pc.field("audio_path").is_valid())
     judged = heard.filter(pc.field("verdict").is_valid())
-    ranked = judged.append_column("fault_count", pc.list_value_length(judged["faults"]))
-    order = [("fault_count", "descending"), ("quality_score", "ascending"), ("item_id", "ascending")]
-    worst = ranked.sort_by(order)[:WORST_ITEMS].drop_columns("fault_count").to_pylist()
+    faults = pa.array([len(faults or ()) for faults in judged["faults"].to_pylist()], pa.int64())
+    ranked = judged.append_column("fault_count", faults).sort_by(
+        [("fault_count", "descending"), ("quality_score", "ascending"), ("item_id", "ascending")]
+    )
+    worst = ranked.slice(0, WORST_ITEMS).drop_columns(["fault_count"]).to_pylist()
     chosen = {row["row"] for row in worst}
     others = [place for place, row in enumerate(heard["row"].to_pylist()) if row not in chosen]
     sample = sorted(random.Random(seed).sample(others, min(RANDOM_ITEMS, len(others))))
@@ -78,8 +80,8 @@ def _notes(storage: Storage, row: Row) -> Notes:
     """What sounds in an item, by its result row."""
     with storage.open_parts(row["metadata"]) as file:
         found = pq.read_table(file, columns=["notes"], filters=[("item_id", "==", row["item_id"])])
-    notes = found["notes"].combine_chunks().flatten()
-    return Notes.of(*(notes.field(name).to_numpy() for name in ("onset", "offset", "pitch", "velocity")))
+    (notes,) = found["notes"].to_pylist()
+    return Notes.of(*([note[name] for note in notes] for name in ("onset", "offset", "pitch", "velocity")))
 
 
 def _prompt_of(row: Row) -> tuple[str | None, ...]:

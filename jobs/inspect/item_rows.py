@@ -18,22 +18,27 @@ READ_ITEMS = 200_000
 FAILING_SHARDS = 200
 """Of so many more shards the failed items are read, where not all are read anyway."""
 
+_TEXTS = (
+    *("item_id", "status", "error_type", "error_message", "midi", "prompt", "prompt_audio", "prompt_midi"),
+    *("prompt_id", "split", "audio_path", "midi_path", "verdict"),
+)
+_NUMBERS = (
+    *("duration_s", "peak", "rms_dbfs", "quality_score", "notes_found", "attacks_explained", "silence_s"),
+    "joint_prominence",
+)
+_ADDED = ("row", "metadata")
+
 ITEM_SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("item_id", "status", "error_type", "error_message")),
-        *((name, pa.string()) for name in ("midi", "prompt", "prompt_audio", "prompt_midi", "prompt_id", "split")),
-        *((name, pa.string()) for name in ("audio_path", "midi_path", "verdict")),
-        ("faults", pa.list_(pa.string())),
-        *((name, pa.float64()) for name in ("duration_s", "peak", "rms_dbfs", "quality_score", "notes_found")),
-        *((name, pa.float64()) for name in ("attacks_explained", "silence_s", "joint_prominence")),
-        ("row", pa.int64()),
-        ("metadata", pa.string()),
+        *(pa.field(name, pa.string()) for name in _TEXTS),
+        pa.field("faults", pa.list_(pa.string())),
+        *(pa.field(name, pa.float64()) for name in _NUMBERS),
+        pa.field("row", pa.int64()),
+        pa.field("metadata", pa.string()),
     ]
 )
 """The columns of an item; what a manifest has not, or an older version has not measured, is null. ``row`` is the
 manifest's, counted from 0, and ``metadata`` the key of the object that holds all of the item's result row."""
-
-_ADDED = ("row", "metadata")
 
 Row = dict[str, Any]
 Value = TypeVar("Value")
@@ -51,8 +56,8 @@ def read_items(directory: RunDirectory, run: Run, totals: Totals) -> pa.Table:
     failing = spread(sorted(set(totals.shards_with_failures) - set(read)), FAILING_SHARDS)
     with ThreadPoolExecutor(READERS) as pool:
         tables = list(pool.map(lambda shard: _items(directory, run, shard, totals.shards[shard]), [*read, *failing]))
-    tables[len(read) :] = [table.filter(pc.field("status") == "failed") for table in tables[len(read) :]]
-    return pa.concat_tables([ITEM_SCHEMA.empty_table(), *tables]).sort_by("row")
+    failed = [table.filter(pc.equal(table["status"], pa.scalar("failed"))) for table in tables[len(read) :]]
+    return pa.concat_tables([ITEM_SCHEMA.empty_table(), *tables[: len(read)], *failed]).sort_by("row")
 
 
 def _items(directory: RunDirectory, run: Run, shard: int, generation: int) -> pa.Table:
@@ -68,10 +73,10 @@ def _items(directory: RunDirectory, run: Run, shard: int, generation: int) -> pa
     return pa.Table.from_arrays(columns, schema=ITEM_SCHEMA)
 
 
-def _column(found: pa.Table, field: "pa.Field[Any]") -> "pa.ChunkedArray[Any]":
+def _column(found: pa.Table, field: "pa.Field[Any]") -> "pa.Array[Any] | pa.ChunkedArray[Any]":
     """A column of the rows as its plain type: a manifest's own may be of another."""
     if field.name not in found.column_names:
-        return pa.chunked_array([pa.nulls(len(found), field.type)])
+        return pa.nulls(len(found), field.type)
     return found[field.name].cast(field.type)
 
 

@@ -6,7 +6,6 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jobs.console import one_line
 from jobs.inspect.run_report import RunReport
@@ -137,7 +136,7 @@ def _lists(items: pa.Table, *names: str) -> list[list[Any]]:
 
 def _numbered(values: Sequence[str]) -> dict[str, Any]:
     """Texts of which many are the same: each once, and the number of each value's."""
-    names = pc.unique(pa.array(values, pa.string())).sort().to_pylist()
+    names = sorted(set(values))
     number = {name: place for place, name in enumerate(names)}
     return {"names": [one_line(name) for name in names], "values": [number[value] for value in values]}
 

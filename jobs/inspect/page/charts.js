@@ -1,5 +1,5 @@
 // Charts on canvas, at the size that they have on the screen. An axis has a column, a title, a unit and a mark.
-const LEFT = 46, RIGHT = 10, TOP = 10, BOTTOM = 34, BARS = 40;
+const LEFT = 46, RIGHT = 10, TOP = 20, BOTTOM = 34, BARS = 40;
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue("--" + name);

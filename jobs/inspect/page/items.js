@@ -66,6 +66,7 @@ function drawCharts() {
     if (y) scatter(canvas, x, y, points); else histogram(canvas, x, points);
   }
   document.getElementById("few").hidden = folder.childElementCount > 0;
+  document.getElementById("legend").hidden = folder.childElementCount === 0;
 }
 
 function drawTable() {

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,24 +24,23 @@ from tests.jobs.support.reported import render_tones, report_of, totals_of
 def many(count: int) -> pa.Table:
     """Rows of so many items with long names; every tenth is poor, every hundredth failed."""
     random = np.random.default_rng(0)
-    poor, failed = np.arange(count) % 10 == 0, np.arange(count) % 100 == 1
-    columns = {
+    poor, failed = [row % 10 == 0 for row in range(count)], [row % 100 == 1 for row in range(count)]
+    columns: dict[str, Any] = {
         "item_id": [f"MIDI-Unprocessed_{row:06d}_R1_2008_01-04_ORIG_MID--AUDIO_{row:06d}_wav" for row in range(count)],
-        "status": np.where(failed, "failed", "ok"),
-        "error_type": np.where(failed, "MidiError", None),
-        "error_message": np.where(failed, "not a MIDI file: " + "x" * 300, None),
+        "status": ["failed" if each else "ok" for each in failed],
+        "error_type": ["MidiError" if each else None for each in failed],
+        "error_message": ["not a MIDI file: " + "x" * 300 if each else None for each in failed],
         "prompt": [f"prompt-{row % 40}" for row in range(count)],
         "split": ["train" if row % 5 else "test" for row in range(count)],
         "audio_path": [f"audio/{'a' * 60}-{row}.flac" for row in range(count)],
-        "verdict": np.where(failed, None, np.where(poor, "poor", "good")),
+        "verdict": [None if failed[row] else "poor" if poor[row] else "good" for row in range(count)],
         "faults": [["notes_found"] if each else [] for each in poor],
-        "row": np.arange(count),
+        "row": range(count),
     }
     numbers = [field.name for field in ITEM_SCHEMA if field.type == pa.float64()]
     columns |= {name: random.uniform(0, 1, count) for name in numbers}
     arrays = [
-        pa.array(columns[field.name], field.type, from_pandas=True) if field.name in columns else pa.nulls(count)
-        for field in ITEM_SCHEMA
+        pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(count) for field in ITEM_SCHEMA
     ]
     return pa.table(arrays, names=ITEM_SCHEMA.names).cast(ITEM_SCHEMA)
 

@@ -73,7 +73,7 @@ def test_it_is_as_wide_as_the_screen_and_its_charts_are_drawn(shown: "Page") -> 
         assert chart.evaluate("c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size > 10")
     assert shown.get_by_text(HOSTILE).count() >= 1 and shown.locator("img").count() == 0
     narrow = shown.evaluate(
-        "[...document.querySelectorAll('td')].filter(c => c.innerText && c.offsetWidth < 24).length"
+        "[...document.querySelectorAll('.items td, .numbers td')].filter(c => c.innerText && c.offsetWidth < 24).length"
     )
     assert narrow == 0  # No name stands letter under letter.
 

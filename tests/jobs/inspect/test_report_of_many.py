@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from schemas.run import Shard
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.rendered import render_run
 
-ITEMS, IN_SHARD, NOTES = 100_000, 100, 200
+ITEMS, IN_SHARD, NOTES, RENDERED = 100_000, 100, 200, 8
 SECONDS, BYTES = 120.0, 1e9
 REPORT = """
 import resource, sys
@@ -33,16 +34,16 @@ finally:
 """
 
 
-def metadata(first: int, audio: list[str]) -> bytes:
-    """The result rows of a shard; their audio is that of a few items."""
-    random = np.random.default_rng(first)
+def result_rows() -> pa.Table:
+    """The result rows of a shard, whose audio is that of a few items."""
+    random = np.random.default_rng(0)
     onset = np.sort(random.uniform(0, 300, (IN_SHARD, NOTES)))
     pitch, velocity = random.integers(21, 108, NOTES), random.integers(1, 127, NOTES)
-    columns = {
-        "item_id": [f"item-{row:06d}" for row in range(first, first + IN_SHARD)],
-        "shard": [first // IN_SHARD] * IN_SHARD,
+    columns: dict[str, Any] = {
+        "item_id": [""] * IN_SHARD,
+        "shard": [0] * IN_SHARD,
         "status": ["ok"] * IN_SHARD,
-        "audio_path": [audio[row % len(audio)] for row in range(IN_SHARD)],
+        "audio_path": [f"audio/a{row % RENDERED}.flac" for row in range(IN_SHARD)],
         "midi_path": ["midi/a.mid"] * IN_SHARD,
         "seed": [0] * IN_SHARD,
         "model_id": ["dummy"] * IN_SHARD,
@@ -56,23 +57,29 @@ def metadata(first: int, audio: list[str]) -> bytes:
         pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(IN_SHARD, field.type)
         for field in RESULT_SCHEMA
     ]
-    table = pa.Table.from_arrays(arrays, schema=RESULT_SCHEMA).append_column("prompt", pa.array(["plain"] * IN_SHARD))
+    table = pa.Table.from_arrays(arrays, schema=RESULT_SCHEMA)
+    return table.append_column("prompt", pa.array([f"prompt-{row % 7}" for row in range(IN_SHARD)]))
+
+
+def metadata(rows: pa.Table, first: int) -> bytes:
+    """The rows as those of the shard with these items."""
+    ids = pa.array([f"item-{row:06d}" for row in range(first, first + IN_SHARD)])
     content = io.BytesIO()
-    pq.write_table(table, content)
+    pq.write_table(rows.set_column(0, RESULT_SCHEMA.field("item_id"), ids), content)
     return content.getvalue()
 
 
 @pytest.mark.slow
 def test_the_report_of_a_hundred_thousand_items_takes_two_minutes_and_a_gigabyte(tmp_path: Path, out: Path) -> None:
-    directory = render_run(make_corpus(tmp_path, [f"a{number}" for number in range(8)]), out)
-    audio = [f"audio/a{number}.flac" for number in range(8)]
+    directory = render_run(make_corpus(tmp_path, [f"a{number}" for number in range(RENDERED)]), out)
+    rows = result_rows()
     shards = tuple(Shard(index, index * IN_SHARD, IN_SHARD) for index in range(ITEMS // IN_SHARD))
     directory.storage.write(RUN_KEY, replace(directory.begun(), shards=shards).to_json())
     for path in (out / "_state/done").iterdir():
         path.unlink()
     for shard in shards:
         attempt = f"{shard.index:032x}"
-        key, content = f"metadata/{shard.index:05d}-{attempt}.parquet", metadata(shard.first_row, audio)
+        key, content = f"metadata/{shard.index:05d}-{attempt}.parquet", metadata(rows, shard.first_row)
         (out / key).write_bytes(content)
         marker = Marker(
             shard=shard.index,
