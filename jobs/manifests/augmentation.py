@@ -45,8 +45,9 @@ class Augmentation:
             if name in bounds:
                 raise JobError(f"--augment gives {name} twice; give it once, as {name}={low:g}..{high:g}")
             bounds[name] = (low, high)
-        semitones = bounds.pop("transpose", (0.0, 0.0))
-        return cls((int(semitones[0]), int(semitones[1])), **bounds)
+        low, high = bounds.get("transpose", (0.0, 0.0))
+        unchanged = (1.0, 1.0)
+        return cls((int(low), int(high)), bounds.get("velocity", unchanged), bounds.get("tempo", unchanged))
 
     def changes(self, random: "np.random.Generator", copies: int, lowest: int, highest: int) -> Iterator[Change]:
         """So many changes, each another one; fewer if these bounds have no more.

@@ -1,7 +1,7 @@
 """What a person is told of a manifest that was built."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields
 from statistics import median
 
@@ -30,7 +30,7 @@ class BuildSummary:
     duplicates: int = 0
     copies_missing: int = 0
     rows: Counter[str | None] = field(default_factory=Counter)
-    audio: Counter[str | None] = field(default_factory=Counter)
+    audio: defaultdict[str | None, float] = field(default_factory=lambda: defaultdict(float))
 
     def add_file(self, name: str, found: Measures | str) -> None:
         """A file as it was read, or why it cannot be rendered."""
@@ -72,7 +72,7 @@ class BuildSummary:
             f"notes: {self.notes:,}, velocity {self.lowest_velocity} to {self.highest_velocity}, at most "
             f"{self.most_polyphony} at once; pedal in {self.pedalled:,} files",
             *_counted("copies left out, because --augment has no other change", self.copies_missing),
-            f"rows: {self.rows.total():,}, {duration(self.audio.total())} of audio",
+            f"rows: {self.rows.total():,}, {duration(sum(self.audio.values()))} of audio",
             *self._splits(),
         ]
 
@@ -86,7 +86,7 @@ class BuildSummary:
             return []
         return [
             f"  {split or 'no split'}: {self.rows[split]:,}, {duration(self.audio[split])}, "
-            f"{self.audio[split] / self.audio.total():.1%}"
+            f"{self.audio[split] / sum(self.audio.values()):.1%}"
             for split in sorted(self.rows, key=str)
         ]
 

@@ -50,16 +50,17 @@ class Catalogue:
         item_ids = [ids.of_file(file.name, has_suffixes=several) for file in material.files]
         splits = _splits(options, metadata)
         nothing: list[str | None] = [None] * len(item_ids)
-        columns = (
+        columns = zip(
             [file.location for file in material.files],
             item_ids,
             [_reference(file, folder) for file in material.files],
             _pieces(options, metadata, material.files, item_ids),
             splits or nothing,
             nothing if options.prompt_column is None else metadata.of_files(options.prompt_column, "--prompt-column"),
+            strict=True,
         )
         return cls(
-            [ListedFile(*values) for values in zip(*columns, strict=True)],
+            [ListedFile(*values) for values in columns],
             metadata.carried({MIDI, *([SPLIT] if splits else []), *([] if options.piece else [PIECE])}),
             ids,
             splits is not None,
@@ -84,7 +85,7 @@ def _pieces(
         pieces = [str(PurePosixPath(file.name).parent) for file in files]
     else:
         pieces = metadata.of_files(options.piece, "--piece")
-    return [item_id if piece in (None, "", ".") else piece for piece, item_id in zip(pieces, item_ids, strict=True)]
+    return [piece if piece and piece != "." else item_id for piece, item_id in zip(pieces, item_ids, strict=True)]
 
 
 def _reference(file: MidiSource, folder: str) -> str:

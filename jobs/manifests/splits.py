@@ -40,7 +40,7 @@ def draw_splits(
             f"--split: {len(groups)} piece(s) are too few for {sum(share > 0 for share in shares)} splits, because "
             "renderings of one piece stay together; leave --split out, or make shares 0"
         )
-    splits: list[Split] = ["train"] * len(names)
+    splits: list[Split] = ["train" for _ in names]
     left = sorted(groups, key=lambda group: digest(seed, "split", min(names[number] for number in group)))
     total = sum(seconds)
     for split, share, still_to_come in zip(_SPLITS[1:], shares[1:], (shares[2] > 0, False), strict=True):
