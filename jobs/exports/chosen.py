@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,7 +58,7 @@ class Chosen:
         """Reads the audio of their rows; to be closed."""
         return AudioReader(self.directory.storage, self.run.settings.layout)
 
-    def _is_chosen(self, table: pa.Table) -> pa.ChunkedArray:
+    def _is_chosen(self, table: pa.Table) -> "pa.ChunkedArray[Any]":
         chosen = pc.equal(table["status"], pa.scalar("ok"))
         if not self._only_good:
             return chosen

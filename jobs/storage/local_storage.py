@@ -47,6 +47,10 @@ class LocalStorage:
         with _refusals("read", path):
             return path.open("rb")
 
+    def file(self, key: str) -> Path:
+        """Where the file is; StorageError for a key that leads out of the folder."""
+        return self._path(key)
+
     def size(self, key: str) -> int | None:
         """The file's bytes; None if there is none."""
         path = self._path(key)
