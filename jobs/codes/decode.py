@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing import get_context
@@ -12,6 +13,7 @@ from jobs.codes.decode_options import DecodeOptions
 from jobs.codes.shard_decoder import DecodeWork, decode_shard, load_decoder
 from jobs.console import say
 from jobs.errors import JobError
+from jobs.output.parquet_archive import AUDIO, MIDI
 from jobs.run_directory.lease import HEARTBEAT_SECONDS, Lease
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.run_directory.totals import Totals
@@ -35,6 +37,7 @@ def decode_run(options: DecodeOptions, progress: Advance = lambda items: None) -
     directory = RunDirectory(open_storage(options.out, access))
     settings = replace(coded.run.settings, layout=options.layout, id_separator=options.id_separator)
     made = replace(coded.run, settings=settings)
+    _check_fits(coded, made)
     directory.existing()  # JobError for a folder of something else, before anything is written into it.
     with ExitStack() as held:
         lease = Lease(directory.storage)
@@ -48,8 +51,27 @@ def decode_run(options: DecodeOptions, progress: Advance = lambda items: None) -
         if left:
             work = DecodeWork(coded, made, directory.storage, options.device or settings.device)
             pool = held.enter_context(_workers(options, work, len(left)))
-            _decode(pool, left, lease, totals, progress)
+            try:
+                _decode(pool, left, lease, totals, progress)
+            except BrokenProcessPool:
+                raise JobError(
+                    "a worker has died, perhaps for lack of memory: give fewer --workers; the same command goes on"
+                ) from None
     return NOT_FINISHED if len(totals.shards) < len(made.shards) else ALL_DECODED, totals, made
+
+
+def _check_fits(coded: CodedRun, made: Run) -> None:
+    """JobError for ids or columns that the layout cannot hold; those of codes can be any."""
+    layout, separator = made.settings.layout, made.settings.id_separator
+    sign, remedy = {"files": ("/", "--id-separator"), "webdataset": (".", "another --layout")}.get(layout, ("", ""))
+    for marker in coded.directory.markers():
+        rows = coded.directory.result_rows(marker, ["item_id", AUDIO, MIDI])
+        if layout == "parquet" and len(rows.column_names) > 1:
+            name = rows.column_names[-1]
+            raise JobError(f"the manifest's column {name!r} clashes with --layout parquet: give another --layout")
+        wrong = [str(item_id) for item_id in rows["item_id"].to_pylist() if sign and sign in item_id]
+        if wrong and separator is None:
+            raise JobError(f"item id {wrong[0]!r} holds a {sign}, which --layout {layout} cannot keep: give {remedy}")
 
 
 def _is_left(marker: Marker, totals: Totals) -> bool:

@@ -1,6 +1,7 @@
 """Inside a worker of ``midi-valle decode``: a finished shard of codes becomes a finished shard of audio."""
 
 import os
+import signal
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -96,6 +97,7 @@ _decoder: ShardDecoder | None = None
 def load_decoder(work: DecodeWork) -> None:
     """Make this process a worker, which ends when the one that started it does: killed, that could not tell it."""
     global _decoder
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it.
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     _decoder = ShardDecoder(work)
 

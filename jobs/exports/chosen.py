@@ -57,13 +57,13 @@ class Chosen:
         """Reads the audio of their rows; to be closed."""
         return AudioReader(self.directory.storage, self.run.settings.layout)
 
-    def _is_chosen(self, table: pa.Table) -> pa.ChunkedArray:
+    def _is_chosen(self, table: pa.Table) -> pa.BooleanArray:
         chosen = pc.equal(table["status"], pa.scalar("ok"))
         if not self._only_good:
             return chosen
         if "verdict" not in table.column_names:
             raise JobError("--only good: this run is of an older version, which judged no item")
-        return pc.and_(chosen, pc.fill_null(pc.equal(table["verdict"], pa.scalar("good")), False))
+        return pc.and_(chosen, pc.equal(table["verdict"], pa.scalar("good")))
 
     def _splits(self, rows: pa.Table) -> list[str]:
         if "split" not in rows.column_names:

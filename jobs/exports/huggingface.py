@@ -9,7 +9,7 @@ from jobs.exports.chosen import Chosen, ChosenShard
 from jobs.exports.export_folder import ExportFolder
 from jobs.output.archive_writer import OF_THE_ATTEMPT
 from jobs.output.audio_reader import AudioReader
-from jobs.output.parquet_archive import write_parquet
+from jobs.output.parquet_archive import AUDIO, MIDI, write_parquet
 from jobs.output.writers import Encoded, ItemEncoder
 from jobs.result_notes import notes_of
 from jobs.storage.local_storage import LocalStorage
@@ -58,18 +58,19 @@ class HuggingFace:
         storage, objects = self._chosen.directory.storage, shard.marker.objects
         if not (self._is_the_same and shard.is_whole and len(objects) == 1 and isinstance(storage, LocalStorage)):
             return False
-        self._folder.link(name, storage.root / objects[0].key)
+        self._folder.link(name, storage.file(objects[0].key))
         return True
 
     def _write(self, name: str, rows: pa.Table, audio: AudioReader) -> None:
-        items = zip(
-            rows["item_id"].to_pylist(), rows["audio_path"].to_pylist(), map(notes_of, rows["notes"]), strict=True
-        )
+        ids, paths = (rows[column].to_pylist() for column in ("item_id", "audio_path"))
+        items = zip(ids, paths, map(notes_of, rows["notes"]), strict=True)
 
         def read(item_id: str) -> Encoded:
             following, path, notes = next(items)
             assert following == item_id  # It asks for the rows in their order.
             return Encoded(audio.read(path), midi_bytes(notes), None, 0)
 
+        # A manifest for other layouts may have columns of these names.
+        names = [f"manifest_{column}" if column in (AUDIO, MIDI) else column for column in rows.column_names]
         with self._folder.open(name) as file:
-            write_parquet(file, rows.drop_columns(list(OF_THE_ATTEMPT)), read, self._encoder)
+            write_parquet(file, rows.rename_columns(names).drop_columns(list(OF_THE_ATTEMPT)), read, self._encoder)

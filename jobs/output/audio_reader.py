@@ -8,7 +8,6 @@ from jobs.errors import StorageError
 from jobs.output.layouts import key_of, stored_audio
 from jobs.storage import Storage
 from jobs.storage.local_storage import LocalStorage
-from jobs.storage.storage import checked_key
 
 OPEN_ARCHIVES = 4
 """Failed items that were rendered again lie in archives of their own."""
@@ -39,12 +38,10 @@ class AudioReader:
             self._archives.popitem()[1].close()
 
     def local_file(self, audio_path: str) -> Path | None:
-        """The item's file on this machine, if it has one of its own; StorageError if that is not the run's."""
+        """The item's file on this machine, if it has one of its own."""
         if key_of(self._layout, audio_path) != audio_path or not isinstance(self._storage, LocalStorage):
             return None
-        if audio_path.startswith("/"):
-            raise StorageError(f"{audio_path} leads out of {self._storage.uri}")
-        return self._storage.root / checked_key(audio_path)
+        return self._storage.file(audio_path)
 
     def read(self, audio_path: str) -> bytes:
         """An item's audio file; StorageError if it is not where its row says."""

@@ -1,7 +1,7 @@
 """Layout ``codes``: what a shard's audio is decoded from, as Parquet; the notes are in the metadata."""
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +50,8 @@ class CodesWriter:
 
     def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
         """The object, its rows in the manifest's order; none if no item was rendered."""
-        ids = results.filter(pc.equal(results["status"], pa.scalar("ok")))["item_id"].to_pylist()
+        rendered = results.filter(pc.equal(results["status"], pa.scalar("ok")))
+        ids = [str(item_id) for item_id in rendered["item_id"].to_pylist()]
         if not ids:
             return ()
         with temporary_file() as file:
@@ -65,7 +66,8 @@ class CodesWriter:
             for first in range(0, len(ids), GROUP_ITEMS):
                 group = ids[first : first + GROUP_ITEMS]
                 segments = pa.array([_plain(self._segments[item_id]) for item_id in group], SEGMENTS_TYPE)
-                writer.write_table(pa.table([pa.array(group), segments], schema), row_group_size=len(group))
+                table = pa.Table.from_arrays([pa.array(group), segments], schema=schema)
+                writer.write_table(table, row_group_size=len(group))
 
 
 def stored_codes(file: BinaryIO) -> Iterator[tuple[str, Sequence[SegmentCodes]]]:
@@ -74,7 +76,7 @@ def stored_codes(file: BinaryIO) -> Iterator[tuple[str, Sequence[SegmentCodes]]]
     for number in range(parquet.num_row_groups):
         group = parquet.read_row_group(number)
         for item_id, pieces in zip(group["item_id"].to_pylist(), group[SEGMENTS], strict=True):
-            yield item_id, [_segment(piece) for piece in pieces]
+            yield str(item_id), [_segment(piece) for piece in pieces]
 
 
 def _plain(segments: Sequence[SegmentCodes]) -> list[dict[str, object]]:
@@ -84,6 +86,6 @@ def _plain(segments: Sequence[SegmentCodes]) -> list[dict[str, object]]:
     ]
 
 
-def _segment(piece: pa.StructScalar) -> SegmentCodes:
+def _segment(piece: Any) -> SegmentCodes:
     codes = np.stack([np.asarray(book.values) for book in piece["codes"]], axis=1)
     return SegmentCodes(piece["start"].as_py(), piece["keep"].as_py(), piece["end"].as_py(), codes)

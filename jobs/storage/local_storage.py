@@ -55,6 +55,10 @@ class LocalStorage:
         """The file, open for reading."""
         return self.open(key)
 
+    def file(self, key: str) -> Path:
+        """Where the file is; StorageError for a key that leads out of the folder."""
+        return self._path(key)
+
     def size(self, key: str) -> int | None:
         """The file's bytes; None if there is none."""
         path = self._path(key)

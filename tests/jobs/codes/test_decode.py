@@ -1,6 +1,7 @@
 """A run that keeps codes, decoded: to the bytes of the run that would have kept audio."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -107,6 +108,7 @@ def test_an_hour_of_codes_takes_two_kilobits_a_second(tmp_path: Path) -> None:
             assert read[:3] == segments[item_id][:3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["webdataset", "parquet"])
 def test_archives_are_decoded_to_the_same_audio(corpus: Path, tmp_path: Path, layout: str) -> None:
     out = tmp_path / "out"
@@ -135,6 +137,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_killed_decode_is_gone_on_with(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["decode", str(corpus / "codes"), str(out), "--workers", "1"]
@@ -170,6 +173,26 @@ def test_what_cannot_be_decoded_is_said(corpus: Path, tmp_path: Path) -> None:
         export_run(ExportOptions(run=str(corpus / "codes"), out=tmp_path / "data", as_="nemo"))
     with pytest.raises(JobError, match="--save-codes does not go with --layout codes, which keeps them by itself"):
         render_run(corpus / "manifest.parquet", tmp_path / "new", layout="codes", save_codes=True)
+
+
+@pytest.mark.slow
+def test_ids_that_a_layout_cannot_keep_are_refused_with_what_to_give(corpus: Path, tmp_path: Path) -> None:
+    table = pq.read_table(corpus / "manifest.parquet").slice(2, 1)
+    table = table.set_column(table.schema.get_field_index("item_id"), "item_id", [["a/b.c"]])
+    pq.write_table(table.append_column("audio", [["mine"]]), corpus / "named.parquet")
+    render_run(corpus / "named.parquet", tmp_path / "codes", backend=MINI, layout="codes", **SETTINGS)
+    for layout, match in (
+        ("files", "item id 'a/b.c' holds a /, which --layout files cannot keep: give --id-separator"),
+        ("webdataset", "item id 'a/b.c' holds a ., which --layout webdataset cannot keep: give another --layout"),
+        ("parquet", "the manifest's column 'audio' clashes with --layout parquet: give another --layout"),
+    ):
+        with pytest.raises(JobError, match=re.escape(match)):
+            decode_run(DecodeOptions(run=str(tmp_path / "codes"), out=str(tmp_path / layout), layout=layout))  # type: ignore[arg-type]
+    decode_run(DecodeOptions(run=str(tmp_path / "codes"), out=str(tmp_path / "out"), id_separator="_"))
+    assert (tmp_path / "out/audio/a_b.c.flac").is_file()
+    export_run(ExportOptions(run=str(tmp_path / "out"), out=tmp_path / "hub", as_="huggingface", midi_licence="CC0"))
+    row = pq.read_table(tmp_path / "hub/data/test-00000.parquet").to_pylist()[0]
+    assert row["manifest_audio"] == "mine" and row["audio"]["path"] == "a/b.c.flac"
 
 
 def _foreign(folder: Path) -> Path:
