@@ -9,13 +9,15 @@ from jobs.run_directory.events import EventLog
 from jobs.run_directory.lease import Lease
 
 SILENT_SECONDS = 5.0
+PARTING_SECONDS = 3.0
+"""So long the storage is waited for when all is done or dropped."""
 
 
 def briefly(work: Callable[[], object]) -> None:
     """Do what a driver does last; if the storage does not answer, it is not waited for."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(SILENT_SECONDS)
+    thread.join(PARTING_SECONDS)
 
 
 class Heartbeat:
@@ -60,7 +62,7 @@ class Heartbeat:
         # What is written or deleted after it should not be undone by a beat that is still under way; one that the
         # storage does not answer leaves at worst a claim that becomes stale.
         if self._thread is not None:
-            self._thread.join(SILENT_SECONDS)
+            self._thread.join(PARTING_SECONDS)
 
     def _run(self, shards: Mapping[int, float]) -> None:
         try:

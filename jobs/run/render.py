@@ -128,7 +128,9 @@ def _stop(signals: StopSignals, heartbeat: Heartbeat, display: Display) -> None:
     """Stop when what is in flight is finished; at once if it cannot be stored."""
     if heartbeat.silent_seconds:
         signals.stop_at_once()
-    display.say(SILENT_STOP_MESSAGE if heartbeat.silent_seconds else STOP_MESSAGE)
+        display.say(SILENT_STOP_MESSAGE)
+    else:
+        display.say(STOP_MESSAGE)
 
 
 def _report(directory: RunDirectory, job: Job, totals: Totals) -> None:

@@ -17,7 +17,7 @@ ROWS_AT_ONCE = 1000
 
 LEAST_AT_END = 100
 READERS = 4
-PARTING_SECONDS = 5.0
+PARTING_SECONDS = 3.0
 """A run that ends does not wait for longer."""
 
 

@@ -28,7 +28,7 @@ OUT = "s3://corpus/out"
 IDS = [f"item-{i:02d}" for i in range(12)]
 COMMAND = "from jobs.cli.commands import midi_valle; midi_valle()"
 WAIT = 60.0
-SECONDS = 15.0
+SECONDS = 20.0
 """In so many a command ends that is interrupted: it does not wait for the storage, only for a machine that is busy."""
 
 
