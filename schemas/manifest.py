@@ -11,8 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from schemas.checks import (
     INTEGER,
@@ -35,7 +37,9 @@ MIDI = Column("midi", TEXT, required=True)
 PROMPT = Column("prompt", TEXT)
 PROMPT_AUDIO = Column("prompt_audio", TEXT)
 PROMPT_MIDI = Column("prompt_midi", TEXT)
+START = Column("start_s", NUMBER)
 END = Column("end_s", NUMBER)
+TEMPO = Column("tempo_scale", NUMBER)
 COLUMNS = (
     ITEM_ID,
     MIDI,
@@ -43,12 +47,12 @@ COLUMNS = (
     PROMPT_AUDIO,
     PROMPT_MIDI,
     Column("seed", INTEGER),
-    Column("start_s", NUMBER),
+    START,
     END,
     Column("transpose", INTEGER),
     Column("velocity_scale", NUMBER),
     Column("split", TEXT),
-    Column("tempo_scale", NUMBER),
+    TEMPO,
 )
 """The columns that we know, in the order of ManifestRow's fields."""
 
@@ -162,6 +166,16 @@ class Manifest:
             for batch in self._file.iter_batches(BATCH_ROWS, columns=present, use_threads=False):
                 arrays = [read_column(batch, column) for column in columns]
                 yield pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
+
+    def numbers(self, name: str) -> NDArray[np.float64] | None:
+        """A column of numbers, of ours or of one's own, NaN where it is null; None if there is no such column."""
+        index = self.schema.get_field_index(name)
+        kind = None if index < 0 else self.schema.field(index).type
+        if kind is None or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return None
+        with readable(self.path, ManifestError):
+            column = self._file.read([name], use_threads=False).column(0)
+        return column.cast(pa.float64()).to_numpy()
 
     def slice(self, first_row: int, row_count: int) -> ManifestSlice:
         """``row_count`` rows from ``first_row`` (counted from 0) on; only their row groups are read."""

@@ -2,15 +2,18 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BufferedReader
+from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.output.bundle import read_bundle, write_bundle
 from jobs.output.spool import Spool, Spooled, temporary_file
 from jobs.output.writers import Encoded, ItemEncoder, WrittenItem
+from jobs.run_directory.run_names import PARTS_FOLDER
 from jobs.storage import Storage
 from renderer.rendering import Rendering
 from schemas.marker import StoredObject
@@ -44,12 +47,7 @@ class ArchiveWriter:
     def write(self, rendering: Rendering) -> WrittenItem:
         """Spool one rendering; its paths are those that it will have in the archive."""
         item_id, encoded = rendering.item_id, self._encoder.encode(rendering)
-        self._items[item_id] = _SpooledItem(
-            self._spool.add(encoded.audio),
-            self._spool.add(encoded.midi),
-            None if encoded.codes is None else self._spool.add(encoded.codes),
-            encoded.clipped_samples,
-        )
+        self._add(item_id, encoded)
         return WrittenItem(
             audio_path=f"{self._key}#{item_id}{self._encoder.suffix}",
             audio_bytes=len(encoded.audio),
@@ -59,22 +57,40 @@ class ArchiveWriter:
             clipped_samples=encoded.clipped_samples,
         )
 
-    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
-        """The archive; no object if no item was rendered."""
+    def adopt(self, results: pa.Table, objects: Sequence[StoredObject]) -> pa.Table:
+        """Spool the items of a part's bundle."""
+        for stored in objects:
+            with self._storage.open(stored.key) as file:
+                for item_id, encoded in read_bundle(file):
+                    self._add(item_id, encoded)
+        return _moved(results, self._key)
+
+    def finish(self, results: pa.Table, is_part: bool = False) -> tuple[StoredObject, ...]:
+        """The archive, or of a part the bundle; no object if no item was rendered."""
         rendered = results.filter(pc.equal(results["status"], pa.scalar("ok"))).drop_columns(list(_OF_THE_ATTEMPT))
+        name = PurePosixPath(self._key).stem
+        key, assemble = (f"{PARTS_FOLDER}/{name}.tar", write_bundle) if is_part else (self._key, self._assemble)
         try:
-            return (self._store(rendered),) if len(rendered) else ()
+            return (self._store(key, assemble, rendered),) if len(rendered) else ()
         finally:
             self._spool.close()
 
-    def _store(self, rendered: pa.Table) -> StoredObject:
+    def _add(self, item_id: str, encoded: Encoded) -> None:
+        self._items[item_id] = _SpooledItem(
+            self._spool.add(encoded.audio),
+            self._spool.add(encoded.midi),
+            None if encoded.codes is None else self._spool.add(encoded.codes),
+            encoded.clipped_samples,
+        )
+
+    def _store(self, key: str, assemble: Assemble, rendered: pa.Table) -> StoredObject:
         with temporary_file() as file:
-            self._assemble(file, rendered, self._read, self._encoder)
+            assemble(file, rendered, self._read, self._encoder)
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
-            self._storage.write_file(self._key, file)
-        return StoredObject(self._key, size, digest)
+            self._storage.write_file(key, file)
+        return StoredObject(key, size, digest)
 
     def _read(self, item_id: str) -> Encoded:
         item = self._items[item_id]
@@ -84,3 +100,11 @@ class ArchiveWriter:
             item.codes and self._spool.read(item.codes),
             item.clipped_samples,
         )
+
+
+def _moved(results: pa.Table, key: str) -> pa.Table:
+    """The rows with paths in another archive."""
+    for name in ("audio_path", "midi_path", "codes_path"):
+        paths = pc.replace_substring_regex(results[name], "^[^#]*#", f"{key}#")
+        results = results.set_column(results.column_names.index(name), results.field(name), paths)
+    return results

@@ -5,6 +5,7 @@ Whatever the layout, a shard's objects hold the same bytes in whichever order it
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,8 +43,15 @@ class Writer(Protocol):
         """Take one rendering; AudioError if its audio cannot be written, StorageError if the storage refuses."""
         ...
 
-    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
-        """All objects that were written, durable now; ``results`` are the shard's rows, in the manifest's order."""
+    def adopt(self, results: pa.Table, objects: Sequence[StoredObject]) -> pa.Table:
+        """Take over what the writer of a part has written: its rows, with the paths that hold from now on."""
+        ...
+
+    def finish(self, results: pa.Table, is_part: bool = False) -> tuple[StoredObject, ...]:
+        """All objects that were written, durable now; ``results`` are the shard's rows, in the manifest's order.
+
+        Those of a part are for :meth:`adopt` alone.
+        """
         ...
 
 
@@ -118,7 +126,12 @@ class FilesWriter:
             clipped_samples=encoded.clipped_samples,
         )
 
-    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
+    def adopt(self, results: pa.Table, objects: Sequence[StoredObject]) -> pa.Table:
+        """The files stay where they are."""
+        self._objects.update({stored.key: stored for stored in objects})
+        return results
+
+    def finish(self, results: pa.Table, is_part: bool = False) -> tuple[StoredObject, ...]:
         """All files, in the order in which they were written."""
         return tuple(self._objects.values())
 
@@ -138,7 +151,11 @@ class MeasuringWriter:
         """Count the samples that a file would have clipped; AudioError for audio that no file could hold."""
         return WrittenItem(clipped_samples=count_clipped(rendering.samples))
 
-    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
+    def adopt(self, results: pa.Table, objects: Sequence[StoredObject]) -> pa.Table:
+        """The rows as they are."""
+        return results
+
+    def finish(self, results: pa.Table, is_part: bool = False) -> tuple[StoredObject, ...]:
         """No objects."""
         return ()
 

@@ -13,8 +13,10 @@ import jobs.run.heartbeat
 import jobs.run_directory.events
 import jobs.run_directory.lease
 from jobs.errors import JobError, StorageError
-from jobs.run.driver import Driver, Limits, _Call, _Slot
+from jobs.run.dispatcher import Dispatcher
+from jobs.run.driver import Driver, Limits
 from jobs.run.heartbeat import Heartbeat
+from jobs.run.workers import Call, Slot
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.lease import LEASE_KEY, Lease, find_claim
 from jobs.run_directory.totals import Totals
@@ -87,7 +89,10 @@ def test_an_actor_that_waits_for_a_silent_storage_is_not_taken_for_hung(monkeypa
     work: Any = SimpleNamespace(storage=SimpleNamespace(uri="s3://x"))
     nothing: Any = SimpleNamespace(count=0)
     driver = Driver(work, Totals(), display, nothing, nothing, heartbeat, Limits(0.2, None))
-    driver._calls["call"] = _Call(_Slot("actor", 0), Task(Shard(0, 0, 1)))
+    driver._dispatcher = Dispatcher([Task(Shard(0, 0, 1))])
+    driver._dispatcher.joined(0)
+    ((_, orders),) = driver._dispatcher.orders()
+    driver._workers._calls["call"] = Call(Slot(0, "actor"), orders)
     time.sleep(0.3)
     driver._read(None)
     heartbeat.silent_seconds = 0.0
