@@ -1,7 +1,7 @@
 """The driver's loop: Ray calls the actors, :mod:`jobs.run.dispatcher` says which of them does what."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import ray
@@ -12,12 +12,12 @@ from jobs.run.dispatcher import LEAST_SHARE_SECONDS, Dispatcher
 from jobs.run.display import Display
 from jobs.run.heartbeat import Heartbeat
 from jobs.run.metrics import RunMetrics
+from jobs.run.progress_watch import ProgressWatch
 from jobs.run.workers import Call, Slot, Workers, draining_nodes, is_alive
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.totals import Totals
 from jobs.shard.attempt import NO_ITEMS_FAULT
 from jobs.shard.orders import News
-from jobs.shard.progress import ShardProgress
 from jobs.shard.shard_renderer import ShardWork
 from jobs.shard.task import Fault, Task
 from jobs.signals import StopSignals
@@ -25,9 +25,6 @@ from renderer.errors import RendererError
 from schemas.checks import TableError
 
 POLL_SECONDS = 0.5
-BLIND_SECONDS = 30.0
-"""After so long without news of any actor, it is the news that failed, not the actors."""
-
 STARTING_SECONDS = 30.0
 """A further actor is wanted if there is so much work for it: about so long it takes until it renders."""
 
@@ -56,22 +53,23 @@ class Driver:
         events: EventLog,
         heartbeat: Heartbeat,
         limits: Limits,
+        dispatcher: Dispatcher,
+        actors: int,
     ) -> None:
         self._work, self._limits = work, limits
         self._totals, self._display, self._signals = totals, display, signals
         self._events, self._heartbeat = events, heartbeat
         self._metrics = RunMetrics(work.storage.uri)
         self._board = start_board()
-        self._dispatcher = Dispatcher(())
-        self._workers = Workers(work, self._board, 0)
+        self._dispatcher, self._workers = dispatcher, Workers(work, self._board, actors)
+        self._watch = ProgressWatch(dispatcher, self._workers, totals, display, heartbeat, limits.item_timeout)
         self._failed_before = totals.failed
-        self._last_reading = self._last_nodes = time.monotonic()
+        self._last_nodes = time.monotonic()
         self._halted = False
         self._is_planned = False
 
-    def run(self, dispatcher: Dispatcher, actors: int) -> None:
+    def run(self) -> None:
         """Work until all tasks are done, a signal or an error stops it, or no slot is left."""
-        self._dispatcher, self._workers = dispatcher, Workers(self._work, self._board, actors)
         self._metrics.show(self._totals)
         for slot in self._workers.slots:
             self._workers.start(slot)
@@ -80,7 +78,8 @@ class Driver:
             for call, reference in self._workers.ended(POLL_SECONDS):
                 self._ended(call, reference)
             if ray.wait([reading], timeout=0)[0]:
-                self._read(reading)
+                self._watch.read(reading)
+                self._watch.show(self._stopping())
                 reading = self._board.read.remote()
             self._give_orders()
             self._keep_house()
@@ -110,7 +109,10 @@ class Driver:
             self._dispatcher.stop()
         self._dispatcher.expect(sum(call.orders is None for call in self._workers.calls))
         for number, orders in self._dispatcher.orders():
-            self._workers.work(self._workers.slots[number], orders)
+            slot, first = self._workers.slots[number], orders.line[0].key
+            if first != slot.first_task:
+                slot.first_task, slot.last_progress = first, time.monotonic()
+            self._workers.work(slot, orders)
         useful, starting = self._dispatcher.useful_workers(LEAST_SHARE_SECONDS), self._workers.starting
         for number in self._dispatcher.resting:
             if self._dispatcher.is_draining(number) or not useful:
@@ -148,7 +150,7 @@ class Driver:
 
     def _loaded(self, slot: Slot, ready: Ready) -> None:
         slot.health.loaded()
-        slot.node, slot.is_hung, slot.last_progress = ready.node, False, time.monotonic()
+        slot.node, slot.is_hung, slot.first_task = ready.node, False, None
         if ready.plan and not self._is_planned:
             self._display.say(f"{self._work.run.settings.precision}, {ready.plan}")
             self._is_planned = True
@@ -162,7 +164,7 @@ class Driver:
         self._dispatcher.came_back(slot.number, news, call.seconds)
         if task is not None:
             slot.health.succeeded()
-            slot.last_progress = time.monotonic()
+            slot.first_task = None
         if news.dropped:
             begun = next((other.shard.index for other in line if other != task), None)
             self._events.add("shard_dropped", shard=begun, reason=news.dropped)
@@ -254,64 +256,9 @@ class Driver:
         slot.is_given_up = True
         self._workers.end(slot)
 
-    def _read(self, reading: Any) -> None:
-        """Show the actors' progress, and end those that make none."""
-        now = time.monotonic()
-        try:
-            latest: Sequence[ShardProgress] = ray.get(reading)
-        except ray.exceptions.RayError:  # A run does not end because its progress cannot be read.
-            return
-        by_task = {progress.task: progress for progress in latest}
-        was_blind = now - self._last_reading > BLIND_SECONDS or self._heartbeat.silent_seconds > 0
-        self._last_reading = now
-        for slot, line in self._at_work():
-            before = slot.progress
-            known = before | by_task
-            slot.progress = {task.key: known[task.key] for task in line if task.key in known}
-            if was_blind or slot.progress != before:
-                slot.last_progress = now
-            elif now - slot.last_progress > self._limits.item_timeout and not slot.is_hung:
-                slot.is_hung = True
-                self._workers.restart(slot)
-        self._show()
-
-    def _at_work(self) -> Iterator[tuple[Slot, list[Task]]]:
-        """The slots that carry out orders, and what each has in line."""
-        for call in self._workers.calls:
-            if call.orders is not None:
-                yield call.slot, self._dispatcher.line(call.slot.number)
-
-    def _show(self) -> None:
-        at_work = list(self._at_work())
-        # What is rendered a second time is among the totals already.
-        under_way = [
-            *(slot.progress[task.key] for slot, line in at_work for task in line if self._counts(slot, task)),
-            *self._dispatcher.split_shards.progress,
-        ]
-        self._display.show(
-            self._totals.items + sum(progress.items for progress in under_way),
-            self._totals.audio_seconds + sum(progress.audio_seconds for progress in under_way),
-            self._totals.failed + sum(progress.failed for progress in under_way),
-            len(at_work),
-            max((_items_left(slot, line[0]) for slot, line in at_work), default=0.0) if self._stopping() else None,
-            self._heartbeat.silent_seconds,
-        )
-
-    def _counts(self, slot: Slot, task: Task) -> bool:
-        return task.key in slot.progress and not task.generation
-
-    def _in_flight(self) -> dict[int, float]:
-        """The shards that are under way, and how many of their items are done."""
-        done: dict[int, float] = {}
-        for slot, line in self._at_work():
-            for task in line:
-                items = slot.progress[task.key].items if task.key in slot.progress else 0.0
-                done[task.shard.index] = done.get(task.shard.index, 0.0) + items
-        return done
-
     def _keep_house(self) -> None:
         try:
-            self._heartbeat.beat(self._in_flight())
+            self._heartbeat.beat(self._watch.in_flight)
         except JobError as error:
             self._halt(str(error))
         if time.monotonic() - self._last_nodes > SECONDS_BETWEEN_NODES:
@@ -332,9 +279,3 @@ class Driver:
 def _with(begun: Sequence[Task]) -> str:
     """What a worker had in line beside the first."""
     return f", with shard {', '.join(str(task.shard.index) for task in begun)} begun" if begun else ""
-
-
-def _items_left(slot: Slot, task: Task) -> float:
-    """How many items of a task are not finished."""
-    items = len(task.probe or task.places)
-    return max(0.0, items - (slot.progress[task.key].items if task.key in slot.progress else 0.0))

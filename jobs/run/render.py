@@ -99,8 +99,8 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
                     replace(run, shards=()), run.manifest_path, job.bank, directory.storage, job.backend, job.inputs
                 )
                 limits = Limits(job.options.item_timeout, job.options.max_failures)
-                driver = Driver(work, totals, display, signals, events, heartbeat, limits)
-                driver.run(Dispatcher(tasks, weights, rows_ahead(run.settings.batch_size)), actors)
+                dispatcher = Dispatcher(tasks, weights, rows_ahead(run.settings.batch_size))
+                Driver(work, totals, display, signals, events, heartbeat, limits, dispatcher, actors).run()
         finally:
             display.close()
             events.add("driver_ended", items_done=totals.items, failed=totals.failed)

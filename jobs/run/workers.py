@@ -18,7 +18,8 @@ from jobs.shard.shard_renderer import ShardWork
 class Slot:
     """A place for an actor. Ray starts the actor anew when it dies; the handle stays.
 
-    Without an actor the place is not wanted, or given up. ``progress`` is of what it has in line.
+    Without an actor the place is not wanted, or given up. ``progress`` is of what it has in line, and ``last_progress``
+    the time from which its next is waited for.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Slot:
     health: SlotHealth = field(default_factory=SlotHealth)
     is_given_up: bool = False
     is_hung: bool = False
+    first_task: TaskKey | None = None
     progress: dict[TaskKey, ShardProgress] = field(default_factory=dict)
     last_progress: float = field(default_factory=time.monotonic)
 
