@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from schemas.checks import (
     INTEGER,
@@ -167,15 +165,14 @@ class Manifest:
                 arrays = [read_column(batch, column) for column in columns]
                 yield pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
 
-    def numbers(self, name: str) -> NDArray[np.float64] | None:
-        """A column of numbers, of ours or of one's own, NaN where it is null; None if there is no such column."""
+    def numbers(self, name: str) -> "pa.ChunkedArray[Any] | None":
+        """A column of numbers, of ours or of one's own, as float64; None if there is no such column."""
         index = self.schema.get_field_index(name)
         kind = None if index < 0 else self.schema.field(index).type
         if kind is None or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             return None
         with readable(self.path, ManifestError):
-            column = self._file.read([name], use_threads=False).column(0)
-        return column.cast(pa.float64()).to_numpy()
+            return self._file.read([name], use_threads=False).column(0).cast(pa.float64())
 
     def slice(self, first_row: int, row_count: int) -> ManifestSlice:
         """``row_count`` rows from ``first_row`` (counted from 0) on; only their row groups are read."""

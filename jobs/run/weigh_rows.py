@@ -23,14 +23,20 @@ def weigh_rows(manifest: Manifest, folder: str, inputs: Inputs) -> NDArray[np.fl
     The parts of files that rows name, else what a column says, else the sizes of the files. ``folder`` is the
     manifest's own, in which relative names lie.
     """
-    starts, ends, tempos = (manifest.numbers(column.name) for column in (START, END, TEMPO))
+    starts, ends, tempos = (_numbers(manifest, column.name) for column in (START, END, TEMPO))
     if ends is not None and not np.isnan(ends).any():
         seconds = ends - (0.0 if starts is None else np.nan_to_num(starts))
         return seconds / (1.0 if tempos is None else np.nan_to_num(tempos, nan=1.0))
     for name in DURATIONS:
-        if (seconds := manifest.numbers(name)) is not None:
+        if (seconds := _numbers(manifest, name)) is not None:
             return np.nan_to_num(np.maximum(seconds, 0.0), nan=0.0, posinf=0.0)
     return _file_sizes(manifest, folder, inputs)
+
+
+def _numbers(manifest: Manifest, name: str) -> NDArray[np.float64] | None:
+    """A column as numbers, NaN where it is null; None if there is none."""
+    column = manifest.numbers(name)
+    return None if column is None else np.asarray(column.to_numpy(), np.float64)
 
 
 def _file_sizes(manifest: Manifest, folder: str, inputs: Inputs) -> NDArray[np.float64] | None:
