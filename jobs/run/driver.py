@@ -13,7 +13,7 @@ from jobs.run.display import Display
 from jobs.run.heartbeat import Heartbeat
 from jobs.run.metrics import RunMetrics
 from jobs.run.progress_watch import ProgressWatch
-from jobs.run.workers import Call, Slot, Workers, draining_nodes, is_alive
+from jobs.run.workers import Call, Slot, Workers, draining_nodes, is_gone
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.totals import Totals
 from jobs.shard.attempt import NO_ITEMS_FAULT
@@ -217,7 +217,7 @@ class Driver:
     def _died(self, call: Call, reason: str) -> None:
         """Only what its worker had in line is charged with a death, and nothing if the machine is gone."""
         slot = call.slot
-        is_lost = bool(slot.node) and not is_alive(slot.node)
+        is_lost = is_gone(slot.node)
         if call.orders is None:
             self._events.add("actor_died", actor=slot.number, reason=reason)
         elif is_lost or self._dispatcher.is_draining(slot.number):

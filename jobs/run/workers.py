@@ -116,6 +116,6 @@ def draining_nodes() -> frozenset[str]:
     return frozenset(ray._private.state.state.get_draining_nodes())
 
 
-def is_alive(node: str) -> bool:
-    """Whether a node is there."""
-    return any(found["NodeID"] == node and found["Alive"] for found in ray.nodes())
+def is_gone(node: str) -> bool:
+    """Whether a node was there, and is not any more."""
+    return any(found["NodeID"] == node and not found["Alive"] for found in ray.nodes())

@@ -145,6 +145,9 @@ class SimulatedWorker:
         if task.is_part:
             part = Part(f"{task.key}", tuple(sorted(task.rows)), 0, 1.0, 1.0, 1.0, ())
             return News(line=self._standings, finished=task, part=part)
+        if task.parts:
+            rows = sorted(row for part in task.parts for row in part.rows)
+            assert rows == list(range(task.shard.row_count)), "parts lack rows, or have some twice"
         nothing = StoredObject("", 0, "")
         marker = Marker(
             shard=task.shard.index,
