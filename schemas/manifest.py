@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +35,9 @@ MIDI = Column("midi", TEXT, required=True)
 PROMPT = Column("prompt", TEXT)
 PROMPT_AUDIO = Column("prompt_audio", TEXT)
 PROMPT_MIDI = Column("prompt_midi", TEXT)
+START = Column("start_s", NUMBER)
 END = Column("end_s", NUMBER)
+TEMPO = Column("tempo_scale", NUMBER)
 COLUMNS = (
     ITEM_ID,
     MIDI,
@@ -43,12 +45,12 @@ COLUMNS = (
     PROMPT_AUDIO,
     PROMPT_MIDI,
     Column("seed", INTEGER),
-    Column("start_s", NUMBER),
+    START,
     END,
     Column("transpose", INTEGER),
     Column("velocity_scale", NUMBER),
     Column("split", TEXT),
-    Column("tempo_scale", NUMBER),
+    TEMPO,
 )
 """The columns that we know, in the order of ManifestRow's fields."""
 
@@ -162,6 +164,15 @@ class Manifest:
             for batch in self._file.iter_batches(BATCH_ROWS, columns=present, use_threads=False):
                 arrays = [read_column(batch, column) for column in columns]
                 yield pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
+
+    def numbers(self, name: str) -> "pa.ChunkedArray[Any] | None":
+        """A column of numbers, of ours or of one's own, as float64; None if there is no such column."""
+        index = self.schema.get_field_index(name)
+        kind = None if index < 0 else self.schema.field(index).type
+        if kind is None or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return None
+        with readable(self.path, ManifestError):
+            return self._file.read([name], use_threads=False).column(0).cast(pa.float64())
 
     def slice(self, first_row: int, row_count: int) -> ManifestSlice:
         """``row_count`` rows from ``first_row`` (counted from 0) on; only their row groups are read."""

@@ -35,7 +35,7 @@ def read_timeline(storage: Storage) -> Timeline:
         at_work: dict[int, float] = {}
         for event in events:
             time = _seconds(event) - began + sum(lengths)
-            if event["event"] == "shard_finished":
+            if _is_work(event):
                 work.append((at_work.get(event["actor"], sum(lengths)), time, float(event["audio_seconds"])))
             if "actor" in event:
                 at_work[event["actor"]] = time
@@ -62,11 +62,16 @@ def _events(content: bytes) -> list[Mapping[str, Any]]:
         events = [json.loads(line) for line in content.splitlines()]
         for event in events:
             _seconds(event)
-            if event["event"] == "shard_finished":
+            if _is_work(event):
                 event["actor"], float(event["audio_seconds"])
     except (ValueError, TypeError, KeyError):
         return []
     return events
+
+
+def _is_work(event: Mapping[str, Any]) -> bool:
+    """Whether audio was rendered: all of a shard, or a part; of a shard that was in parts they tell when."""
+    return event["event"] == "part_finished" or (event["event"] == "shard_finished" and not event.get("parts"))
 
 
 def _seconds(event: Mapping[str, Any]) -> float:

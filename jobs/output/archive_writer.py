@@ -1,14 +1,17 @@
 """Layouts that keep a shard's items together in one object."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.output.bundle import read_bundle, write_bundle
 from jobs.output.spool import Spool, Spooled, temporary_file
-from jobs.output.writers import Encoded, ItemEncoder, WrittenItem, stored_file
+from jobs.output.writers import Encoded, ItemEncoder, WrittenItem, moved, stored_file
+from jobs.run_directory.run_names import PARTS_FOLDER
 from jobs.storage import Storage
 from renderer.rendering import Rendering
 from schemas.marker import StoredObject
@@ -42,12 +45,7 @@ class ArchiveWriter:
     def write(self, rendering: Rendering) -> WrittenItem:
         """Spool one rendering; its paths are those that it will have in the archive."""
         item_id, encoded = rendering.item_id, self._encoder.encode(rendering)
-        self._items[item_id] = _SpooledItem(
-            self._spool.add(encoded.audio),
-            self._spool.add(encoded.midi),
-            None if encoded.codes is None else self._spool.add(encoded.codes),
-            encoded.clipped_samples,
-        )
+        self._add(item_id, encoded)
         return WrittenItem(
             audio_path=f"{self._key}#{item_id}{self._encoder.suffix}",
             audio_bytes=len(encoded.audio),
@@ -57,19 +55,37 @@ class ArchiveWriter:
             clipped_samples=encoded.clipped_samples,
         )
 
-    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
-        """The archive; no object if no item was rendered."""
+    def adopt(self, results: pa.Table, objects: Sequence[StoredObject]) -> pa.Table:
+        """Spool the items of a part's bundle."""
+        for stored in objects:
+            with self._storage.open(stored.key) as file:
+                for item_id, encoded in read_bundle(file):
+                    self._add(item_id, encoded)
+        return moved(results, self._key)
+
+    def finish(self, results: pa.Table, is_part: bool = False) -> tuple[StoredObject, ...]:
+        """The archive, or of a part the bundle; no object if no item was rendered."""
         rendered = results.filter(pc.equal(results["status"], pa.scalar("ok"))).drop_columns(list(OF_THE_ATTEMPT))
+        name = PurePosixPath(self._key).stem
+        key, assemble = (f"{PARTS_FOLDER}/{name}.tar", write_bundle) if is_part else (self._key, self._assemble)
         try:
-            return (self._store(rendered),) if len(rendered) else ()
+            return (self._store(key, assemble, rendered),) if len(rendered) else ()
         finally:
             self._spool.close()
 
-    def _store(self, rendered: pa.Table) -> StoredObject:
+    def _add(self, item_id: str, encoded: Encoded) -> None:
+        self._items[item_id] = _SpooledItem(
+            self._spool.add(encoded.audio),
+            self._spool.add(encoded.midi),
+            None if encoded.codes is None else self._spool.add(encoded.codes),
+            encoded.clipped_samples,
+        )
+
+    def _store(self, key: str, assemble: Assemble, rendered: pa.Table) -> StoredObject:
         with temporary_file() as file:
-            self._assemble(file, rendered, self._read, self._encoder)
-            stored = stored_file(self._key, file)
-            self._storage.write_file(self._key, file)
+            assemble(file, rendered, self._read, self._encoder)
+            stored = stored_file(key, file)
+            self._storage.write_file(key, file)
         return stored
 
     def _read(self, item_id: str) -> Encoded:

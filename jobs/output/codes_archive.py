@@ -1,6 +1,7 @@
 """Layout ``codes``: what a shard's audio is decoded from, as Parquet; the notes are in the metadata."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -9,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs.output.spool import temporary_file
-from jobs.output.writers import WrittenItem, stored_file
+from jobs.output.writers import WrittenItem, moved, stored_file
+from jobs.run_directory.run_names import PARTS_FOLDER
 from jobs.storage import Storage
 from renderer.audio.audio_file import count_clipped
 from renderer.rendering import Rendering
@@ -48,16 +50,24 @@ class CodesWriter:
         self._segments[rendering.item_id] = rendering.segment_codes
         return WrittenItem(codes_path=f"{self._key}#{rendering.item_id}", clipped_samples=clipped)
 
-    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
+    def adopt(self, results: pa.Table, objects: Sequence[StoredObject]) -> pa.Table:
+        """Keep the codes of a part's object."""
+        for stored in objects:
+            with self._storage.open(stored.key) as file:
+                self._segments.update(stored_codes(file))
+        return moved(results, self._key)
+
+    def finish(self, results: pa.Table, is_part: bool = False) -> tuple[StoredObject, ...]:
         """The object, its rows in the manifest's order; none if no item was rendered."""
         rendered = results.filter(pc.equal(results["status"], pa.scalar("ok")))
         ids = [str(item_id) for item_id in rendered["item_id"].to_pylist()]
         if not ids:
             return ()
+        key = f"{PARTS_FOLDER}/{PurePosixPath(self._key).name}" if is_part else self._key
         with temporary_file() as file:
             self._assemble(file, ids)
-            stored = stored_file(self._key, file)
-            self._storage.write_file(self._key, file)
+            stored = stored_file(key, file)
+            self._storage.write_file(key, file)
         return (stored,)
 
     def _assemble(self, file: BinaryIO, ids: Sequence[str]) -> None:

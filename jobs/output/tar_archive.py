@@ -21,11 +21,9 @@ def write_tar(file: BinaryIO, results: pa.Table, read: Callable[[str], Encoded],
         for row in json_rows(results.drop_columns(["notes"])):
             item_id = row["item_id"]
             encoded = read(item_id)
-            _add(tar, f"{item_id}{encoder.suffix}", encoded.audio)
-            _add(tar, f"{item_id}.mid", encoded.midi)
-            _add(tar, f"{item_id}.json", json.dumps(row, ensure_ascii=False, allow_nan=False).encode())
-            if encoded.codes is not None:
-                _add(tar, f"{item_id}.codes.npy", encoded.codes)
+            told = json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
+            members = {encoder.suffix: encoded.audio, ".mid": encoded.midi, ".json": told, ".codes.npy": encoded.codes}
+            write_members(tar, {f"{item_id}{end}": data for end, data in members.items() if data is not None})
 
 
 def tar_members(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
@@ -75,7 +73,9 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    header = tarfile.TarInfo(name)
-    header.size = len(content)
-    tar.addfile(header, io.BytesIO(content))
+def write_members(tar: tarfile.TarFile, members: Mapping[str, bytes]) -> None:
+    """Add files with these names, without times or users."""
+    for name, content in members.items():
+        header = tarfile.TarInfo(name)
+        header.size = len(content)
+        tar.addfile(header, io.BytesIO(content))

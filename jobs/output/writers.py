@@ -6,12 +6,14 @@ Whatever the layout, a shard's objects hold the same bytes in whichever order it
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs.storage import Storage
@@ -45,8 +47,15 @@ class Writer(Protocol):
         """Take one rendering; AudioError if its audio cannot be written, StorageError if the storage refuses."""
         ...
 
-    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
-        """All objects that were written, durable now; ``results`` are the shard's rows, in the manifest's order."""
+    def adopt(self, results: pa.Table, objects: Sequence[StoredObject]) -> pa.Table:
+        """Take over what the writer of a part has written: its rows, with the paths that hold from now on."""
+        ...
+
+    def finish(self, results: pa.Table, is_part: bool = False) -> tuple[StoredObject, ...]:
+        """All objects that were written, durable now; ``results`` are the shard's rows, in the manifest's order.
+
+        Those of a part are for :meth:`adopt` alone.
+        """
         ...
 
 
@@ -121,7 +130,12 @@ class FilesWriter:
             clipped_samples=encoded.clipped_samples,
         )
 
-    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
+    def adopt(self, results: pa.Table, objects: Sequence[StoredObject]) -> pa.Table:
+        """The files stay where they are."""
+        self._objects.update({stored.key: stored for stored in objects})
+        return results
+
+    def finish(self, results: pa.Table, is_part: bool = False) -> tuple[StoredObject, ...]:
         """All files, in the order in which they were written."""
         return tuple(self._objects.values())
 
@@ -141,7 +155,11 @@ class MeasuringWriter:
         """Count the samples that a file would have clipped; AudioError for audio that no file could hold."""
         return WrittenItem(clipped_samples=count_clipped(rendering.samples))
 
-    def finish(self, results: pa.Table) -> tuple[StoredObject, ...]:
+    def adopt(self, results: pa.Table, objects: Sequence[StoredObject]) -> pa.Table:
+        """The rows as they are."""
+        return results
+
+    def finish(self, results: pa.Table, is_part: bool = False) -> tuple[StoredObject, ...]:
         """No objects."""
         return ()
 
@@ -165,3 +183,11 @@ def store_rows(storage: Storage, name: str, results: pa.Table) -> StoredObject:
     key = f"metadata/{name}.parquet"
     storage.write(key, metadata.getvalue())
     return stored_object(key, metadata.getvalue())
+
+
+def moved(results: pa.Table, key: str) -> pa.Table:
+    """The rows with paths in another archive."""
+    for name in ("audio_path", "midi_path", "codes_path"):
+        paths = pc.replace_substring_regex(results[name], "^[^#]*#", f"{key}#")
+        results = results.set_column(results.column_names.index(name), results.field(name), paths)
+    return results

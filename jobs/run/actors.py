@@ -7,21 +7,16 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from jobs.shard.progress import ShardProgress
+from jobs.shard.orders import News, Orders
+from jobs.shard.progress import ShardProgress, TaskKey
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
-from jobs.shard.task import Task
-from schemas.marker import Marker
 
 
-class Outcome(NamedTuple):
-    """What came of a call.
+class Ready(NamedTuple):
+    """What an actor says when its model is loaded: how it renders, see ``ShardRenderer.plan``, and on which node."""
 
-    ``marker`` has no objects, which a driver has no need of; it is None if nothing was committed. ``dropped`` is the
-    traceback of what failed of the following shard, which has to begin anew; empty if nothing did.
-    """
-
-    marker: Marker | None = None
-    dropped: str = ""
+    plan: str
+    node: str
 
 
 class RenderActor:
@@ -33,29 +28,25 @@ class RenderActor:
     def ready(self) -> None:
         """Do nothing: a call that comes back as soon as there is an actor, and may be repeated."""
 
-    def load(self, work: ShardWork, board: Any) -> str:
-        """Load the model, in a call of its own, so that its errors arrive as they are; see ``ShardRenderer.plan``.
+    def load(self, work: ShardWork, board: Any) -> Ready:
+        """Load the model, in a call of its own, so that its errors arrive as they are.
 
         ``board`` is a :class:`ProgressBoard`'s handle.
         """
+        return Ready(self._begin(work, board).plan, ray.get_runtime_context().get_node_id())
 
+    def work(self, work: ShardWork, board: Any, orders: Orders) -> News:
+        """Carry out orders; of a marker's objects the driver has no need."""
+        news = (self._shards or self._begin(work, board)).work(orders)
+        return replace(news, marker=news.marker and replace(news.marker, objects=()))
+
+    def _begin(self, work: ShardWork, board: Any) -> ShardRenderer:
         def report(progress: ShardProgress) -> None:
             board.report.remote(progress)
 
         torch.set_num_threads(work.run.threads)
         self._shards = ShardRenderer(work, report)
-        return self._shards.plan
-
-    def render_shard(self, work: ShardWork, board: Any, task: Task, following: Task | None) -> Outcome:
-        """Render, write and commit one shard, or try a part of one; and begin the ``following``, if there is one."""
-        if self._shards is None:
-            self.load(work, board)
-        assert self._shards is not None
-        if task.probe:
-            self._shards.probe(task)
-            return Outcome()
-        marker = self._shards.render(task, following)
-        return Outcome(replace(marker, objects=()), self._shards.dropped)
+        return self._shards
 
 
 class ProgressBoard:
@@ -66,28 +57,28 @@ class ProgressBoard:
     """
 
     def __init__(self) -> None:
-        self._latest: dict[int, ShardProgress] = {}
+        self._latest: dict[TaskKey, ShardProgress] = {}
 
     def report(self, progress: ShardProgress) -> None:
-        """Keep a shard's latest progress."""
-        self._latest[progress.shard] = progress
+        """Keep a task's latest progress."""
+        self._latest[progress.task] = progress
 
     def read(self) -> tuple[ShardProgress, ...]:
-        """The latest progress of every shard that reported since the last call."""
+        """The latest progress of every task that reported since the last call."""
         latest = tuple(self._latest.values())
         self._latest.clear()
         return latest
 
 
-def start_actors(work: ShardWork, actors: int) -> list[Any]:
-    """Ask Ray for all actors at once, so that a cluster grows; on GPUs, each has one of its own."""
+def start_actor(work: ShardWork) -> Any:
+    """Ask Ray for an actor: what is asked for makes a cluster grow. On GPUs, each has one of its own."""
     kind = ray.remote(RenderActor).options(
         num_cpus=work.run.threads,
         num_gpus=1 if work.run.settings.device == "cuda" else 0,
         max_restarts=-1,
         max_task_retries=0,
     )
-    return [kind.remote() for _ in range(actors)]
+    return kind.remote()
 
 
 def start_board() -> Any:

@@ -1,22 +1,23 @@
-"""The driver's loop: Ray calls the actors, :mod:`jobs.run.retries` says what follows when one dies."""
+"""The driver's loop: Ray calls the actors, :mod:`jobs.run.dispatcher` says which of them does what."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import ray
 
 from jobs.errors import JobError
-from jobs.run.actors import start_board
+from jobs.run.actors import Ready, start_board
+from jobs.run.dispatcher import LEAST_SHARE_SECONDS, Dispatcher
 from jobs.run.display import Display
 from jobs.run.heartbeat import Heartbeat
 from jobs.run.metrics import RunMetrics
-from jobs.run.retries import Retries, SlotHealth
+from jobs.run.progress_watch import ProgressWatch
+from jobs.run.workers import Call, Slot, Workers, draining_nodes, is_gone
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.totals import Totals
 from jobs.shard.attempt import NO_ITEMS_FAULT
-from jobs.shard.progress import ShardProgress
+from jobs.shard.orders import News
 from jobs.shard.shard_renderer import ShardWork
 from jobs.shard.task import Fault, Task
 from jobs.signals import StopSignals
@@ -24,8 +25,10 @@ from renderer.errors import RendererError
 from schemas.checks import TableError
 
 POLL_SECONDS = 0.5
-BLIND_SECONDS = 30.0
-"""After so long without news of any actor, it is the news that failed, not the actors."""
+STARTING_SECONDS = 30.0
+"""A further actor is wanted if there is so much work for it: about so long it takes until it renders."""
+
+SECONDS_BETWEEN_NODES = 5.0
 
 
 class Limits(NamedTuple):
@@ -35,43 +38,10 @@ class Limits(NamedTuple):
     max_failures: int | None
 
 
-@dataclass(eq=False)
-class _Slot:
-    """A place for an actor. Ray starts the actor anew when it dies; the handle stays."""
-
-    actor: Any
-    number: int
-    health: SlotHealth = field(default_factory=SlotHealth)
-
-
-@dataclass(eq=False)
-class _Call:
-    """What a slot is doing: the task of a shard, or without one, starting and then loading its model.
-
-    The ``following`` task is the slot's next; it may be begun already.
-    """
-
-    slot: _Slot
-    task: Task | None = None
-    following: Task | None = None
-    is_loading: bool = False
-    progress: ShardProgress | None = None
-    last_progress: float = field(default_factory=time.monotonic)
-    hung: bool = False
-
-
-def _items_left(call: _Call) -> float:
-    """How many items a call has yet to finish."""
-    assert call.task is not None
-    items = len(call.task.probe) or call.task.shard.row_count
-    return max(0.0, items - (call.progress.items if call.progress else 0.0))
-
-
 class Driver:
-    """A ``ray.wait`` loop over plain actors, each with one call at a time, used as they become ready.
+    """Carries out what a :class:`Dispatcher` decides, tells the run's folder and its user, and replaces what dies.
 
-    Ray restarts an actor that died, but never repeats a call: what follows from a failure is decided here. Of
-    the corpus the driver holds its plan and counters.
+    Of the corpus the driver holds its plan and counters.
     """
 
     def __init__(
@@ -83,44 +53,46 @@ class Driver:
         events: EventLog,
         heartbeat: Heartbeat,
         limits: Limits,
+        dispatcher: Dispatcher,
+        actors: int,
     ) -> None:
         self._work, self._limits = work, limits
         self._totals, self._display, self._signals = totals, display, signals
         self._events, self._heartbeat = events, heartbeat
         self._metrics = RunMetrics(work.storage.uri)
         self._board = start_board()
-        self._retries = Retries(())
-        self._calls: dict[Any, _Call] = {}
-        self._idle: list[_Slot] = []
+        self._dispatcher, self._workers = dispatcher, Workers(work, self._board, actors)
+        self._watch = ProgressWatch(dispatcher, self._workers, totals, display, heartbeat, limits.item_timeout)
         self._failed_before = totals.failed
-        self._last_reading = time.monotonic()
+        self._last_nodes = time.monotonic()
         self._halted = False
         self._is_planned = False
 
-    def run(self, tasks: Sequence[Task], actors: Sequence[Any]) -> None:
-        """Work on tasks until all are done, a signal or an error stops it, or no slot is left."""
-        self._retries = Retries(tasks)
+    def run(self) -> None:
+        """Work until all tasks are done, a signal or an error stops it, or no slot is left."""
         self._metrics.show(self._totals)
-        for number, actor in enumerate(actors):
-            self._start(_Slot(actor, number))
+        for slot in self._workers.slots:
+            self._workers.start(slot)
         reading = self._board.read.remote()
         while self._working():
-            done, _ = ray.wait(list(self._calls), timeout=POLL_SECONDS)
-            for reference in done:
-                self._ended(reference)
+            for call, reference in self._workers.ended(POLL_SECONDS):
+                self._ended(call, reference)
             if ray.wait([reading], timeout=0)[0]:
-                self._read(reading)
+                self._watch.read(reading)
+                self._watch.show(self._stopping())
                 reading = self._board.read.remote()
+            self._give_orders()
             self._keep_house()
-        for call in self._calls.values():
-            ray.kill(call.slot.actor)
+        self._workers.end_all()
 
     def _working(self) -> bool:
         """Whether to wait on: while calls hold tasks, or if not asked to stop, will be given some."""
-        in_flight = any(call.task is not None for call in self._calls.values())
         if self._signals.count >= 2:
             return False
-        return in_flight or (not self._stopping() and bool(self._retries) and bool(self._calls))
+        calls = self._workers.calls
+        if any(call.orders is not None for call in calls):
+            return True
+        return not self._stopping() and self._dispatcher.has_tasks and bool(calls)
 
     def _stopping(self) -> bool:
         return self._halted or self._signals.count > 0
@@ -131,26 +103,33 @@ class Driver:
             self._events.add("halted", reason=reason)
         self._halted = True
 
-    def _start(self, slot: _Slot) -> None:
-        # Until the actor is up, which on a growing cluster takes minutes, Ray repeats this call without end.
-        self._calls[slot.actor.ready.options(max_task_retries=-1).remote()] = _Call(slot)
+    def _give_orders(self) -> None:
+        """Give work to whom has none, let go whom there is none for, and ask for more where there is."""
+        if self._stopping():
+            self._dispatcher.stop()
+        self._dispatcher.expect(sum(call.orders is None for call in self._workers.calls))
+        for number, orders in self._dispatcher.orders():
+            slot, first = self._workers.slots[number], orders.line[0].key
+            if first != slot.first_task:
+                slot.first_task, slot.last_progress = first, time.monotonic()
+            self._workers.work(slot, orders)
+        useful, starting = self._dispatcher.useful_workers(LEAST_SHARE_SECONDS), self._workers.starting
+        for number in self._dispatcher.resting:
+            if self._dispatcher.is_draining(number) or not useful:
+                self._dispatcher.gone(number)
+                self._end(self._workers.slots[number], "it has nothing to do")
+        for slot in starting[useful:]:
+            self._end(slot, "it would have nothing to do")
+        if self._workers.unused and not self._stopping():
+            wanted = self._dispatcher.useful_workers(STARTING_SECONDS) - len(starting)
+            for slot in self._workers.unused[: max(wanted, 0)]:
+                self._workers.start(slot)
 
-    def _load(self, slot: _Slot) -> None:
-        self._calls[slot.actor.load.remote(self._work, self._board)] = _Call(slot, is_loading=True)
+    def _end(self, slot: Slot, reason: str) -> None:
+        self._workers.end(slot)
+        self._events.add("actor_ended", actor=slot.number, reason=reason)
 
-    def _give_next(self, slot: _Slot, begun: Task | None = None) -> None:
-        """Give an actor the task that it has begun, or the next; one for which there is none waits for others'."""
-        if self._stopping() or not (begun or self._retries):
-            self._idle.append(slot)
-            return
-        task = begun or self._retries.next()
-        others = sum(call.following is None for call in self._calls.values())
-        following = self._retries.following(task, others)
-        reference = slot.actor.render_shard.remote(self._work, self._board, task, following)
-        self._calls[reference] = _Call(slot, task, following)
-
-    def _ended(self, reference: Any) -> None:
-        call = self._calls.pop(reference)
+    def _ended(self, call: Call, reference: Any) -> None:
         try:
             result = ray.get(reference)
         except ray.exceptions.RayTaskError as error:  # The call raised; its actor lives.
@@ -160,30 +139,42 @@ class Driver:
         else:
             self._succeeded(call, result)
 
-    def _succeeded(self, call: _Call, result: Any) -> None:
+    def _succeeded(self, call: Call, result: Any) -> None:
         slot = call.slot
-        if call.task is None and not call.is_loading:
-            self._load(slot)
-            return
-        if call.task is None:
-            slot.health.loaded()
-            if result and not self._is_planned:
-                self._display.say(f"{self._work.run.settings.precision}, {result}")
-                self._is_planned = True
-            self._display.begin()
-            self._events.add("actor_ready", actor=slot.number, plan=result)
+        if call.orders is not None:
+            self._came_back(call, result)
+        elif call.is_loading:
+            self._loaded(slot, result)
         else:
-            slot.health.succeeded()
-            self._retries.ended(call.task)
-            if result.dropped:
-                self._events.add(
-                    "shard_dropped", shard=call.following and call.following.shard.index, reason=result.dropped
-                )
-            if result.marker is not None:
-                self._finished(slot, result.marker)
-        self._give_next(slot, call.following)
+            self._workers.load(slot)
 
-    def _finished(self, slot: _Slot, marker: Any) -> None:
+    def _loaded(self, slot: Slot, ready: Ready) -> None:
+        slot.health.loaded()
+        slot.node, slot.is_hung, slot.first_task = ready.node, False, None
+        if ready.plan and not self._is_planned:
+            self._display.say(f"{self._work.run.settings.precision}, {ready.plan}")
+            self._is_planned = True
+        self._display.begin()
+        self._events.add("actor_ready", actor=slot.number, plan=ready.plan)
+        self._dispatcher.joined(slot.number)
+
+    def _came_back(self, call: Call, news: News) -> None:
+        slot, task = call.slot, news.finished
+        line = self._dispatcher.line(slot.number)
+        self._dispatcher.came_back(slot.number, news, call.seconds)
+        if task is not None:
+            slot.health.succeeded()
+            slot.first_task = None
+        if news.dropped:
+            begun = next((other.shard.index for other in line if other != task), None)
+            self._events.add("shard_dropped", shard=begun, reason=news.dropped)
+        if news.part is not None and task is not None:
+            seconds = round(news.part.audio_seconds, 3)
+            self._events.add("part_finished", shard=task.shard.index, actor=slot.number, audio_seconds=seconds)
+        if news.marker is not None and task is not None:
+            self._finished(slot, news.marker, len(task.parts))
+
+    def _finished(self, slot: Slot, marker: Any, parts: int) -> None:
         self._totals.add(marker)
         self._metrics.show(self._totals)
         self._events.add(
@@ -197,105 +188,94 @@ class Driver:
             render_seconds=round(marker.render_seconds, 3),
             occupancy=marker.occupancy and round(marker.occupancy, 4),
             batch_size=marker.batch_size,
+            parts=parts,
         )
         limit, failed = self._limits.max_failures, self._totals.failed - self._failed_before
         if limit is not None and failed >= limit:
             self._halt(f"{failed:,} items failed, --max-failures is {limit:,}")
 
-    def _raised(self, call: _Call, error: Any) -> None:
-        cause = error.cause
+    def _raised(self, call: Call, error: Any) -> None:
+        cause, slot = error.cause, call.slot
         # Storage or manifest: every other shard would fail as well.
         if isinstance(cause, JobError | TableError):
             self._halt(str(cause))
+            if call.orders is not None:
+                self._dispatcher.gone(slot.number)
             return
         text = str(cause) if isinstance(cause, RendererError) else str(error)
-        if call.task is None:
-            self._give_up(call.slot, f"it cannot load the model: {text}")
+        if call.orders is None:
+            self._give_up(slot, f"it cannot load the model: {text}")
         elif isinstance(cause, NO_ITEMS_FAULT):  # What has run out of memory may not be fit for more.
-            ray.kill(call.slot.actor, no_restart=False)
+            self._workers.restart(slot)
             self._died(call, f"{type(cause).__name__}: {cause}".splitlines()[0])
         else:
-            self._display.say(f"error: shard {call.task.shard.index}: {text}")
-            self._events.add("shard_failed", shard=call.task.shard.index, reason=text.splitlines()[-1])
-            self._retries.failed(call.task)
-            self._give_next(call.slot, call.following)
+            shard = self._dispatcher.line(slot.number)[0].shard.index
+            self._display.say(f"error: shard {shard}: {text}")
+            self._events.add("shard_failed", shard=shard, reason=text.splitlines()[-1])
+            self._dispatcher.raised(slot.number)
 
-    def _died(self, call: _Call, reason: str) -> None:
-        """Only the call in flight is charged with its worker's death."""
-        slot, task = call.slot, call.task
-        if task is not None:
-            if call.hung:
-                reason = f"no progress for {self._limits.item_timeout:g} s"
-            fault = Fault("TimedOut" if call.hung else "WorkerCrashed", reason)
-            verdict = self._retries.died(task, fault, call.following)
-            begun = None if call.following is None else call.following.shard.index
-            of_two = "" if begun is None else f", with shard {begun} begun"
-            part = f", {len(task.probe)} of its items alone" if task.probe else of_two
-            self._display.say(f"shard {task.shard.index}{part}: its worker died: {reason}; {verdict}")
-            self._events.add(
-                "actor_died",
-                actor=slot.number,
-                shard=task.shard.index,
-                begun=begun,
-                reason=reason,
-                probe=task.probe,
-                then=verdict,
-            )
-        else:
+    def _died(self, call: Call, reason: str) -> None:
+        """Only what its worker had in line is charged with a death, and nothing if the machine is gone."""
+        slot = call.slot
+        is_lost = is_gone(slot.node)
+        if call.orders is None:
             self._events.add("actor_died", actor=slot.number, reason=reason)
-        if slot.health.died(call.is_loading):
+        elif is_lost or self._dispatcher.is_draining(slot.number):
+            shards = sorted({task.shard.index for task in self._dispatcher.line(slot.number)})
+            self._dispatcher.died(slot.number, None)
+            self._display.say(f"shard {', '.join(map(str, shards))}: its worker died: its machine is gone; tried again")
+            self._events.add("actor_died", actor=slot.number, shards=shards, reason=reason, then="tried again")
+        else:
+            self._charge(slot, reason)
+        if not is_lost and slot.health.died(call.is_loading):
             self._give_up(slot, f"it died {slot.health.deaths} times in a row: {reason}")
         else:
-            self._start(slot)
-        while self._idle and self._retries and not self._stopping():
-            self._give_next(self._idle.pop())
+            self._workers.start(slot)
 
-    def _give_up(self, slot: _Slot, reason: str) -> None:
-        self._display.say(f"error: worker {slot.number} is given up: {reason}")
-        self._events.add("slot_given_up", actor=slot.number, reason=reason)
-        ray.kill(slot.actor)
-
-    def _read(self, reading: Any) -> None:
-        """Show the actors' progress, and end the calls that make none."""
-        now = time.monotonic()
-        try:
-            latest: Sequence[ShardProgress] = ray.get(reading)
-        except ray.exceptions.RayError:  # A run does not end because its progress cannot be read.
-            return
-        by_shard = {progress.shard: progress for progress in latest}
-        was_blind = now - self._last_reading > BLIND_SECONDS or self._heartbeat.silent_seconds > 0
-        self._last_reading = now
-        for call in self._calls.values():
-            if call.task is None:
-                continue
-            progress = by_shard.get(call.task.shard.index, call.progress)
-            if was_blind or progress != call.progress:
-                call.progress, call.last_progress = progress, now
-            elif now - call.last_progress > self._limits.item_timeout and not call.hung:
-                call.hung = True
-                ray.kill(call.slot.actor, no_restart=False)
-        self._show()
-
-    def _show(self) -> None:
-        calls = [call for call in self._calls.values() if call.task is not None]
-        # What is rendered a second time is among the totals already.
-        under_way = [call.progress for call in calls if call.progress and call.task and not call.task.generation]
-        self._display.show(
-            self._totals.items + sum(progress.items for progress in under_way),
-            self._totals.audio_seconds + sum(progress.audio_seconds for progress in under_way),
-            self._totals.failed + sum(progress.failed for progress in under_way),
-            len(calls),
-            max((_items_left(call) for call in calls), default=0.0) if self._stopping() else None,
-            self._heartbeat.silent_seconds,
+    def _charge(self, slot: Slot, reason: str) -> None:
+        """What a worker died of is tried again, in another way."""
+        task, *begun = self._dispatcher.line(slot.number)
+        if slot.is_hung:
+            reason = f"no progress for {self._limits.item_timeout:g} s"
+        verdict = self._dispatcher.died(slot.number, Fault("TimedOut" if slot.is_hung else "WorkerCrashed", reason))
+        part = f", {len(task.probe)} of its items alone" if task.probe else _with(begun)
+        self._display.say(f"shard {task.shard.index}{part}: its worker died: {reason}; {verdict}")
+        self._events.add(
+            "actor_died",
+            actor=slot.number,
+            shard=task.shard.index,
+            begun=begun[0].shard.index if begun else None,
+            reason=reason,
+            probe=task.probe,
+            then=verdict,
         )
 
-    def _in_flight(self) -> dict[int, float]:
-        """The shards that are under way, and how many of their items are done."""
-        calls = [call for call in self._calls.values() if call.task is not None]
-        return {call.task.shard.index: call.progress.items if call.progress else 0.0 for call in calls if call.task}
+    def _give_up(self, slot: Slot, reason: str) -> None:
+        self._display.say(f"error: worker {slot.number} is given up: {reason}")
+        self._events.add("slot_given_up", actor=slot.number, reason=reason)
+        slot.is_given_up = True
+        self._workers.end(slot)
 
     def _keep_house(self) -> None:
         try:
-            self._heartbeat.beat(self._in_flight())
+            self._heartbeat.beat(self._watch.in_flight)
         except JobError as error:
             self._halt(str(error))
+        if time.monotonic() - self._last_nodes > SECONDS_BETWEEN_NODES:
+            self._last_nodes = time.monotonic()
+            self._heed_notices()
+
+    def _heed_notices(self) -> None:
+        """Give nothing new to workers whose machines will be gone soon."""
+        draining = draining_nodes()
+        for slot in self._workers.slots:
+            is_there = slot.node in draining and self._dispatcher.has(slot.number)
+            if is_there and not self._dispatcher.is_draining(slot.number):
+                self._dispatcher.drain(slot.number)
+                self._display.say(f"worker {slot.number}: its machine will be gone soon; it begins nothing new")
+                self._events.add("actor_draining", actor=slot.number)
+
+
+def _with(begun: Sequence[Task]) -> str:
+    """What a worker had in line beside the first."""
+    return f", with shard {', '.join(str(task.shard.index) for task in begun)} begun" if begun else ""

@@ -11,15 +11,16 @@ from jobs.inputs.inputs import folder_of
 from jobs.inspect.prompt_recordings import PromptRecordings
 from jobs.inspect.report_page import write_report
 from jobs.inspect.summary import summary
-from jobs.run.actors import start_actors
 from jobs.run.beginning import Beginning, find_beginning, overwrite
+from jobs.run.dispatcher import Dispatcher, rows_ahead
 from jobs.run.display import Display
 from jobs.run.driver import Driver, Limits
 from jobs.run.dry_run import dry_run
 from jobs.run.heartbeat import Heartbeat, briefly
 from jobs.run.options import RenderOptions
-from jobs.run.plan import longest_first
 from jobs.run.preflight import Job, prepare
+from jobs.run.row_weights import RowWeights
+from jobs.run.weigh_rows import weigh_rows
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.index_keeper import IndexKeeper
 from jobs.run_directory.lease import Lease
@@ -33,6 +34,9 @@ from jobs.signals import StopSignals
 from jobs.storage import Storage, open_storage
 
 ALL_RENDERED, NOT_FINISHED, ITEMS_FAILED, INTERRUPTED = 0, 1, 3, 130
+
+ROWS_FOR_AN_ACTOR = 30
+"""So many rows of a shard are worth an actor of their own."""
 
 STOP_MESSAGE = (
     "stopping: shards in flight are being finished; the same command goes on from there. "
@@ -80,11 +84,14 @@ def _finished(directory: RunDirectory) -> tuple[Totals, Collection[str]]:
 def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, indexed: Collection[str]) -> int:
     """Render what no marker says is finished, and if asked to, what failed. ``indexed`` markers are in the index."""
     job, run = beginning.job, beginning.job.run
-    tasks = _tasks(job, totals)
+    left = [shard for shard in run.shards if shard.index not in totals.shards]
+    known = weigh_rows(job.manifest, folder_of(run.manifest_path), job.inputs) if left else None
+    weights = RowWeights(known)
+    tasks = [*weights.longest_first(left), *_failed(job, totals)]
     if not tasks:
         say("everything is rendered already")
         return ITEMS_FAILED if totals.failed else ALL_RENDERED
-    actors = min(job.actors, len(tasks))
+    actors = min(job.actors, max(len(tasks), sum(shard.row_count for shard in left) // ROWS_FOR_AN_ACTOR))
     with _lease(directory.storage) as lease, connected_ray(job.options, actors, job.gpus):
         beginning.write(directory)
         again = sum(task.generation > 0 for task in tasks)
@@ -105,8 +112,8 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, 
                     replace(run, shards=()), run.manifest_path, job.bank, directory.storage, job.backend, job.inputs
                 )
                 limits = Limits(job.options.item_timeout, job.options.max_failures)
-                driver = Driver(work, totals, display, signals, events, heartbeat, limits)
-                driver.run(tasks, start_actors(work, actors))
+                dispatcher = Dispatcher(tasks, weights, rows_ahead(run.settings.batch_size))
+                Driver(work, totals, display, signals, events, heartbeat, limits, dispatcher, actors).run()
         finally:
             display.close()
             events.add("driver_ended", items_done=totals.items, failed=totals.failed)
@@ -145,15 +152,10 @@ def _report(directory: RunDirectory, job: Job, totals: Totals) -> None:
         )
 
 
-def _tasks(job: Job, totals: Totals) -> list[Task]:
-    """What is left to do, the longest first; then what failed, if it is to be tried again."""
-    left = [shard for shard in job.run.shards if shard.index not in totals.shards]
-    folder = folder_of(job.run.manifest_path)
-    tasks = [Task(shard) for shard in longest_first(job.manifest, folder, job.inputs, left)]
-    if job.options.retry_failed:
-        failed = totals.shards_with_failures
-        tasks += [Task(job.run.shards[index], generation=totals.shards[index] + 1) for index in failed]
-    return tasks
+def _failed(job: Job, totals: Totals) -> list[Task]:
+    """What failed in finished shards, if it is to be tried again."""
+    failed = totals.shards_with_failures if job.options.retry_failed else ()
+    return [Task(job.run.shards[index], generation=totals.shards[index] + 1) for index in failed]
 
 
 @contextmanager

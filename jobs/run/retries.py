@@ -6,11 +6,13 @@ without committing anything, first of about the square root of its items, then s
 worker dies three times when it is alone is quarantined: it becomes a failed row of its shard.
 
 A worker may begin a second shard while the first one ends. Nobody knows on which of the two it died, so that charges
-neither; both are rendered again, and alone.
+neither; both are rendered again, and alone. Where it is known that the machine is at fault, nothing is charged at all.
+
+A part of a shard that several workers share is a task like another: what is found of it is found for its rows.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, sqrt
 from typing import Literal
@@ -53,45 +55,53 @@ class _Trial:
 
 
 class Retries:
-    """The tasks that wait: each shard once, or what follows from its workers' deaths."""
+    """The tasks that wait: each once, or what follows from its workers' deaths."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._waiting = deque(tasks)
-        self._trials: dict[int, _Trial] = {}
-        self._alone: set[int] = set()
+        self._trials: dict[tuple[int, int], _Trial] = {}
+        self._alone: set[tuple[int, int]] = set()
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        return len(self._waiting)
 
-    def next(self) -> Task:
-        """Take the next task."""
-        return self._waiting.popleft()
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self._waiting)
 
-    def following(self, task: Task, others: int) -> Task | None:
-        """Take the task that a worker may begin while ``task`` ends, if it leaves one for each of ``others``."""
-        if len(self._waiting) <= others or self._is_suspect(task) or self._is_suspect(self._waiting[0]):
-            return None
-        return self._waiting.popleft()
+    def take(self, fits: Callable[[Task], bool] = lambda task: True) -> Task:
+        """Take the next task that fits; there must be one."""
+        task = next(task for task in self._waiting if fits(task))
+        self._waiting.remove(task)
+        return task
+
+    def put_back(self, tasks: Sequence[Task]) -> None:
+        """Let tasks be the next."""
+        self._waiting.extendleft(reversed(tasks))
+
+    def is_alone(self, task: Task) -> bool:
+        """Whether its worker is to have nothing else, because workers died of it, or may have."""
+        return bool(self._alone or self._trials) and (task.key in self._alone or task.key in self._trials)
 
     def ended(self, task: Task) -> None:
-        """A call came back: a shard is finished, or some of its rows do no harm."""
+        """A call came back: a task is finished, or some of its rows do no harm."""
         if task.probe:
-            self._waiting.appendleft(self._trials[task.shard.index].next())
+            self._waiting.appendleft(self._trials[task.key].next())
         else:
-            self._trials.pop(task.shard.index, None)
+            self._forget(task)
 
     def failed(self, task: Task) -> None:
         """A call raised, as it would again: its shard is left unfinished."""
-        self._trials.pop(task.shard.index, None)
+        self._forget(task)
 
-    def died(self, task: Task, fault: Fault, following: Task | None = None) -> Outcome:
-        """A worker died of a task, or hung, and may have begun the ``following``. Says what follows for the shard."""
-        if following is not None:
-            self._alone |= {task.shard.index, following.shard.index}
-            self._waiting.extendleft([following, task])
+    def died(self, line: Sequence[Task], fault: Fault) -> Outcome:
+        """A worker died, or hung, with these tasks, of which it may have begun all. Says what follows for the first."""
+        if len(line) > 1:
+            self._alone |= {task.key for task in line}
+            self.put_back(line)
             return "tried again"
-        trial = self._trials.setdefault(task.shard.index, _Trial(task))
-        rows = task.probe or tuple(row for row in range(task.shard.row_count) if row not in task.quarantined)
+        (task,) = line
+        trial = self._trials.setdefault(task.key, _Trial(task))
+        rows = task.probe or tuple(row for row in task.places if row not in task.quarantined)
         outcome: Outcome = "tried again"
         if len(rows) == 1:
             outcome = self._charge(trial, rows[0], fault)
@@ -103,21 +113,22 @@ class Retries:
             if trial.deaths > 1 or fault.error_type == "TimedOut":  # To wait for a hung one twice is dear.
                 trial.fruitless = 0 if trial.found else trial.fruitless + 1
                 if trial.fruitless > FRUITLESS_ROUNDS:
-                    del self._trials[task.shard.index]
+                    self._forget(task)
                     return "given up"
                 trial.deaths, trial.found = 0, False
                 trial.parts.extend(_parts(rows))
-                outcome = "split"
+                outcome = "split" if rows else "tried again"
         self._waiting.appendleft(trial.next())
         return outcome
 
-    def _is_suspect(self, task: Task) -> bool:
-        return task.shard.index in self._alone or task.shard.index in self._trials
+    def _forget(self, task: Task) -> None:
+        self._trials.pop(task.key, None)
+        self._alone.discard(task.key)
 
     def _charge(self, trial: _Trial, row: int, fault: Fault) -> Outcome:
         tries = trial.tries[row] = trial.tries.get(row, 0) + 1
         if tries < ITEM_TRIES:
-            if trial.task.shard.row_count > 1:  # After the others: good ones show that the worker is well.
+            if len(trial.task.places) > 1:  # After the others: good ones show that the worker is well.
                 trial.parts.append((row,))
             return "tried again"
         told = replace(fault, message=f"{fault.message} ({tries} times, when it was rendered alone)")

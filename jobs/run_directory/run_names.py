@@ -11,15 +11,19 @@ from renderer.audio.audio_file import AudioFormat, audio_suffix
 from schemas.item_ids import why_unsafe
 from schemas.run import RunSettings
 
+PARTS_FOLDER = "_state/parts"
+"""Where the parts of shards lie that several workers share, until they are put together."""
+
 _HEX = "[0-9a-f]"
 _ATTEMPT = rf"\d{{5,}}-{_HEX}{{32}}"
+_PART = re.compile(rf"{PARTS_FOLDER}/{_ATTEMPT}\.(arrow|parquet|tar)")
 _METADATA = re.compile(rf"metadata/(\d{{5,}})-{_HEX}{{32}}\.parquet")
 _STATE = re.compile(
     rf"run\.json|report\.html|{EVENTS_NAME.pattern}"
     rf"|_state/(driver\.json|options\.toml|manifest\.parquet|probe-{_HEX}{{32}}|done/\d{{5,}}(\.r\d+)?\.json)"
     rf"|{INDEX_NAME.pattern}"
 )
-_STATE_FOLDERS = frozenset(("", "_state", "_state/done", INDEX_FOLDER, "events", "metadata"))
+_STATE_FOLDERS = frozenset(("", "_state", "_state/done", INDEX_FOLDER, PARTS_FOLDER, "events", "metadata"))
 
 
 class RunNames:
@@ -58,7 +62,7 @@ class RunNames:
             return why_unsafe(re.sub(rf"\.{_ATTEMPT}$", "", stem)) is None
         if folder == "shards" and self._archive:
             return re.fullmatch(_ATTEMPT + re.escape(self._archive), name) is not None
-        return _METADATA.fullmatch(key) is not None
+        return (_METADATA.fullmatch(key) or _PART.fullmatch(key)) is not None
 
     def is_own(self, key: str) -> bool:
         """Whether it is any object of the run."""

@@ -24,10 +24,10 @@ NO_ITEMS_FAULT = (StorageError, MemoryError, torch.OutOfMemoryError, torch.Accel
 
 
 class ShardAttempt:
-    """What became of each item of a shard so far; ``quarantined`` items fail untried.
+    """What became of each item of a task so far; ``quarantined`` items fail untried.
 
     Who renders asks for one request after another, and gives back a rendering or an error for each. Renderings are
-    written by threads beside.
+    written by threads beside. ``rows`` are in the manifest's order, and begun in that of ``order``, if it is given.
     """
 
     def __init__(
@@ -37,15 +37,32 @@ class ShardAttempt:
         items: ItemReader,
         writer: ItemWriter,
         progress: ProgressReporter,
+        order: Sequence[ManifestRow] | None = None,
     ) -> None:
-        self._rows = rows
+        self._rows = list(rows)
         self._quarantined = quarantined
         self._items = items
         self._writer = writer
         self._progress = progress
         self._results: dict[str, ItemResult] = {}
-        self._prefetch = Prefetch(items.performance, [row for row in rows if row.item_id not in quarantined])
+        self._prefetch = Prefetch(items.performance, [row for row in order or rows if row.item_id not in quarantined])
         self._pool = HostPool(writer.write)
+
+    @property
+    def waiting(self) -> int:
+        """How many items are not begun."""
+        return len(self._prefetch)
+
+    @property
+    def done(self) -> int:
+        """How many items have results."""
+        return len(self._results)
+
+    def give_back(self, count: int) -> list[str]:
+        """The ids of the last ``count`` of the items that wait, which are others' from now on, in their order."""
+        ids = [self._prefetch.take_back().item_id for _ in range(count)]
+        self._rows = [row for row in self._rows if row.item_id not in set(ids)]
+        return ids[::-1]
 
     def start(self) -> None:
         """Begin to read."""
@@ -65,7 +82,7 @@ class ShardAttempt:
             except Exception as error:
                 self.fail(row.item_id, self._items.seed(row), error)
             else:
-                self._progress.began(self._writer.shard, request)
+                self._progress.began(self._writer.task, request)
                 return request
         return None
 
@@ -99,7 +116,7 @@ class ShardAttempt:
         """Drop what is under way."""
         self._prefetch.close()
         self._pool.close()
-        self._progress.forget(self._writer.shard)
+        self._progress.forget(self._writer.task)
 
     def _keep(self, handled: Iterable[Handled]) -> None:
         """Keep the results of items that are written, or the reasons why they are not."""
@@ -116,4 +133,4 @@ class ShardAttempt:
 
     def _set(self, result: ItemResult) -> None:
         self._results[result.item_id] = result
-        self._progress.ended(result.shard, result.item_id, result.status == "failed")
+        self._progress.ended(self._writer.task, result.item_id, result.status == "failed")

@@ -16,13 +16,13 @@ MESSAGE_CHARACTERS = 1000
 
 
 class ItemWriter:
-    """Makes the result rows of a shard's items; may be called by several threads.
+    """Makes the result rows of a task's items; may be called by several threads.
 
-    ``thresholds`` are those of what is written.
+    ``task`` is its key: the shard, and where in it the task begins. ``thresholds`` are those of what is written.
     """
 
-    def __init__(self, shard: int, run: Run, thresholds: QualityThresholds, writer: Writer) -> None:
-        self.shard = shard
+    def __init__(self, task: tuple[int, int], run: Run, thresholds: QualityThresholds, writer: Writer) -> None:
+        self.task = task
         self._model_id = run.model_id
         self._sample_rate = run.settings.sample_rate
         self._level = Level(run.settings.loudness, run.settings.peak)
@@ -47,7 +47,7 @@ class ItemWriter:
         measures: dict[str, Any] = {name: _defined(value) for name, value in common_values(ItemResult, quality).items()}
         return ItemResult(
             item_id=rendering.item_id,
-            shard=self.shard,
+            shard=self.task[0],
             status="ok",
             seed=rendering.seed,
             model_id=self._model_id,
@@ -73,7 +73,7 @@ class ItemWriter:
         """The row of an item of which there is no audio."""
         return ItemResult(
             item_id=item_id,
-            shard=self.shard,
+            shard=self.task[0],
             status="failed",
             seed=seed,
             model_id=self._model_id,

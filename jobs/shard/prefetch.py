@@ -17,9 +17,12 @@ class Prefetch:
     """
 
     def __init__(self, read: Callable[[ManifestRow], Performance], rows: Iterable[ManifestRow]) -> None:
-        self._read, self._rows = read, iter(rows)
+        self._read, self._rows = read, deque(rows)
         self._thread = ThreadPoolExecutor(1, "reader")
         self._ahead: deque[tuple[ManifestRow, Future[Performance]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._ahead) + len(self._rows)
 
     def start(self) -> None:
         """Begin to read."""
@@ -31,10 +34,19 @@ class Prefetch:
         self._begin_next()
         return self._ahead.popleft() if self._ahead else None
 
+    def take_back(self) -> ManifestRow:
+        """The last row, which is not to come any more."""
+        if self._rows:
+            return self._rows.pop()
+        row, performance = self._ahead.pop()
+        performance.cancel()
+        return row
+
     def close(self) -> None:
         """Begin nothing more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _begin_next(self) -> None:
-        if (row := next(self._rows, None)) is not None:
+        if self._rows:
+            row = self._rows.popleft()
             self._ahead.append((row, self._thread.submit(self._read, row)))

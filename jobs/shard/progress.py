@@ -12,20 +12,30 @@ SECONDS_BETWEEN_REPORTS = 0.5
 
 @dataclass(frozen=True)
 class ShardProgress:
-    """How far a shard is: items (with fractions for those under way), seconds of audio, failed items."""
+    """How far a shard is: items (with fractions for those under way), seconds of audio, failed items.
+
+    Where several workers share the shard, it is how far one of them is, who has the rows from ``first_row`` on.
+    """
 
     shard: int
     items: float
     audio_seconds: float
     failed: int
+    first_row: int = 0
+
+    @property
+    def task(self) -> tuple[int, int]:
+        """The key of the task that it is about."""
+        return self.shard, self.first_row
 
 
 Report = Callable[[ShardProgress], None]
+TaskKey = tuple[int, int]
 
 
 @dataclass(eq=False)
-class _ShardCount:
-    """What a shard has of results; ``reported`` is the most items that were ever reported of it."""
+class _TaskCount:
+    """What a task has of results; ``reported`` is the most items that were ever reported of it."""
 
     items: int = 0
     audio_seconds: float = 0.0
@@ -35,43 +45,43 @@ class _ShardCount:
 
 @dataclass(eq=False)
 class _Begun:
-    """An item of a shard without a result, and the seconds of audio that it will have."""
+    """An item of a task without a result, and the seconds of audio that it will have."""
 
-    shard: int
+    task: TaskKey
     seconds: float
     is_rendered: bool = False
 
 
 class ProgressReporter:
-    """Reports on the shards that a worker renders; ``generated`` says how far the renderer is with items under way."""
+    """Reports on the tasks that a worker renders; ``generated`` says how far the renderer is with items under way."""
 
     def __init__(self, report: Report, generated: Callable[[], Mapping[str, float]]) -> None:
         self._report, self._generated = report, generated
-        self._shards: defaultdict[int, _ShardCount] = defaultdict(_ShardCount)
+        self._tasks: defaultdict[TaskKey, _TaskCount] = defaultdict(_TaskCount)
         self._begun: dict[str, _Begun] = {}
         self._last_report = time.monotonic()
 
-    def began(self, shard: int, request: RenderRequest) -> None:
+    def began(self, task: TaskKey, request: RenderRequest) -> None:
         """An item is under way."""
-        self._begun[request.item_id] = _Begun(shard, request.duration)
+        self._begun[request.item_id] = _Begun(task, request.duration)
 
     def rendered(self, item_id: str) -> None:
         """All of an item's audio is there; it is yet to be written."""
         if begun := self._begun.get(item_id):
             begun.is_rendered = True
 
-    def ended(self, shard: int, item_id: str, failed: bool) -> None:
+    def ended(self, task: TaskKey, item_id: str, failed: bool) -> None:
         """An item has its result."""
-        begun, count = self._begun.pop(item_id, None), self._shards[shard]
+        begun, count = self._begun.pop(item_id, None), self._tasks[task]
         count.items += 1
         count.failed += failed
         count.audio_seconds += 0.0 if failed or begun is None else begun.seconds
         self.report_now_and_then()
 
-    def forget(self, shard: int) -> None:
-        """A shard is finished, or dropped."""
-        self._shards.pop(shard, None)
-        self._begun = {item_id: begun for item_id, begun in self._begun.items() if begun.shard != shard}
+    def forget(self, task: TaskKey) -> None:
+        """A task is finished, or dropped."""
+        self._tasks.pop(task, None)
+        self._begun = {item_id: begun for item_id, begun in self._begun.items() if begun.task != task}
 
     def report_now_and_then(self) -> None:
         """Report, if it is time to."""
@@ -79,14 +89,15 @@ class ProgressReporter:
         if now - self._last_report < SECONDS_BETWEEN_REPORTS:
             return
         self._last_report = now
-        items: defaultdict[int, float] = defaultdict(float)
-        seconds: defaultdict[int, float] = defaultdict(float)
+        items: defaultdict[TaskKey, float] = defaultdict(float)
+        seconds: defaultdict[TaskKey, float] = defaultdict(float)
         generated = self._generated()
         for item_id, begun in self._begun.items():
             done = begun.seconds if begun.is_rendered else min(generated.get(item_id, 0.0), begun.seconds)
-            items[begun.shard] += done / begun.seconds if begun.seconds else 0.0
-            seconds[begun.shard] += done
-        for shard in {*self._shards, *items}:
-            count = self._shards[shard]
-            count.reported = max(count.reported, count.items + items[shard])
-            self._report(ShardProgress(shard, count.reported, count.audio_seconds + seconds[shard], count.failed))
+            items[begun.task] += done / begun.seconds if begun.seconds else 0.0
+            seconds[begun.task] += done
+        for task in {*self._tasks, *items}:
+            count, (shard, first_row) = self._tasks[task], task
+            count.reported = max(count.reported, count.items + items[task])
+            audio_seconds = count.audio_seconds + seconds[task]
+            self._report(ShardProgress(shard, count.reported, audio_seconds, count.failed, first_row))

@@ -3,31 +3,29 @@
 import time
 import traceback
 import uuid
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import numpy as np
-import pyarrow as pa
-
 from jobs.inputs.inputs import Inputs
 from jobs.inputs.pinned_inputs import PinnedManifest, check_unchanged
 from jobs.output.layouts import open_writer
-from jobs.output.writers import Writer, store_rows
 from jobs.run_directory.run_directory import RunDirectory, shard_name
 from jobs.shard.attempt import ShardAttempt
 from jobs.shard.backend import Backend
+from jobs.shard.committer import Committer
 from jobs.shard.item_writer import ItemWriter
 from jobs.shard.items import ItemReader
+from jobs.shard.open_shard import OpenShard
+from jobs.shard.orders import News, Orders, Standing
 from jobs.shard.progress import ProgressReporter, Report
 from jobs.shard.shard_stream import ShardStream
-from jobs.shard.task import Task
+from jobs.shard.task import Part, Task
 from jobs.shard.thresholds import Thresholds
 from jobs.storage import Storage
 from renderer.decoding.schedule import Occupancy
-from schemas.marker import Marker, count_failures, count_quality
-from schemas.results import ItemResult, results_table
+from schemas.marker import Marker
+from schemas.results import ItemResult
 from schemas.run import Run
 
 
@@ -43,23 +41,11 @@ class ShardWork:
     inputs: Inputs = field(default_factory=Inputs)
 
 
-@dataclass(frozen=True, eq=False)
-class _OpenShard:
-    """A shard that is in line or under way: ``places`` says which of its rows, and ``rows`` are these."""
-
-    task: Task
-    name: str
-    places: Sequence[int]
-    rows: pa.Table
-    writer: Writer
-    attempt: ShardAttempt
-
-
 class ShardRenderer:
     """Renders shards: reads their rows, renders them, writes audio, notes and metadata, and commits.
 
-    While a shard ends and is committed, the one that is to follow it is begun. It must be the next that is asked for,
-    else what was done for it is dropped. ``dropped`` says why it was, if the last call of :meth:`render` had to.
+    It has a line of tasks, whose items share the batch: while one ends and is committed, the next is begun. What is
+    begun stays begun when it comes back to its driver, if that asks for it again.
     """
 
     def __init__(self, work: ShardWork, report: Report = lambda progress: None) -> None:
@@ -68,112 +54,128 @@ class ShardRenderer:
         if work.bank is not None:
             check_unchanged(work.bank, work.inputs.local(work.bank), work.run.prompts_sha256)
         self._directory = RunDirectory(work.storage)
+        self._committer = Committer(work.storage)
         self._renderer = work.backend.load(work.run.settings.device)
         self._reader = ItemReader(work.run.settings, work.manifest, work.bank, work.inputs, self._renderer)
         self._thresholds = Thresholds.of(work.run.settings).written
         self._progress = ProgressReporter(report, self._renderer.progress)
         self._stream = ShardStream(self._renderer, work.run.settings, self._progress)
-        self._open: deque[_OpenShard] = deque()
+        self._open: list[OpenShard] = []
         self._since = time.monotonic()
         self._occupancy_before = Occupancy()
-        self.dropped = ""
 
     @property
     def plan(self) -> str:
         """How many segments are rendered side by side, and what they need; empty for a renderer without batches."""
         return str(self._renderer.batch_plan or "")
 
-    def render(self, task: Task, following: Task | None = None) -> Marker:
+    def render(self, task: Task) -> Marker:
         """Render a shard and return the marker that makes it final. A bad item is a failed row, no more."""
-        self._put_in_line(task, following)
-        shard, seconds = self._rendered()
+        marker = self.work(Orders((task,))).marker
+        assert marker is not None, f"{task} does not end in a marker"
+        return marker
+
+    def work(self, orders: Orders) -> News:
+        """Carry out orders; raises what is no item's fault, and then nothing is in line any more.
+
+        What is wrong with a task behind the first is raised when that is the first.
+        """
+        self._put_in_line(orders.line)
+        if orders.give_back:
+            return News(given_back=self._give_back(orders.give_back), line=self._line)
         try:
-            return self._committed(shard, shard.attempt.results(seconds))
-        finally:
-            shard.attempt.close()
-
-    def probe(self, task: Task) -> None:
-        """Render the task's rows, as :meth:`render` would, and commit nothing: do they kill their worker?"""
-        self._put_in_line(task, None)
-        self._rendered()[0].attempt.close()
-
-    def _put_in_line(self, task: Task, following: Task | None) -> None:
-        if self._open and self._open[0].task != task:
-            self._drop_all()
-        if not self._open:
-            self._since = time.monotonic()
-        wanted = [task] if following is None else [task, following]
-        for each in wanted[len(self._open) :]:
-            self._open.append(self._opened(each))
-            self._stream.add(self._open[-1].attempt)
-
-    def _opened(self, task: Task) -> _OpenShard:
-        shard, run = task.shard, self._work.run
-        found = self._manifest.slice(shard.first_row, shard.row_count)
-        places = [place for place in self._wanted(task) if not task.probe or place in task.probe]
-        name = f"{shard_name(shard.index)}-{uuid.uuid4().hex}"
-        writer = open_writer(self._work.storage, run.settings, name)
-        rows = [found.rows[place] for place in places]
-        quarantined = {found.rows[place].item_id: fault for place, fault in task.quarantined.items()}
-        item_writer = ItemWriter(shard.index, run, self._thresholds, writer)
-        attempt = ShardAttempt(rows, quarantined, self._reader, item_writer, self._progress)
-        return _OpenShard(task, name, places, found.table.take(places), writer, attempt)
-
-    def _rendered(self) -> tuple[_OpenShard, float]:
-        """The first shard in line when all its items have results, and the seconds since those of the last had."""
-        attempt = self._open[0].attempt
-        try:
-            self._stream.render(attempt.collect)
-            is_over = attempt.collect(wait=True)
-            assert is_over, "items were neither rendered nor failed"
-            self._stream.remove(attempt)
+            is_over = self._render(orders)
         except BaseException:
             self._drop_all()
             raise
+        return self._finish() if is_over else News(line=self._line)
+
+    @property
+    def _line(self) -> tuple[Standing, ...]:
+        return tuple(shard.standing for shard in self._open)
+
+    def _put_in_line(self, line: Sequence[Task]) -> None:
+        begun = {shard.task.key: shard for shard in self._open}
+        if not begun.keys() <= {task.key for task in line} or any(
+            begun[task.key].task != task for task in line if task.key in begun
+        ):
+            self._drop_all()
+            begun = {}
+        if not begun:
+            self._since = time.monotonic()
+        self._open = [begun.get(task.key) or self._opened(task) for task in line]
+
+    def _opened(self, task: Task) -> OpenShard:
+        shard, run = task.shard, self._work.run
+        found = self._manifest.slice(shard.first_row, shard.row_count)
+        wanted = [place for place in self._wanted(task) if not task.probe or place in task.probe]
+        name = f"{shard_name(shard.index)}-{uuid.uuid4().hex}"
+        writer = open_writer(self._work.storage, run.settings, name)
+        quarantined = {found.rows[place].item_id: fault for place, fault in task.quarantined.items()}
+        item_writer = ItemWriter(task.key, run, self._thresholds, writer)
+        rows, order = [found.rows[place] for place in sorted(wanted)], [found.rows[place] for place in wanted]
+        attempt = ShardAttempt(rows, quarantined, self._reader, item_writer, self._progress, order)
+        self._stream.add(attempt)
+        return OpenShard(task, name, found, wanted, writer, attempt)
+
+    def _give_back(self, count: int) -> tuple[Task, ...]:
+        """Take so many rows that are not begun off the end of the line: whole tasks, and at last a share of one."""
+        given: list[Task] = []
+        for shard in reversed(self._open):
+            waiting = min(count, shard.attempt.waiting)
+            if waiting == len(shard.task.places):
+                self._open.remove(shard)
+                self._stream.remove(shard.attempt)
+                shard.attempt.close()
+                given.append(shard.task)
+            elif waiting and shard.task.can_be_split:
+                given.append(shard.give_back(waiting))
+            count -= waiting
+            if not count:
+                break
+        return tuple(given)
+
+    def _render(self, orders: Orders) -> bool:
+        """Render until there is a reason to come back; whether the first task in line is over."""
+        first, until = self._open[0].attempt, time.monotonic() + orders.seconds
+
+        def is_enough() -> bool:
+            waiting = sum(shard.attempt.waiting for shard in self._open)
+            return first.collect() or waiting < orders.low or time.monotonic() >= until
+
+        self._stream.render(is_enough)
+        if self._stream.is_idle and not first.waiting and not orders.low:  # What is rendered is yet to be written.
+            is_over = first.collect(wait=True)
+            assert is_over, "items were neither rendered nor failed"
+        return first.collect()
+
+    def _finish(self) -> News:
+        """Commit the first task in line, and meanwhile go on with those behind it."""
+        shard = self._open.pop(0)
+        self._stream.remove(shard.attempt)
         seconds, self._since = time.monotonic() - self._since, time.monotonic()
-        return self._open.popleft(), seconds
+        dropped = ""
+        try:
+            if shard.task.probe:
+                return News(line=self._line, finished=shard.task)
+            with ThreadPoolExecutor(1, "commit") as thread:
+                stored = thread.submit(self._store, shard, shard.attempt.results(seconds), self._occupancy())
+                try:
+                    self._stream.render(stored.done)
+                except Exception as error:  # What is wrong with another task is raised when that is asked for.
+                    dropped = "".join(traceback.format_exception(error))
+                    self._drop_all()
+            marker, part = stored.result()
+            return News(line=self._line, finished=shard.task, marker=marker, part=part, dropped=dropped)
+        finally:
+            shard.attempt.close()
 
-    def _committed(self, shard: _OpenShard, results: Sequence[ItemResult]) -> Marker:
-        """Commit a shard, and meanwhile go on with the one behind it."""
-        occupancy, self.dropped = self._occupancy(), ""
-        with ThreadPoolExecutor(1, "commit") as thread:
-            marker = thread.submit(self._commit, shard, results, occupancy)
-            try:
-                self._stream.render(marker.done)
-            except Exception as error:  # What is wrong with another shard is raised when that is asked for.
-                self.dropped = "".join(traceback.format_exception(error))
-                self._drop_all()
-        return marker.result()
-
-    def _commit(self, shard: _OpenShard, results: Sequence[ItemResult], occupancy: float | None) -> Marker:
-        task, storage = shard.task, self._work.storage
-        render_seconds = sum(result.render_seconds or 0.0 for result in results)
-        table = results_table(results, shard.rows)
-        objects = shard.writer.finish(table)
-        if task.generation:
-            earlier = self._directory.marker(task.shard.index, task.generation - 1)
-            table = _with_rows(self._directory.result_rows(earlier), table, shard.places)
-            objects = (*earlier.objects, *objects)
-            render_seconds += earlier.render_seconds
-
-        metadata = store_rows(storage, shard.name, table)
-        statuses = table.select(["status", "error_type", "item_id", "verdict", "faults"]).to_pylist()
-        failed = [(row["error_type"] or "", row["item_id"]) for row in statuses if row["status"] == "failed"]
-        marker = Marker(
-            shard=task.shard.index,
-            attempt=shard.name.rpartition("-")[2],
-            items=len(table),
-            failures=count_failures(failed),
-            audio_seconds=sum(seconds or 0.0 for seconds in table["duration_s"].to_pylist()),
-            render_seconds=render_seconds,
-            metadata=metadata,
-            objects=objects,
-            generation=task.generation,
-            quality=count_quality((row["verdict"], row["faults"]) for row in statuses),
-            occupancy=occupancy,
-            batch_size=self._renderer.batch_size,
-        )
-        return self._directory.commit(marker)
+    def _store(
+        self, shard: OpenShard, results: Sequence[ItemResult], occupancy: float | None
+    ) -> tuple[Marker | None, Part | None]:
+        if shard.task.is_part:
+            return None, self._committer.store_part(shard, results, occupancy)
+        return self._committer.commit(shard, results, occupancy, self._renderer.batch_size), None
 
     def _occupancy(self) -> float | None:
         """How full the batch was since the last shard was over; None if it made no step."""
@@ -181,22 +183,14 @@ class ShardRenderer:
         since, self._occupancy_before = now.since(self._occupancy_before), now
         return since.share if since.steps else None
 
-    def _wanted(self, task: Task) -> list[int]:
-        """Which rows of a shard a generation renders."""
+    def _wanted(self, task: Task) -> Sequence[int]:
+        """Which rows of a shard are rendered, in the order in which they are begun."""
         if task.generation == 0:
-            return list(range(task.shard.row_count))
+            return task.places
         earlier = self._directory.result_rows(self._directory.marker(task.shard.index, task.generation - 1))
         return [place for place, status in enumerate(earlier["status"].to_pylist()) if status == "failed"]
 
     def _drop_all(self) -> None:
         self._stream.clear()
         while self._open:
-            self._open.popleft().attempt.close()
-
-
-def _with_rows(table: pa.Table, rows: pa.Table, places: Sequence[int]) -> pa.Table:
-    """The table with other rows in some places."""
-    kept = sorted(set(range(len(table))) - set(places))
-    # Where nothing is kept, the type of no places must be said.
-    both = pa.concat_tables([table.take(pa.array(kept, pa.int64())), rows], promote_options="default")
-    return both.take(np.argsort([*kept, *places]))
+            self._open.pop(0).attempt.close()

@@ -57,6 +57,11 @@ class ShardStream:
                 self._under_way.pop(rendering.item_id).attempt.add(rendering)
             self._progress.report_now_and_then()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._under_way and not self._suspects
+
     def add(self, attempt: ShardAttempt) -> None:
         """Put a shard at the end of the line."""
         self._attempts.append(attempt)

@@ -34,7 +34,9 @@ from tests.jobs.support.s3_server import ENVIRONMENT, S3Server, running_s3_serve
 
 ROOT = Path(__file__).parents[2]
 DUMMY_COMMAND = "tests.jobs.support.dummy_cli"
-SHARD_ITEMS = 4
+SHARD_ITEMS = (4, 64)
+"""Small shards, each of one worker, and one that workers share, in turn."""
+
 CASES = tuple(itertools.product(("files", "webdataset", "parquet"), ("local", "S3")))
 MOST_KILLS, MOST_STARTS = 3, 12
 START_SECONDS = 6.0
@@ -53,18 +55,18 @@ class Corpus:
     machine: tuple[str, ...]
     seconds: float
 
-    def undisturbed(self, layout: str) -> dict[str, bytes]:
+    def undisturbed(self, layout: str, shard_items: int) -> dict[str, bytes]:
         """What a run holds to which nothing happened: in this process, without Ray."""
         options = RenderOptions(manifest=str(self.manifest))
         backend = ModelBackend.from_options(options) if self.renderer == "model" else DummyBackend()
-        out = self.manifest.parent / f"undisturbed-{layout}"
-        render_run(self.manifest, out, backend=backend, layout=layout, shard_items=SHARD_ITEMS)
+        out = self.manifest.parent / f"undisturbed-{layout}-{shard_items}"
+        render_run(self.manifest, out, backend=backend, layout=layout, shard_items=shard_items)
         return held(str(out))
 
 
 def noise(folder: Path) -> Corpus:
-    """Forty items of noise."""
-    ids = [f"item-{i:02d}" for i in range(40)]
+    """Sixty-four items of noise."""
+    ids = [f"item-{i:02d}" for i in range(64)]
     return Corpus(make_corpus(folder, ids), ids, "dummy", ("--gpus", "2"), 2.0)
 
 
@@ -78,8 +80,11 @@ def music(folder: Path) -> Corpus:
 class DisturbedRun:
     """One run, started as often as it takes, and what was killed meanwhile."""
 
-    def __init__(self, corpus: Corpus, layout: str, out: str, pids: Path, chance: random.Random) -> None:
-        self._corpus, self._layout, self._out, self._pids, self._chance = corpus, layout, out, pids, chance
+    def __init__(
+        self, corpus: Corpus, layout: str, shard_items: int, out: str, pids: Path, chance: random.Random
+    ) -> None:
+        self._corpus, self._layout, self._shard_items = corpus, layout, shard_items
+        self._out, self._pids, self._chance = out, pids, chance
         self._kills = chance.randint(1, MOST_KILLS)
         self.starts = 0
         self.killed: Counter[str] = Counter()
@@ -102,7 +107,7 @@ class DisturbedRun:
 
     def _start(self) -> subprocess.Popen[str]:
         self.starts += 1
-        arguments = ["--out", self._out, "--layout", self._layout, "--shard-items", str(SHARD_ITEMS)]
+        arguments = ["--out", self._out, "--layout", self._layout, "--shard-items", str(self._shard_items)]
         environment = {
             "DUMMY_SECONDS_PER_ITEM": "0.1",
             "DUMMY_GPUS": "2" if "--gpus" in self._corpus.machine else "0",
@@ -200,27 +205,28 @@ def main(runs: int, seed: int = 0) -> int:
         with running_s3_server(folder / "s3") as server:
             os.environ["AWS_ENDPOINT_URL_S3"] = server.endpoint
             corpora = {"noise": noise(folder / "noise"), "mini": music(folder / "mini")}
-            expected: dict[tuple[str, str], dict[str, bytes]] = {}
+            expected: dict[tuple[str, str, int], dict[str, bytes]] = {}
             number = counted = 0
             while counted < runs:
                 (layout, place), renderer = CASES[number % len(CASES)], "mini" if number % 10 == 9 else "noise"
                 corpus, began = corpora[renderer], time.monotonic()
-                if (renderer, layout) not in expected:
-                    expected[renderer, layout] = corpus.undisturbed(layout)
+                shard_items = SHARD_ITEMS[number // len(CASES) % len(SHARD_ITEMS)]
+                if (renderer, layout, shard_items) not in expected:
+                    expected[renderer, layout, shard_items] = corpus.undisturbed(layout, shard_items)
                 pids = folder / str(number) / "pids"
                 pids.mkdir(parents=True)
                 out = server.uri("run") if place == "S3" else str(folder / str(number) / "out")
-                run = DisturbedRun(corpus, layout, out, pids, chance)
+                run = DisturbedRun(corpus, layout, shard_items, out, pids, chance)
                 try:
                     run.finish(server if place == "S3" else None)
-                    found = problems(out, corpus.ids, expected[renderer, layout])
+                    found = problems(out, corpus.ids, expected[renderer, layout, shard_items])
                 except AssertionError as error:
                     found = [str(error)]
                 bad, resumed, killed = bad + bool(found), resumed + run.starts - 1, killed + run.killed
                 counted += bool(run.killed or found)  # One that ended before it was killed shows nothing.
                 print(
-                    f"run {number} ({renderer}, {layout}, {place}): {run.starts} starts, killed: {named(run.killed)}; "
-                    f"{time.monotonic() - began:.0f} s: {'; '.join(found) or 'ok'}",
+                    f"run {number} ({renderer}, {layout}, {place}, shards of {shard_items}): {run.starts} starts, "
+                    f"killed: {named(run.killed)}; {time.monotonic() - began:.0f} s: {'; '.join(found) or 'ok'}",
                     flush=True,
                 )
                 number += 1

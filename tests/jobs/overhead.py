@@ -173,15 +173,16 @@ def plan(manifest: Path, out: Path) -> float:
     """Seconds until a run of this manifest could begin: all that is read, checked and planned beforehand."""
     from jobs.run.beginning import find_beginning
     from jobs.run.options import RenderOptions
-    from jobs.run.plan import longest_first
     from jobs.run.preflight import prepare
+    from jobs.run.row_weights import RowWeights
+    from jobs.run.weigh_rows import weigh_rows
     from jobs.run_directory.run_directory import RunDirectory
 
     began = time.monotonic()
     job = prepare(RenderOptions(manifest=str(manifest), out=str(out), actors=2, device="cpu"), NoiseBackend())
     directory = RunDirectory(open_storage(str(out)))
     beginning = find_beginning(job, directory)
-    longest_first(job.manifest, str(manifest.parent), job.inputs, job.run.shards)
+    RowWeights(weigh_rows(job.manifest, str(manifest.parent), job.inputs)).longest_first(job.run.shards)
     beginning.write(directory)
     return time.monotonic() - began
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 400.0
+IDLE_SECONDS = 15.0
 OBJECT_STORE_BYTES = 100_000_000
 NO_COMMANDS = (
     "initialization_commands",
@@ -35,12 +36,15 @@ NO_FILES = ("cluster_synced_files", "rsync_exclude", "rsync_filter")
 
 
 def autoscaling(gcs_address: str) -> dict[str, object]:
-    """A head for no actor, and workers of 8 GPUs, as in ray_cluster.yaml; nodes are processes of this machine."""
+    """A head for no actor, and workers of 8 GPUs, as in ray_cluster.yaml; nodes are processes of this machine.
+
+    One that nobody uses for a quarter of a minute ends.
+    """
     return {
         "cluster_name": "fake",
         "max_workers": 4,
         "upscaling_speed": 1.0,
-        "idle_timeout_minutes": 5,
+        "idle_timeout_minutes": IDLE_SECONDS / 60,
         "provider": {
             "type": "fake_multinode",
             "gcs_address": gcs_address,
@@ -106,30 +110,50 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def gpu_nodes(address: str) -> list[str]:
-    """The nodes that have GPUs, or had."""
-    code = "print(*[node['NodeID'] for node in ray.nodes() if node['Resources'].get('GPU') or not node['Alive']])"
-    script = f"import ray; ray.init({address!r}); {code}"
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+def gpu_nodes(address: str) -> tuple[int, int]:
+    """How many nodes with GPUs there are, and how many there were."""
+    there = "[node for node in ray.nodes() if node['Resources'].get('GPU')]"
+    gone = "[node for node in ray.nodes() if not node['Alive']]"
+    script = f"import ray; ray.init({address!r}); print(len({there}), len({gone}))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    alive, ended = map(int, ran.stdout.split())
+    return alive, ended
+
+
+def start(manifest: Path, out: Path, cluster: str) -> subprocess.Popen[str]:
+    """A run that asks for nine GPUs."""
+    options = ["--out", out, "--gpus", 9, "--shard-items", 1, "--ray-address", cluster]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.jobs.support.dummy_cli", str(manifest), *map(str, options)],
+        cwd=ROOT,
+        env={**os.environ, "DUMMY_SECONDS_PER_ITEM": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_nine_actors_make_a_cluster_without_gpus_grow_by_two_nodes_of_eight(
     tmp_path: Path, out: Path, cluster: str
 ) -> None:
     ids = [f"item-{number:02d}" for number in range(27)]
-    manifest = make_corpus(tmp_path, ids)
     began = time.monotonic()
-    options = ["--out", out, "--gpus", 9, "--shard-items", 1, "--ray-address", cluster]
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.jobs.support.dummy_cli", str(manifest), *map(str, options)],
-        cwd=ROOT,
-        env={**os.environ, "DUMMY_SECONDS_PER_ITEM": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert ran.returncode == 0, ran.stderr
+    ran = start(make_corpus(tmp_path, ids), out, cluster)
+    _, told = ran.communicate(timeout=PATIENCE)
+    assert ran.returncode == 0, told
     print(f"{time.monotonic() - began:.1f} s")
     assert [row["item_id"] for row in results(out)] == ids
-    assert len(gpu_nodes(cluster)) == 2
+    assert sum(gpu_nodes(cluster)) == 2
+
+
+def test_a_node_goes_while_an_item_on_another_takes_long(tmp_path: Path, out: Path, cluster: str) -> None:
+    ids = ["straggles-1", *(f"item-{number:02d}" for number in range(26))]
+    ran = start(make_corpus(tmp_path, ids), out, cluster)
+    deadline, seen = time.monotonic() + PATIENCE, (0, 0)
+    while ran.poll() is None and seen != (1, 1) and time.monotonic() < deadline:
+        time.sleep(2.0)
+        seen = gpu_nodes(cluster)
+    assert ran.poll() is None and seen == (1, 1), ran.communicate()
+    _, told = ran.communicate(timeout=PATIENCE)
+    assert ran.returncode == 0, told
+    assert [row["item_id"] for row in results(out)] == ids

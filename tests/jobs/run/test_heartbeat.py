@@ -8,13 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jobs.run.progress_watch import ProgressWatch
 
 import jobs.run.heartbeat
 import jobs.run_directory.events
 import jobs.run_directory.lease
 from jobs.errors import JobError, StorageError
-from jobs.run.driver import Driver, Limits, _Call, _Slot
+from jobs.run.dispatcher import Dispatcher
 from jobs.run.heartbeat import Heartbeat
+from jobs.run.workers import Call, Workers
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.lease import LEASE_KEY, Lease, find_claim
 from jobs.run_directory.totals import Totals
@@ -78,23 +80,23 @@ def test_a_silent_storage_does_not_stop_the_driver_and_the_claim_is_renewed_when
 
 def test_an_actor_that_waits_for_a_silent_storage_is_not_taken_for_hung(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[str] = []
-    monkeypatch.setattr("jobs.run.driver.start_board", lambda: None)
-    monkeypatch.setattr("jobs.run.driver.RunMetrics", lambda uri: None)
     monkeypatch.setattr("ray.get", lambda reading: ())
     monkeypatch.setattr("ray.kill", lambda actor, no_restart: killed.append(actor))
     heartbeat: Any = SimpleNamespace(silent_seconds=9.0)
-    display: Any = SimpleNamespace(show=lambda *values: None)
-    work: Any = SimpleNamespace(storage=SimpleNamespace(uri="s3://x"))
-    nothing: Any = SimpleNamespace(count=0)
-    driver = Driver(work, Totals(), display, nothing, nothing, heartbeat, Limits(0.2, None))
-    driver._calls["call"] = _Call(_Slot("actor", 0), Task(Shard(0, 0, 1)))
+    nothing: Any = None
+    dispatcher, workers = Dispatcher([Task(Shard(0, 0, 1))]), Workers(nothing, nothing, 1)
+    dispatcher.joined(0)
+    ((_, orders),) = dispatcher.orders()
+    workers.slots[0].actor = "actor"
+    workers._calls["call"] = Call(workers.slots[0], orders)
+    watch = ProgressWatch(dispatcher, workers, Totals(), nothing, heartbeat, 0.2)
     time.sleep(0.3)
-    driver._read(None)
+    watch.read(None)
     heartbeat.silent_seconds = 0.0
-    driver._read(None)
+    watch.read(None)
     assert killed == []  # It has the time anew from when the storage answers.
     time.sleep(0.3)
-    driver._read(None)
+    watch.read(None)
     assert killed == ["actor"]
 
 

@@ -1,16 +1,9 @@
-from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.inputs.inputs import Inputs
-from jobs.run.plan import longest_first, plan_shards
+from jobs.run.plan import plan_shards
 from jobs.shard.items import item_seed
-from schemas.manifest import Manifest
 
 
 @given(st.integers(1, 5000), st.integers(1, 64), st.none() | st.integers(1, 6000))
@@ -51,15 +44,3 @@ def test_a_seed_follows_from_run_and_item_alone() -> None:
     assert item_seed(0, "a") == 6612858177627257344
     assert len({item_seed(run, item) for run in (0, 1, -1) for item in ("a", "b", "1/a")}) == 9
     assert all(0 <= item_seed(0, str(i)) < 2**63 for i in range(1000))
-
-
-def test_large_files_come_first_but_parts_of_files_as_they_are(tmp_path: Path) -> None:
-    for name, size in (("small", 10), ("large", 1000)):
-        (tmp_path / f"{name}.mid").write_bytes(bytes(size))
-    shards = plan_shards(2, 1, 1)
-    for ends, order in ((None, [1, 0]), ([5.0, 9.0], [0, 1])):
-        table: dict[str, Any] = {"item_id": ["a", "b"], "midi": ["small.mid", "large.mid"], "prompt": ["p", "p"]}
-        pq.write_table(pa.table(table if ends is None else table | {"end_s": ends}), tmp_path / "manifest.parquet")
-        manifest = Manifest.open(tmp_path / "manifest.parquet")
-        found = longest_first(manifest, str(tmp_path), Inputs((str(tmp_path),)), shards)
-        assert [shard.index for shard in found] == order

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.run.retries import FRUITLESS_ROUNDS, ITEM_TRIES, LOAD_TRIES, SLOT_DEATHS, Retries, SlotHealth
-from jobs.shard.task import Fault, Task
+from jobs.shard.task import Fault, Part, Task
 from schemas.run import Shard
 
 CRASH, HANG = Fault("WorkerCrashed", "killed"), Fault("TimedOut", "silent")
+
+
+PART = Part("00000-0", (0, 1), 0, 1.0, 1.0, None, ())
 
 
 def work_through(
@@ -20,11 +23,11 @@ def work_through(
     """Do all tasks, one after the other: the tasks that finished their shards, and all that died."""
     finished, deaths = {}, []
     while retries:
-        task = retries.next()
-        rows = set(task.probe or range(task.shard.row_count)) - (set() if task.probe else set(task.quarantined))
+        task = retries.take()
+        rows = set(task.probe or task.places) - (set() if task.probe else set(task.quarantined))
         if fault := fault_of(task, rows):
             deaths.append(task)
-            retries.died(task, fault)
+            retries.died([task], fault)
         else:
             retries.ended(task)
             if not task.probe:
@@ -83,20 +86,22 @@ def test_who_kills_is_found_also_if_a_worker_begins_two_shards(shards: int, kill
     finished: dict[int, set[int]] = {}
     deaths, begun = 0, None
     while begun or retries:
-        task = begun or retries.next()
-        following, begun = retries.following(task, others=0), None
+        task = begun or retries.take()
+        begun = None
+        if retries and not retries.is_alone(task) and not retries.is_alone(next(iter(retries))):
+            begun = retries.take()
         tried = set(task.probe or set(range(10)) - set(task.quarantined))
         rows = {task.shard.first_row + row for row in tried}
-        if following is not None:
-            assert not task.probe and not task.quarantined and not following.probe
-            rows |= set(range(following.shard.first_row, following.shard.first_row + 10))
+        if begun is not None:
+            assert not task.probe and not task.quarantined and not begun.probe
+            rows |= set(range(begun.shard.first_row, begun.shard.first_row + 10))
         if rows & killers:
             deaths += 1
-            verdict = retries.died(task, fault, following)
-            assert following is None or verdict == "tried again"
+            verdict = retries.died([task] if begun is None else [task, begun], fault)
+            assert begun is None or verdict == "tried again"
+            begun = None
         else:
             retries.ended(task)
-            begun = following
             if not task.probe:
                 finished[task.shard.index] = {task.shard.first_row + row for row in task.quarantined}
     assert set(finished) == set(range(shards))
@@ -107,22 +112,28 @@ def test_who_kills_is_found_also_if_a_worker_begins_two_shards(shards: int, kill
 def test_a_death_with_two_shards_charges_neither_and_both_are_rendered_alone() -> None:
     tasks = [Task(Shard(index, index, 1)) for index in range(4)]
     retries = Retries(tasks)
-    first = retries.next()
-    following = retries.following(first, others=0)
-    assert following == tasks[1]
-    assert retries.died(first, HANG, following) == "tried again"
+    assert retries.died([retries.take(), retries.take()], HANG) == "tried again"
     for alone in tasks[:2]:
-        assert retries.next() == alone and retries.following(alone, others=0) is None
+        assert retries.is_alone(alone) and retries.take() == alone
         retries.ended(alone)
-    assert retries.following(retries.next(), others=0) == tasks[3]
+        assert not retries.is_alone(alone)
+    assert retries.take() == tasks[2] and not retries.is_alone(tasks[2])
 
 
-def test_nothing_follows_that_others_could_do_at_once() -> None:
-    retries = Retries([Task(Shard(index, index, 1)) for index in range(5)])
-    first = retries.next()
-    assert retries.following(first, others=4) is None
-    assert retries.following(first, others=3) == Task(Shard(1, 1, 1))
-    assert retries.following(first, others=3) is None
+def test_what_is_found_of_a_part_is_about_its_rows_alone() -> None:
+    whole, part = Task(Shard(0, 0, 30)).split(10)
+    retries = Retries([whole, part])
+    assert retries.take() == whole
+    retries.ended(whole)
+    finished, deaths = work_through(retries, lambda task, tried: CRASH if 25 in tried & set(part.rows) else None)
+    assert set(finished[0].quarantined) == {25} and finished[0].rows == part.rows
+    assert {row for task in deaths for row in task.probe} <= set(range(20, 30))
+
+
+def test_what_dies_while_it_is_put_together_is_given_up_in_the_end() -> None:
+    retries = Retries([Task(Shard(0, 0, 2), parts=(PART,))])
+    finished, deaths = work_through(retries, lambda task, tried: CRASH)
+    assert finished == {} and len(deaths) == 2 * (FRUITLESS_ROUNDS + 1)
 
 
 @pytest.mark.parametrize(("loading", "deaths"), [(True, LOAD_TRIES), (False, SLOT_DEATHS)])

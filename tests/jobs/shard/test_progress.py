@@ -27,8 +27,8 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[ShardProgress]:
 def test_items_under_way_count_by_what_is_generated_of_them(reports: list[ShardProgress]) -> None:
     generated: dict[str, float] = {}
     reporter = ProgressReporter(reports.append, lambda: generated)
-    reporter.began(0, request("a", 4.0))
-    reporter.began(1, request("b", 8.0))
+    reporter.began((0, 0), request("a", 4.0))
+    reporter.began((1, 0), request("b", 8.0))
     generated.update(a=1.0, b=4.0)
     reporter.report_now_and_then()
     assert reports[-2:] == [ShardProgress(0, 0.25, 1.0, 0), ShardProgress(1, 0.5, 4.0, 0)]
@@ -39,14 +39,14 @@ def test_items_under_way_count_by_what_is_generated_of_them(reports: list[ShardP
     reporter.rendered("a")
     reporter.report_now_and_then()
     assert reports[-2] == ShardProgress(0, 1.0, 4.0, 0)
-    reporter.ended(0, "a", failed=False)
+    reporter.ended((0, 0), "a", failed=False)
     assert reports[-2:] == [ShardProgress(0, 1.0, 4.0, 0), ShardProgress(1, 0.5, 4.0, 0)]
     generated["b"] = 1.0  # It began anew.
     reporter.report_now_and_then()
     assert reports[-1] == ShardProgress(1, 0.5, 1.0, 0)  # Items never go back.
-    reporter.ended(1, "b", failed=True)
+    reporter.ended((1, 0), "b", failed=True)
     assert reports[-1] == ShardProgress(1, 1.0, 0.0, 1)
-    reporter.forget(0)
+    reporter.forget((0, 0))
     reporter.report_now_and_then()
     assert reports[-1].shard == reports[-2].shard == 1
 
@@ -55,11 +55,11 @@ def test_a_long_item_is_seen_to_progress_however_many_were_rendered_before(repor
     generated: dict[str, float] = {}
     reporter = ProgressReporter(reports.append, lambda: generated)
     for number in range(200):
-        reporter.began(number, request(str(number), 2.0))
+        reporter.began((number, 0), request(str(number), 2.0))
         reporter.rendered(str(number))
-        reporter.ended(number, str(number), failed=False)
-        reporter.forget(number)
-    reporter.began(200, request("long", 3600.0))
+        reporter.ended((number, 0), str(number), failed=False)
+        reporter.forget((number, 0))
+    reporter.began((200, 0), request("long", 3600.0))
     reports.clear()
     for step in range(1, 11):
         generated["long"] = 100.0 * step
@@ -76,7 +76,7 @@ def test_little_is_reported_in_between_and_nothing_is_counted_for_it() -> None:
         return asked[-1]
 
     reporter = ProgressReporter(reports.append, generated)
-    reporter.began(0, request("a", 4.0))
+    reporter.began((0, 0), request("a", 4.0))
     for _ in range(1000):
         reporter.report_now_and_then()
     assert len(reports) <= 1 and len(asked) <= 1

@@ -15,6 +15,7 @@ from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.shard.items import ItemReader
+from jobs.shard.orders import Orders
 from jobs.shard.progress import ShardProgress
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
 from jobs.shard.task import Task
@@ -23,6 +24,7 @@ from renderer.decoding.sampling import Sampling
 from renderer.midi.notes import Performance
 from renderer.rendering import Rendering, RenderRequest
 from schemas.manifest import ManifestRow
+from schemas.marker import Marker
 from tests.jobs.support.corpus import audio, make_corpus, results
 from tests.jobs.support.dummy import DummyBackend, DummyRenderer
 
@@ -59,6 +61,13 @@ def tasks(work: ShardWork) -> list[Task]:
     return [Task(shard) for shard in work.run.shards]
 
 
+def work_on(renderer: ShardRenderer, *line: Task) -> Marker:
+    """Work on a line of tasks until the first is finished."""
+    marker = renderer.work(Orders(line)).marker
+    assert marker is not None
+    return marker
+
+
 def apart(manifest: Path, out: Path, **options: Any) -> dict[str, bytes]:
     """The audio and MIDI of a run each of whose shards was rendered by itself."""
     work = work_for(manifest, LocalStorage(out), DummyBackend(), **options)
@@ -73,10 +82,10 @@ def test_what_follows_is_begun_before_a_shard_is_over_and_not_rendered_again(tmp
     work = work_for(manifest, LocalStorage(out), backend)
     first, second, third = tasks(work)
     renderer = ShardRenderer(work)
-    assert renderer.render(first, second).items == 3
+    assert work_on(renderer, first, second).items == 3
     assert backend.rendered[:4] == ["a", "b", "c", "d"]  # Two at a time: c would have been alone.
     assert [path.name for path in (out / "_state/done").iterdir()] == ["00000.json"]
-    assert renderer.render(second, third).items == 3
+    assert work_on(renderer, second, third).items == 3
     assert renderer.render(third).items == 2
     assert sorted(backend.rendered) == list("abcdefgh")
     assert [row["item_id"] for row in results(out)] == list("abcdefgh")
@@ -89,8 +98,8 @@ def test_what_was_begun_is_dropped_if_something_else_is_asked_for(tmp_path: Path
     work = work_for(manifest, LocalStorage(out), backend)
     first, second, third = tasks(work)
     renderer = ShardRenderer(work)
-    renderer.render(first, second)
-    renderer.probe(replace(second, probe=(1,)))
+    work_on(renderer, first, second)
+    renderer.work(Orders((replace(second, probe=(1,)),)))
     renderer.render(third)
     renderer.render(second)
     assert backend.rendered.count("d") == 2 and backend.rendered.count("e") >= 2
@@ -104,7 +113,7 @@ def test_bad_items_of_either_shard_fail_alone(tmp_path: Path, out: Path, layout:
     work = work_for(manifest, LocalStorage(out), DummyBackend(), layout=layout)
     first, second, third = tasks(work)
     renderer = ShardRenderer(work)
-    markers = [renderer.render(first, second), renderer.render(second, third), renderer.render(third)]
+    markers = [work_on(renderer, first, second), work_on(renderer, second, third), renderer.render(third)]
     assert [(marker.items, marker.failed) for marker in markers] == [(3, 1), (3, 2), (2, 1)]
     assert [row["item_id"] for row in results(out) if row["status"] == "ok"] == list("abcd")
     errors = {row["item_id"]: row["error_message"] for row in results(out)}
@@ -131,7 +140,7 @@ def test_the_first_items_of_what_follows_are_read_beforehand(
     work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
     first, second = tasks(work)
     renderer = ShardRenderer(work)
-    assert renderer.render(first, second).failed == 0
+    assert work_on(renderer, first, second).failed == 0
     assert renderer.render(second).failed == 0
 
 
@@ -157,7 +166,7 @@ def test_rendering_goes_on_while_a_shard_is_committed(tmp_path: Path, out: Path)
     first, second = tasks(work)
     renderer = ShardRenderer(work)
     storage.rendered = backend.rendered
-    assert renderer.render(first, second).items == 3 and renderer.dropped == ""
+    assert work_on(renderer, first, second).items == 3
     assert renderer.render(second).items == 3
 
 
@@ -176,7 +185,7 @@ def test_what_is_wrong_with_the_next_shard_is_told_when_that_is_asked_for(tmp_pa
     first, second = tasks(work)
     renderer = ShardRenderer(work)
     storage.rendered = backend.rendered
-    assert renderer.render(first, second).items == 3
+    assert work_on(renderer, first, second).items == 3
     assert [row["status"] for row in results(out)] == ["ok"] * 3
     with pytest.raises(StorageError, match="no space"):
         renderer.render(second)
@@ -215,10 +224,11 @@ def test_why_the_next_shard_was_dropped_is_kept_and_it_is_rendered_anew(
     work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
     first, second = tasks(work)
     worker = RenderActor()
-    outcome = worker.render_shard(work, Mock(), first, second)
+    outcome = worker.work(work, Mock(), Orders((first, second)))
     assert outcome.marker is not None and outcome.marker.items == 3 and outcome.marker.objects == ()
     assert "MemoryError: no memory for e" in outcome.dropped and "in step" in outcome.dropped
-    outcome = worker.render_shard(work, Mock(), second, None)
+    assert outcome.line == ()
+    outcome = worker.work(work, Mock(), Orders((second,)))
     assert outcome.marker is not None and outcome.marker.failed == 0 and outcome.dropped == ""
     assert [row["status"] for row in results(out)] == ["ok"] * 6
 
@@ -245,7 +255,7 @@ def test_both_shards_progress_is_told(tmp_path: Path, out: Path) -> None:
     told: list[ShardProgress] = []
     first, second = tasks(work)
     renderer = ShardRenderer(work, told.append)
-    renderer.render(first, second)
+    work_on(renderer, first, second)
     assert {progress.shard for progress in told} == {0, 1}
     renderer.render(second)
     for shard in (0, 1):
@@ -311,5 +321,5 @@ def test_the_renderer_is_given_what_it_has_room_for_and_no_more(
     work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
     first, second = tasks(work)
     renderer = ShardRenderer(work)
-    assert renderer.render(first, second).items == renderer.render(second).items == 3
+    assert work_on(renderer, first, second).items == renderer.render(second).items == 3
     assert set(watched.held) - {0} == {2}  # 0: all is rendered, and yet to be written.

@@ -20,6 +20,7 @@ from jobs.run.options import RenderOptions
 from jobs.run.preflight import prepare
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.shard.items import item_seed
+from jobs.shard.orders import Orders
 from jobs.shard.progress import ShardProgress
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
 from jobs.shard.task import Task
@@ -246,7 +247,7 @@ def test_a_late_attempt_of_another_machine_does_not_touch_what_is_finished(tmp_p
 def test_what_a_killed_attempt_of_another_machine_left_is_not_taken_for_ours(tmp_path: Path, out: Path) -> None:
     manifest = make_corpus(tmp_path, ["a", "b"])
     killed = work_for(manifest, out, OtherMachine())
-    ShardRenderer(killed).probe(Task(killed.run.shards[0], probe=(0,)))
+    ShardRenderer(killed).work(Orders((Task(killed.run.shards[0], probe=(0,)),)))
     left = audio(out)["audio/a.flac"]
     marker = render(work_for(manifest, out))
     rows = results(out)

@@ -1,0 +1,280 @@
+"""Which worker does what next: policy alone, without Ray, clock or storage.
+
+Tasks wait in one queue, the longest first. A worker takes the next when its own rows are all begun, so that its batch
+stays full. Toward the end of a run it takes no more than a fair share of what is left. Where others have nothing to
+begin, a worker gives back what it has not begun beyond its share: tasks, or rows of one, whose shard then is in parts.
+So no row waits at one worker while another has nothing to do, however wrong the guess was of how long it takes.
+
+Workers come back all the more often the nearer the end is: after a twentieth of the time that is left.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from jobs.run.retries import Outcome, Retries
+from jobs.run.row_weights import RowWeights
+from jobs.run.split_shards import SplitShards
+from jobs.run.worker_load import WorkerLoad
+from jobs.shard.orders import News, Orders, Standing
+from jobs.shard.prefetch import ITEMS_AHEAD
+from jobs.shard.task import Fault, Task
+
+LEAST_SHARE_SECONDS = 1.0
+"""A shard is split for so much work: to put it together again costs something as well."""
+
+SHORTEST_CALL, LONGEST_CALL = 1.0, 15.0
+"""Seconds after which a worker comes back, at least and at most."""
+
+GUESSED_SPEED = 1.0
+"""Rows in a second, as long as none is done."""
+
+CALLS_A_SECOND = 100
+"""So many of a fleet's calls come back in a second at most."""
+
+LONGEST_LINE = 4
+"""So many tasks are in a worker's line at most, as nobody knows of which of them it died."""
+
+LOOKS = 20
+"""So often would a worker come back if the estimate of what is left stayed as it is."""
+
+
+def rows_ahead(batch_size: int) -> int:
+    """How many rows are to wait at a worker, so that the next are read, and its batch stays full."""
+    return max(ITEMS_AHEAD, batch_size // 8)
+
+
+class Dispatcher:
+    """The workers that are up, by number, and what there is to do.
+
+    A worker is to have ``ahead`` rows that are not begun.
+    """
+
+    def __init__(self, tasks: Iterable[Task], weights: RowWeights | None = None, ahead: int = 1) -> None:
+        self._weights, self._ahead = weights or RowWeights(), ahead
+        tasks = list(tasks)
+        self._queue = Retries(tasks)
+        self.split_shards = SplitShards()
+        self._workers: dict[int, WorkerLoad] = {}
+        self._resting: dict[int, None] = {}
+        """In the order in which they came."""
+        self._active = 0
+        self._left = sum(self._weight(task) for task in tasks)
+        """The weight of all that is not done: what waits, and what is in lines."""
+        self._rendered, self._seconds = 0.0, 0.0
+        self._expected = 0
+        self._is_stopping = False
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether a worker is wanted for something that waits."""
+        return any(map(self._is_open, self._queue))
+
+    @property
+    def resting(self) -> list[int]:
+        """The workers that have nothing to do, the longest first."""
+        return list(self._resting)
+
+    @property
+    def speed(self) -> float | None:
+        """Weight in a second that one worker renders; None while that is not known."""
+        return self._rendered / self._seconds if self._rendered else None
+
+    def stop(self) -> None:
+        """From now on only what workers have first in line is finished, and what is begun in parts."""
+        self._is_stopping = True
+
+    def expect(self, workers: int) -> None:
+        """So many more workers will soon be ready: nobody takes a second task that one of these could begin."""
+        self._expected = workers
+
+    def joined(self, worker: int) -> None:
+        """A worker is ready."""
+        self._workers[worker] = WorkerLoad()
+        self._resting[worker] = None
+        self._active += 1
+
+    def gone(self, worker: int) -> WorkerLoad:
+        """A worker is not there any more. Returns what it had in line."""
+        load = self._workers.pop(worker)
+        self._resting.pop(worker, None)
+        self._active -= not load.is_draining
+        return load
+
+    def drain(self, worker: int) -> None:
+        """A worker's machine will be gone soon: it begins nothing any more."""
+        load = self._workers[worker]
+        self._active -= not load.is_draining
+        load.is_draining = True
+
+    def has(self, worker: int) -> bool:
+        """Whether a worker is there."""
+        return worker in self._workers
+
+    def is_draining(self, worker: int) -> bool:
+        """Whether it is known that a worker's machine will be gone."""
+        return self._workers[worker].is_draining
+
+    def line(self, worker: int) -> list[Task]:
+        """The tasks that a worker has."""
+        return self._workers[worker].tasks
+
+    def came_back(self, worker: int, news: News, seconds: float) -> None:
+        """A call ended well, after so many seconds."""
+        load = self._workers[worker]
+        lost = self._lost(load, news)
+        before = load.done
+        self._resting[worker] = None
+        load.set(news.line, self._weights)
+        finished = news.finished
+        rendered = load.done - before
+        if finished is not None and not finished.probe:
+            rendered += self._weight(finished)
+        self._left -= rendered
+        if not any(task.probe for task in [*load.tasks, finished] if task is not None):
+            self._rendered, self._seconds = self._rendered + max(rendered, 0.0), self._seconds + seconds
+        self._queue.put_back([*news.given_back, *lost])
+        if finished is not None:
+            self._finished(load, finished, news)
+
+    def died(self, worker: int, fault: Fault | None) -> Outcome:
+        """A worker is gone with all that it had; without a ``fault`` of the tasks, because its machine is."""
+        load = self.gone(worker)
+        self._left += load.done
+        if fault is None or not load.line:
+            self._queue.put_back(load.tasks)
+            return "tried again"
+        verdict = self._queue.died(load.tasks, fault)
+        if verdict == "given up":
+            self._abandon(load.tasks[0])
+        return verdict
+
+    def raised(self, worker: int) -> None:
+        """A call raised, as it would again: the first task is left unfinished; the worker has dropped the others."""
+        load = self._workers[worker]
+        first, *others = load.tasks
+        self._left += load.done
+        self._resting[worker] = None
+        load.set((), self._weights)
+        self._queue.failed(first)
+        self._abandon(first)
+        self._queue.put_back(others)
+
+    def orders(self) -> Iterator[tuple[int, Orders]]:
+        """What workers that rest are to do now; one for which there is nothing goes on resting."""
+        for worker in self.resting:
+            if (orders := self._orders(self._workers[worker])) is not None:
+                del self._resting[worker]
+                yield worker, orders
+
+    def _orders(self, load: WorkerLoad) -> Orders | None:
+        if count := self._to_give_back(load):
+            return Orders(tuple(load.tasks), give_back=count)
+        while (task := self._next_for(load)) is not None:
+            added = Standing(task, len(task.places))
+            # What is only to be put together need not wait for what is to be rendered.
+            load.set([added, *load.line] if task.parts else [*load.line, added], self._weights)
+        if load.has_stopped and not any(map(_is_shared, load.tasks)):
+            self._queue.put_back(load.tasks)
+            load.set((), self._weights)
+        if not load.line:
+            return None
+        low = self._ahead if self._may_take_more(load) else 0
+        return Orders(tuple(load.tasks), low, self._call_seconds())
+
+    def useful_workers(self, seconds: float) -> int:
+        """For how many more workers there is work: tasks that wait, or a share of others' of so many seconds."""
+        waiting = [task for task in self._queue if self._is_open(task)]
+        if self._is_stopping or len(waiting) > len(self._workers):
+            return len(waiting)
+        least = (self.speed or GUESSED_SPEED) * seconds
+        shares = sum(int(self._weight(task) / least) or 1 for task in waiting)
+        return shares + sum(
+            int(load.waiting / least) for load in self._workers.values() if load.waiting and not self._has_alone(load)
+        )
+
+    def _finished(self, load: WorkerLoad, task: Task, news: News) -> None:
+        load.has_stopped = self._is_stopping
+        self._queue.ended(task)
+        if news.marker is not None:
+            self.split_shards.forget(task.shard.index)
+        if news.part is not None and (whole := self.split_shards.add(task, news.part)) is not None:
+            self._queue.put_back([whole])
+
+    def _abandon(self, task: Task) -> None:
+        """A shard will have no marker."""
+        self._left -= self._weight(task)
+        self.split_shards.forget(task.shard.index)
+
+    def _lost(self, load: WorkerLoad, news: News) -> list[Task]:
+        """What a worker has dropped: it is neither done nor in line any more."""
+        if not news.dropped:
+            return []
+        return [task for task in load.tasks if news.finished is None or task.key != news.finished.key]
+
+    def _weight(self, task: Task) -> float:
+        return float(self._weights.of(task).sum())
+
+    @property
+    def _level(self) -> float:
+        """What each worker has to do until the end, if all have the same."""
+        return self._left / max(self._active, 1)
+
+    def _call_seconds(self) -> float:
+        shortest = max(SHORTEST_CALL, len(self._workers) / CALLS_A_SECOND)
+        if self.speed is None:
+            return shortest
+        return max(shortest, min(LONGEST_CALL, self._level / self.speed / LOOKS))
+
+    def _is_open(self, task: Task) -> bool:
+        return not self._is_stopping or _is_shared(task)
+
+    def _fits(self, load: WorkerLoad, task: Task) -> bool:
+        """Whether a task may be begun by a worker, beside what it has."""
+        return self._is_open(task) and not (load.line and (task.probe or self._queue.is_alone(task)))
+
+    def _has_alone(self, load: WorkerLoad) -> bool:
+        return any(self._queue.is_alone(standing.task) for standing in load.line)
+
+    def _may_take_more(self, load: WorkerLoad) -> bool:
+        if load.is_draining or len(load.line) >= LONGEST_LINE or self._has_alone(load):
+            return False
+        has_room = not load.line or (load.left < self._level and len(self._queue) > self._expected)
+        return has_room and any(self._fits(load, task) for task in self._queue)
+
+    def _next_for(self, load: WorkerLoad) -> Task | None:
+        """Take the next task for a worker: its share of it, where that is less."""
+        if (load.line and load.rows_waiting >= self._ahead) or not self._may_take_more(load):
+            return None
+        task = self._queue.take(lambda task: self._fits(load, task))
+        if self.speed is None or not task.can_be_split or self._queue.is_alone(task):
+            return task
+        weights = self._weights.of(task)
+        least = self.speed * LEAST_SHARE_SECONDS
+        share = max(self._level - load.left, least)
+        kept = max(1, int((np.cumsum(weights) <= share).sum()))
+        if weights[kept:].sum() < least:
+            return task
+        task, rest = task.split(len(weights) - kept)
+        self._queue.put_back([rest])
+        return task
+
+    def _to_give_back(self, load: WorkerLoad) -> int:
+        """How many of its rows a worker is to give back, for others that have nothing to begin."""
+        if not load.rows_waiting or self._has_alone(load):
+            return 0
+        if load.is_draining:
+            return load.tail(math.inf, 0.0, self._weights)
+        if any(map(self._is_open, self._queue)):
+            return 0
+        hungry = [other for other in self._workers.values() if not other.rows_waiting and not other.is_draining]
+        least = math.inf if self.speed is None else self.speed * LEAST_SHARE_SECONDS
+        count = load.tail(load.left - self._level, least, self._weights) if hungry else 0
+        # Whoever rests begins at once what here would wait.
+        return count or (load.whole_tail if any(not other.line for other in hungry) else 0)
+
+
+def _is_shared(task: Task) -> bool:
+    """Whether a shard is begun in parts."""
+    return task.is_part or bool(task.parts)
