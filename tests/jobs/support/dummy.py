@@ -18,6 +18,7 @@ from renderer.errors import PromptError
 from renderer.midi.notes import Notes
 from renderer.prompt import Prompt
 from renderer.rendering import Rendering, RenderRequest
+from renderer.segments import SegmentCodes
 
 SAMPLE_RATE = 8000
 SLICES = 5
@@ -152,4 +153,5 @@ class DummyRenderer:
             seed=request.seed,
             prompt_id=request.prompt.prompt_id,
             codes=np.full((2, 5), request.seed % 1024, np.uint16),
+            segment_codes=(SegmentCodes(0, 0, 5, np.full((5, 2), request.seed % 1024, np.uint16)),),
         )
