@@ -20,12 +20,20 @@ Encryption = Annotated[str | None, typer.Option("--s3-encryption", help="As the 
 
 
 @finishes
-def status(out: Out, endpoint_url: EndpointUrl = None) -> int:
+def status(
+    out: Out,
+    nodes: Annotated[bool, typer.Option("--nodes", help="Tell of each node, by the run's events.")] = False,
+    endpoint_url: EndpointUrl = None,
+) -> int:
     """Tell what a run has done so far: items, audio, speed, failures and their reasons."""
     from jobs.console import say
+    from jobs.inspect.nodes import node_lines, read_nodes
     from jobs.inspect.status import status
 
-    say(status(_directory(out, endpoint_url)), sys.stdout)
+    directory = _directory(out, endpoint_url)
+    say(status(directory), sys.stdout)
+    if nodes:
+        say("\n".join(node_lines(read_nodes(directory.storage)) or ["its events name no node"]), sys.stdout)
     return 0
 
 

@@ -34,7 +34,7 @@ def write_report(directory: RunDirectory, run: Run, totals: Totals) -> str:
 def page(report: RunReport) -> str:
     """The page. All that comes from a manifest, a file or a person is text in it, whatever it says."""
     body = [f"<h1>{_text(report.place)}</h1>", *_done(report), *_failed(report), *_quality(report)]
-    body += [*_speed(report), *_sound(report)]
+    body += [*_speed(report), *_nodes(report), *_sound(report)]
     head = (
         f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f'<meta name="viewport" content="width=device-width"><title>{_text(report.place)}</title>'
@@ -119,6 +119,25 @@ def _speed(report: RunReport) -> Iterator[str]:
     yield "<h2>Speed</h2>"
     yield "<p>Seconds of audio per second, over the time in which a driver was at work.</p>"
     yield steps(timeline.speed, duration(timeline.seconds), "audio-s/s", timeline.starts)
+
+
+def _nodes(report: RunReport) -> Iterator[str]:
+    """What each node did, where there are several, or something is wrong with one."""
+    if len(report.nodes) < 2 and not any(node.deaths or node.faults for node in report.nodes):
+        return
+    yield "<h2>Nodes</h2>"
+    rows = [
+        (
+            node.name,
+            f"{node.items:,}",
+            duration(node.audio),
+            f"{node.failed:,}",
+            f"{node.deaths:,}",
+            "; ".join(node.faults),
+        )
+        for node in report.nodes
+    ]
+    yield _table(rows, "node", "items", "audio", "failed", "deaths", "faults")
 
 
 def _sound(report: RunReport) -> Iterator[str]:

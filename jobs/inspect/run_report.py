@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 
+from jobs.inspect.nodes import NodeRecord, read_nodes
 from jobs.inspect.timeline import Timeline, read_timeline
 from jobs.run_directory.run_directory import READERS, RunDirectory
 from jobs.run_directory.totals import Totals
@@ -38,6 +39,7 @@ class RunReport:
     timeline: Timeline
     rows: Sequence[Row]
     messages: Mapping[str, str]
+    nodes: Sequence[NodeRecord] = ()
 
     @property
     def rendered(self) -> Sequence[Row]:
@@ -73,7 +75,8 @@ def read_report(directory: RunDirectory, run: Run, totals: Totals) -> RunReport:
         for number, found in enumerate(read):
             messages |= {row["item_id"]: row["error_message"] for row in found if row["status"] == "failed"}
             rows += found if number < len(sampled) else []
-    return RunReport(directory.storage.uri, run, totals, read_timeline(directory.storage), rows, messages)
+    nodes = read_nodes(directory.storage)
+    return RunReport(directory.storage.uri, run, totals, read_timeline(directory.storage), rows, messages, nodes)
 
 
 def _rows(directory: RunDirectory, shard: int, generation: int) -> list[Row]:
