@@ -18,6 +18,7 @@ def midi_valle() -> None:
 def midi_valle_app() -> typer.Typer:
     """The verbs of ``midi-valle``."""
     from jobs.cli.bench import bench
+    from jobs.cli.cluster import cluster_app
     from jobs.cli.inspect import gc, report, status, verify
     from jobs.cli.manifests import manifest_app, prompts_app
     from jobs.cli.models import models_app
@@ -32,6 +33,7 @@ def midi_valle_app() -> typer.Typer:
     app.add_typer(models_app, name="models")
     app.add_typer(manifest_app, name="manifest")
     app.add_typer(prompts_app, name="prompts")
+    app.add_typer(cluster_app, name="cluster")
     for command in (bench, status, report, verify, gc, prepare, pack, train_codec, train, evaluate):
         app.command()(command)
     return app

@@ -7,6 +7,9 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from jobs.run.agreement import Agreement
+from jobs.run.places import Place
+from jobs.run.workplace import Notes, Vitals, VitalsReporter, here, tell_warnings
 from jobs.shard.progress import ShardProgress
 from jobs.shard.shard_renderer import ShardRenderer, ShardWork
 from jobs.shard.task import Task
@@ -17,31 +20,45 @@ class Outcome(NamedTuple):
     """What came of a call.
 
     ``marker`` has no objects, which a driver has no need of; it is None if nothing was committed. ``dropped`` is the
-    traceback of what failed of the following shard, which has to begin anew; empty if nothing did.
+    traceback of what failed of the following shard, which has to begin anew; empty if nothing did. A worker that was
+    started anew unnoticed ``is_empty``: it has not begun, and is to load the model first.
     """
 
     marker: Marker | None = None
     dropped: str = ""
+    is_empty: bool = False
 
 
 class RenderActor:
-    """A :class:`ShardRenderer` as a Ray actor. Ray starts it anew when it dies, and then it is empty again."""
+    """A :class:`ShardRenderer` as a Ray actor. Ray starts it anew when it dies, and then it is empty again.
 
-    def __init__(self) -> None:
+    With an ``agreement``, it works only where code, versions and model are its driver's.
+    """
+
+    def __init__(self, agreement: Agreement | None = None) -> None:
+        self._agreement = agreement
+        self._place = Place()
         self._shards: ShardRenderer | None = None
 
-    def ready(self) -> None:
-        """Do nothing: a call that comes back as soon as there is an actor, and may be repeated."""
+    def ready(self) -> Place:
+        """Where it is: a call that comes back as soon as there is an actor, and may be repeated."""
+        self._place = here()
+        return self._place
 
     def load(self, work: ShardWork, board: Any) -> str:
         """Load the model, in a call of its own, so that its errors arrive as they are; see ``ShardRenderer.plan``.
 
-        ``board`` is a :class:`ProgressBoard`'s handle.
+        ``board`` is a :class:`ProgressBoard`'s handle. JobError if the run cannot be worked on here.
         """
+        vitals = VitalsReporter(self._place, board.feel.remote)
 
         def report(progress: ShardProgress) -> None:
             board.report.remote(progress)
+            vitals.report_now_and_then()
 
+        tell_warnings(lambda text: board.warn.remote(self._place, text))
+        if self._agreement is not None:
+            self._agreement.check(work.run, work.backend, work.storage)
         torch.set_num_threads(work.run.threads)
         self._shards = ShardRenderer(work, report)
         return self._shards.plan
@@ -49,8 +66,7 @@ class RenderActor:
     def render_shard(self, work: ShardWork, board: Any, task: Task, following: Task | None) -> Outcome:
         """Render, write and commit one shard, or try a part of one; and begin the ``following``, if there is one."""
         if self._shards is None:
-            self.load(work, board)
-        assert self._shards is not None
+            return Outcome(is_empty=True)
         if task.probe:
             self._shards.probe(task)
             return Outcome()
@@ -67,6 +83,8 @@ class ProgressBoard:
 
     def __init__(self) -> None:
         self._latest: dict[int, ShardProgress] = {}
+        self._vitals: dict[Place, Vitals] = {}
+        self._warnings: dict[tuple[Place, str], bool] = {}
 
     def report(self, progress: ShardProgress) -> None:
         """Keep a shard's latest progress."""
@@ -78,8 +96,23 @@ class ProgressBoard:
         self._latest.clear()
         return latest
 
+    def feel(self, vitals: Vitals) -> None:
+        """Keep how a place does."""
+        self._vitals[vitals.place] = vitals
 
-def start_actors(work: ShardWork, actors: int) -> list[Any]:
+    def warn(self, place: Place, text: str) -> None:
+        """Keep a warning, once for every place."""
+        self._warnings.setdefault((place, text), True)
+
+    def read_notes(self) -> Notes:
+        """What was noted since the last call."""
+        notes = Notes(tuple(self._vitals.values()), tuple(note for note, is_new in self._warnings.items() if is_new))
+        self._vitals.clear()
+        self._warnings = dict.fromkeys(self._warnings, False)
+        return notes
+
+
+def start_actors(work: ShardWork, actors: int, agreement: Agreement | None = None) -> list[Any]:
     """Ask Ray for all actors at once, so that a cluster grows; on GPUs, each has one of its own."""
     kind = ray.remote(RenderActor).options(
         num_cpus=work.run.threads,
@@ -87,7 +120,7 @@ def start_actors(work: ShardWork, actors: int) -> list[Any]:
         max_restarts=-1,
         max_task_retries=0,
     )
-    return [kind.remote() for _ in range(actors)]
+    return [kind.remote(agreement) for _ in range(actors)]
 
 
 def start_board() -> Any:

@@ -1,12 +1,10 @@
 """All that is checked before a run begins, so that mistakes are found before work starts."""
 
 import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +16,7 @@ from jobs.inputs.inputs import Inputs, absolute, folder_of, is_s3
 from jobs.inputs.manifest_files import ManifestFiles
 from jobs.option import common_values
 from jobs.output.layouts import check_layout
+from jobs.run.agreement import versions
 from jobs.run.file_check import look_for_files
 from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions, decibels
@@ -98,7 +97,7 @@ def prepare(options: RenderOptions, backend: Backend | None = None) -> Job:
         settings=settings,
         shards=plan_shards(items, actors, options.shard_items, settings.batch_size),
         threads=options.cpus_per_actor,
-        versions=_versions(),
+        versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Job(options, backend, facts, manifest, bank_location, inputs, run, actors, gpus, warnings)
@@ -238,13 +237,3 @@ def _count_gpus(options: RenderOptions) -> int:
 
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("render-corpus", "torch", "ray", "numpy", "soundfile"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found

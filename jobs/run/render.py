@@ -12,10 +12,12 @@ from jobs.inputs.inputs import folder_of
 from jobs.inspect.report_page import write_report
 from jobs.inspect.summary import summary
 from jobs.run.actors import start_actors
+from jobs.run.agreement import Agreement
 from jobs.run.beginning import Beginning, find_beginning, overwrite
 from jobs.run.display import Display
 from jobs.run.driver import Driver, Limits
 from jobs.run.dry_run import dry_run
+from jobs.run.fleet import Fleet
 from jobs.run.heartbeat import Heartbeat
 from jobs.run.options import RenderOptions
 from jobs.run.plan import longest_first
@@ -73,7 +75,7 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
         say("everything is rendered already")
         return ITEMS_FAILED if totals.failed else ALL_RENDERED
     actors = min(job.actors, len(tasks))
-    with _lease(directory.storage) as lease, connected_ray(job.options, actors, job.gpus):
+    with _lease(directory.storage) as lease, connected_ray(job.options, actors, job.gpus) as head:
         beginning.write(directory)
         again = sum(task.generation > 0 for task in tasks)
         say(
@@ -92,8 +94,10 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals) 
                     replace(run, shards=()), run.manifest_path, job.bank, directory.storage, job.backend, job.inputs
                 )
                 limits = Limits(job.options.item_timeout, job.options.max_failures)
-                driver = Driver(work, totals, display, signals, events, heartbeat, limits)
-                driver.run(tasks, start_actors(work, actors))
+                several = job.options.ray_address is not None
+                fleet = Fleet(display, events, several, job.options.node_status, head)
+                driver = Driver(work, totals, display, signals, events, heartbeat, limits, fleet)
+                driver.run(tasks, start_actors(work, actors, Agreement.of_this_process() if several else None))
         finally:
             display.close()
             events.add("driver_ended", items_done=totals.items, failed=totals.failed)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.errors import PlaceError
 from jobs.inputs.inputs import Inputs
 from jobs.inputs.pinned_inputs import PinnedManifest, check_unchanged
 from jobs.output.layouts import open_writer
@@ -86,10 +87,15 @@ class ShardRenderer:
         return str(self._renderer.batch_plan or "")
 
     def render(self, task: Task, following: Task | None = None) -> Marker:
-        """Render a shard and return the marker that makes it final. A bad item is a failed row, no more."""
+        """Render a shard and return the marker that makes it final. A bad item is a failed row, no more.
+
+        PlaceError if the task may be tried elsewhere and nothing that it needs is here.
+        """
         self._put_in_line(task, following)
         shard, seconds = self._rendered()
         try:
+            if task.elsewhere and (fault := shard.attempt.place_fault):
+                raise PlaceError(fault)
             return self._committed(shard, shard.attempt.results(seconds))
         finally:
             shard.attempt.close()

@@ -21,10 +21,12 @@ class Task:
 
     To render and commit a shard, with the ``quarantined`` rows as failed ones; or, if ``probe`` names rows, to
     render just those and keep nothing. Rows are counted from the shard's first. A ``generation`` above 0 is
-    about those rows alone that failed in the generation before.
+    about those rows alone that failed in the generation before. If it may be tried ``elsewhere``, nothing is committed
+    where every item fails for reasons of the place.
     """
 
     shard: Shard
     generation: int = 0
     quarantined: Mapping[int, Fault] = field(default_factory=dict)
     probe: tuple[int, ...] = ()
+    elsewhere: bool = False

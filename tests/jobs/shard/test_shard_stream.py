@@ -215,6 +215,7 @@ def test_why_the_next_shard_was_dropped_is_kept_and_it_is_rendered_anew(
     work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend())
     first, second = tasks(work)
     worker = RenderActor()
+    worker.load(work, Mock())
     outcome = worker.render_shard(work, Mock(), first, second)
     assert outcome.marker is not None and outcome.marker.items == 3 and outcome.marker.objects == ()
     assert "MemoryError: no memory for e" in outcome.dropped and "in step" in outcome.dropped
