@@ -12,6 +12,7 @@ from typing import Protocol
 
 import ray
 
+from jobs.cluster_head import HeadWatch, check_answers
 from jobs.console import say
 from jobs.errors import JobError
 from jobs.machine import check_machine, ensure_token, short_folder, working_in_our_folder
@@ -35,16 +36,19 @@ class ClusterOptions(Protocol):
 
 
 @contextmanager
-def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bool = False) -> Iterator[None]:
+def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bool = False) -> Iterator[HeadWatch]:
     """The cluster that the options name, or a Ray with room for the actors on this machine.
 
-    With ``show_logs``, what the actors print is printed here as well.
+    With ``show_logs``, what the actors print is printed here as well. Gives a watch over the cluster's head.
     """
     if options.ray_address is None:
         with local_ray(actors, options.cpus_per_actor, gpus, show_logs):
-            yield
+            yield HeadWatch()
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray would warn in its own words of what we tell in ours.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    check_answers(options.ray_address)
     try:
         with working_in_our_folder():
             ray.init(address=options.ray_address, log_to_driver=show_logs, logging_level=logging.ERROR)
@@ -58,7 +62,8 @@ def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bo
                 f"the cluster has {here.get('GPU', 0):g} GPUs and {here.get('CPU', 0):g} CPUs now: "
                 f"the other actors of {actors} begin when it has grown"
             )
-        yield
+        with HeadWatch(ray.get_runtime_context().gcs_address) as head:
+            yield head
     finally:
         ray.shutdown()
 

@@ -13,5 +13,9 @@ class UnavailableError(StorageError):
     """One object is not there, or may not be read; others may be."""
 
 
+class PlaceError(JobError):
+    """Every item of a shard fails because of what this node lacks, or may not read: another may have it."""
+
+
 class InputError(JobError):
     """What a manifest or a prompt bank names cannot be had: the item's fault."""

@@ -18,6 +18,7 @@ def midi_valle() -> None:
 def midi_valle_app() -> typer.Typer:
     """The verbs of ``midi-valle``."""
     from jobs.cli.bench import bench
+    from jobs.cli.cluster import cluster_app
     from jobs.cli.exports import decode, export
     from jobs.cli.inspect import gc, report, status, verify
     from jobs.cli.manifests import manifest_app
@@ -33,6 +34,7 @@ def midi_valle_app() -> typer.Typer:
     app.add_typer(models_app, name="models")
     app.add_typer(manifest_app, name="manifest")
     app.add_typer(prompts_app, name="prompts")
+    app.add_typer(cluster_app, name="cluster")
     for command in (export, decode, bench, status, report, verify, gc, prepare, pack, train_codec, train, evaluate):
         app.command()(command)
     return app

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.cli.from_options import takes
-from jobs.inspect.options import GarbageOptions, InspectOptions, ReportOptions, VerifyOptions
+from jobs.inspect.options import GarbageOptions, ReportOptions, StatusOptions, VerifyOptions
 
 if TYPE_CHECKING:
     from jobs.inspect.garbage import Garbage
@@ -15,13 +15,17 @@ SHOWN_OBJECTS = 20
 SECONDS_PER_HOUR = 3600.0
 
 
-@takes(InspectOptions)
-def status(options: InspectOptions) -> int:
+@takes(StatusOptions)
+def status(options: StatusOptions) -> int:
     """Tell what a run has done so far: items, audio, speed, failures and their reasons."""
     from jobs.console import say
+    from jobs.inspect.nodes import node_lines, read_nodes
     from jobs.inspect.status import status
 
-    say(status(options.directory), sys.stdout)
+    directory = options.directory
+    say(status(directory), sys.stdout)
+    if options.nodes:
+        say("\n".join(node_lines(read_nodes(directory.storage)) or ["its events name no node"]), sys.stdout)
     return 0
 
 

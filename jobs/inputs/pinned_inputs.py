@@ -1,6 +1,7 @@
 """Manifest and prompt bank, read only while they are what the run began with."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobs.errors import JobError
@@ -15,9 +16,10 @@ class PinnedManifest:
 
     def __init__(self, location: str, sha256: str, inputs: Inputs) -> None:
         self._files = ManifestFiles.find(location, inputs)
-        self._seen = self._files.state()
-        if self._files.sha256() != sha256:
-            raise _changed(location)
+        with _named(location):
+            self._seen = self._files.state()
+            if self._files.sha256() != sha256:
+                raise _changed(location)
         self._manifest = self._files.open()
 
     def slice(self, first_row: int, row_count: int) -> ManifestSlice:
@@ -33,8 +35,20 @@ class PinnedManifest:
 
 def check_unchanged(location: str, path: Path, sha256: str | None) -> None:
     """JobError if the file, or copy, of what a run reads at ``location`` has another content than it began with."""
-    if file_hash(path) != sha256:
-        raise _changed(location)
+    with _named(location):
+        if file_hash(path) != sha256:
+            raise _changed(location)
+
+
+@contextmanager
+def _named(location: str) -> Iterator[None]:
+    """JobError for a file that a worker cannot read, but its driver could."""
+    try:
+        yield
+    except OSError as error:
+        raise JobError(
+            f"{location} cannot be read ({error.strerror}); every node must find it under this name, as on S3"
+        ) from None
 
 
 def _changed(location: str) -> JobError:

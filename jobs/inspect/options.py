@@ -27,6 +27,13 @@ class InspectOptions(S3Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatusOptions(InspectOptions):
+    """The options of ``midi-valle status``."""
+
+    nodes: Annotated[bool, Option("Tell of each node, by the run's events.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportOptions(InspectOptions):
     """The options of ``midi-valle report``. ``model`` None stands for one that comes with the package."""
 

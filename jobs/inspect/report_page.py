@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from jobs.console import duration, one_line
 from jobs.inspect.clip import CLIP_SECONDS, Clip
 from jobs.inspect.failures import failure_reasons
 from jobs.inspect.heard_items import HeardItem
+from jobs.inspect.nodes import NodeRecord
 from jobs.inspect.page_data import SHOWN_GROUPS, groups, page_data, page_items, prompt_of, split_of, verdict_of
 from jobs.inspect.prompt_recordings import PromptRecordings
 from jobs.inspect.run_report import RunReport, read_report
@@ -58,6 +59,7 @@ def page(report: RunReport) -> str:
         data=page_data(report),
         figures=list(_figures(report)),
         failures=failure_reasons(report.items, report.totals),
+        nodes=_nodes(report),
         groups=_groups(report),
         heard=[_card(item) for item in report.heard],
         asked=_asked(report.run),
@@ -116,6 +118,12 @@ def _groups(report: RunReport) -> list[tuple[str, list[Any], int]]:
     """The tables by prompt and by split, each cut to what a person reads; none where there is only one group."""
     found = [(column, groups(report.items, column)) for column in ("prompt", "split")]
     return [(column, every[:SHOWN_GROUPS], len(every)) for column, every in found if len(every) > 1]
+
+
+def _nodes(report: RunReport) -> Sequence[NodeRecord]:
+    """What each node did, where there are several, or something is wrong with one."""
+    several = len(report.nodes) > 1 or any(node.deaths or node.faults for node in report.nodes)
+    return report.nodes if several else ()
 
 
 def _card(item: HeardItem) -> Mapping[str, Any]:

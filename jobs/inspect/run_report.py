@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from jobs.inspect.heard_items import HeardItem, hear_items
 from jobs.inspect.item_rows import read_items
+from jobs.inspect.nodes import NodeRecord, read_nodes
 from jobs.inspect.prompt_recordings import PromptRecordings
 from jobs.inspect.timeline import Timeline, read_timeline
 from jobs.run_directory.run_directory import RunDirectory
@@ -24,6 +25,7 @@ class RunReport:
     timeline: Timeline
     items: pa.Table
     heard: Sequence[HeardItem]
+    nodes: Sequence[NodeRecord] = ()
 
 
 def read_report(directory: RunDirectory, totals: Totals, prompts: PromptRecordings) -> RunReport:
@@ -33,4 +35,5 @@ def read_report(directory: RunDirectory, totals: Totals, prompts: PromptRecordin
     """
     storage, run = directory.storage, prompts.run
     items = read_items(directory, run, totals)
-    return RunReport(storage.uri, run, totals, read_timeline(storage), items, hear_items(storage, prompts, items))
+    heard, nodes = hear_items(storage, prompts, items), read_nodes(storage)
+    return RunReport(storage.uri, run, totals, read_timeline(storage), items, heard, nodes)

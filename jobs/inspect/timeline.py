@@ -30,7 +30,7 @@ def read_timeline(storage: Storage) -> Timeline:
     """The timeline of all sessions whose events were written."""
     work: list[tuple[float, float, float]] = []
     lengths: list[float] = []
-    for events in _sessions(storage):
+    for events in read_sessions(storage):
         began, end = _seconds(events[0]), _seconds(events[-1])
         at_work: dict[int, float] = {}
         for event in events:
@@ -45,7 +45,7 @@ def read_timeline(storage: Storage) -> Timeline:
     return Timeline(total, _spread(work, total), starts)
 
 
-def _sessions(storage: Storage) -> Iterator[list[Mapping[str, Any]]]:
+def read_sessions(storage: Storage) -> Iterator[list[Mapping[str, Any]]]:
     """The events of one driver after the other; their names begin with the time.
 
     What is not an event log of a driver is passed over: the folder may hold files of people.

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from jobs.run.places import Place, Places
 from jobs.run.retries import Outcome, Retries
 from jobs.run.row_weights import RowWeights
 from jobs.run.split_shards import SplitShards
@@ -48,11 +49,18 @@ def rows_ahead(batch_size: int) -> int:
 class Dispatcher:
     """The workers that are up, by number, and what there is to do.
 
-    A worker is to have ``ahead`` rows that are not begun.
+    A worker is to have ``ahead`` rows that are not begun. ``places`` say which tasks may go where.
     """
 
-    def __init__(self, tasks: Iterable[Task], weights: RowWeights | None = None, ahead: int = 1) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        weights: RowWeights | None = None,
+        ahead: int = 1,
+        places: Places | None = None,
+    ) -> None:
         self._weights, self._ahead = weights or RowWeights(), ahead
+        self._places = places or Places(False, lambda: 0.0)
         tasks = list(tasks)
         self._queue = Retries(tasks)
         self.split_shards = SplitShards()
@@ -89,9 +97,9 @@ class Dispatcher:
         """So many more workers will soon be ready: nobody takes a second task that one of these could begin."""
         self._expected = workers
 
-    def joined(self, worker: int) -> None:
+    def joined(self, worker: int, place: Place | None = None) -> None:
         """A worker is ready."""
-        self._workers[worker] = WorkerLoad()
+        self._workers[worker] = WorkerLoad(place or Place())
         self._resting[worker] = None
         self._active += 1
 
@@ -160,6 +168,15 @@ class Dispatcher:
         self._queue.failed(first)
         self._abandon(first)
         self._queue.put_back(others)
+
+    def refused(self, worker: int) -> None:
+        """Where a worker is, its first task cannot be done; it has dropped the others as well. All are for others."""
+        load = self._workers[worker]
+        self._left += load.done
+        self._resting[worker] = None
+        tasks = load.tasks
+        load.set((), self._weights)
+        self._queue.put_back(tasks)
 
     def orders(self) -> Iterator[tuple[int, Orders]]:
         """What workers that rest are to do now; one for which there is nothing goes on resting."""
@@ -232,7 +249,9 @@ class Dispatcher:
 
     def _fits(self, load: WorkerLoad, task: Task) -> bool:
         """Whether a task may be begun by a worker, beside what it has."""
-        return self._is_open(task) and not (load.line and (task.probe or self._queue.is_alone(task)))
+        if not self._is_open(task) or (load.line and (task.probe or self._queue.is_alone(task))):
+            return False
+        return self._places.allows(load.place, task)
 
     def _has_alone(self, load: WorkerLoad) -> bool:
         return any(self._queue.is_alone(standing.task) for standing in load.line)
@@ -248,6 +267,10 @@ class Dispatcher:
         if (load.line and load.rows_waiting >= self._ahead) or not self._may_take_more(load):
             return None
         task = self._queue.take(lambda task: self._fits(load, task))
+        return self._places.sent(load.place, self._share_of(load, task))
+
+    def _share_of(self, load: WorkerLoad, task: Task) -> Task:
+        """What a worker is to have of a task; the rest waits for others."""
         if self.speed is None or not task.can_be_split or self._queue.is_alone(task):
             return task
         weights = self._weights.of(task)

@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 
 import ray
 
-from jobs.errors import JobError
-from jobs.run.actors import Ready, start_board
+from jobs.errors import JobError, PlaceError, StorageError
+from jobs.run.actors import start_board
+from jobs.run.agreement import Agreement
 from jobs.run.dispatcher import LEAST_SHARE_SECONDS, Dispatcher
 from jobs.run.display import Display
+from jobs.run.fleet import Fleet
 from jobs.run.heartbeat import Heartbeat
 from jobs.run.metrics import RunMetrics
+from jobs.run.places import Place
 from jobs.run.progress_watch import ProgressWatch
 from jobs.run.workers import Call, Slot, Workers, draining_nodes, is_gone
 from jobs.run_directory.events import EventLog
@@ -29,6 +32,9 @@ STARTING_SECONDS = 30.0
 """A further actor is wanted if there is so much work for it: about so long it takes until it renders."""
 
 SECONDS_BETWEEN_NODES = 5.0
+
+NEVER_BEGAN = "error raised in its creation task"
+"""How Ray says that an actor could not be made, as where this package is not installed: it never will be."""
 
 
 class Limits(NamedTuple):
@@ -55,13 +61,17 @@ class Driver:
         limits: Limits,
         dispatcher: Dispatcher,
         actors: int,
+        fleet: Fleet | None = None,
+        agreement: Agreement | None = None,
     ) -> None:
         self._work, self._limits = work, limits
         self._totals, self._display, self._signals = totals, display, signals
         self._events, self._heartbeat = events, heartbeat
         self._metrics = RunMetrics(work.storage.uri)
         self._board = start_board()
-        self._dispatcher, self._workers = dispatcher, Workers(work, self._board, actors)
+        self._fleet = fleet or Fleet(display, events)
+        self._places = self._fleet.places
+        self._dispatcher, self._workers = dispatcher, Workers(work, self._board, actors, agreement)
         self._watch = ProgressWatch(dispatcher, self._workers, totals, display, heartbeat, limits.item_timeout)
         self._failed_before = totals.failed
         self._last_nodes = time.monotonic()
@@ -72,7 +82,7 @@ class Driver:
         """Work until all tasks are done, a signal or an error stops it, or no slot is left."""
         self._metrics.show(self._totals)
         for slot in self._workers.slots:
-            self._workers.start(slot)
+            self._start(slot)
         reading = self._board.read.remote()
         while self._working():
             for call, reference in self._workers.ended(POLL_SECONDS):
@@ -83,11 +93,12 @@ class Driver:
                 reading = self._board.read.remote()
             self._give_orders()
             self._keep_house()
-        self._workers.end_all()
+        if not self._fleet.fault:  # A head that is lost cannot end anybody.
+            self._workers.end_all()
 
     def _working(self) -> bool:
         """Whether to wait on: while calls hold tasks, or if not asked to stop, will be given some."""
-        if self._signals.count >= 2:
+        if self._signals.count >= 2 or self._fleet.fault:
             return False
         calls = self._workers.calls
         if any(call.orders is not None for call in calls):
@@ -123,11 +134,16 @@ class Driver:
         if self._workers.unused and not self._stopping():
             wanted = self._dispatcher.useful_workers(STARTING_SECONDS) - len(starting)
             for slot in self._workers.unused[: max(wanted, 0)]:
-                self._workers.start(slot)
+                self._start(slot)
+
+    def _start(self, slot: Slot) -> None:
+        self._places.starts(slot.number)
+        self._workers.start(slot)
 
     def _end(self, slot: Slot, reason: str) -> None:
+        self._events.add("actor_ended", actor=slot.number, node=str(slot.place), reason=reason)
+        self._places.leaves(slot.number)
         self._workers.end(slot)
-        self._events.add("actor_ended", actor=slot.number, reason=reason)
 
     def _ended(self, call: Call, reference: Any) -> None:
         try:
@@ -135,7 +151,10 @@ class Driver:
         except ray.exceptions.RayTaskError as error:  # The call raised; its actor lives.
             self._raised(call, error)
         except ray.exceptions.RayError as error:  # The actor died; Ray is starting it anew.
-            self._died(call, str(error).strip().splitlines()[0])
+            if call.orders is None and NEVER_BEGAN in str(error):
+                self._give_up(call.slot, f"it cannot begin: {str(error).strip().splitlines()[-1]}")
+            else:
+                self._died(call, str(error).strip().splitlines()[0])
         else:
             self._succeeded(call, result)
 
@@ -146,17 +165,20 @@ class Driver:
         elif call.is_loading:
             self._loaded(slot, result)
         else:
+            slot.place = result
+            self._places.loads(slot.number)
             self._workers.load(slot)
 
-    def _loaded(self, slot: Slot, ready: Ready) -> None:
+    def _loaded(self, slot: Slot, plan: str) -> None:
         slot.health.loaded()
-        slot.node, slot.is_hung, slot.first_task = ready.node, False, None
-        if ready.plan and not self._is_planned:
-            self._display.say(f"{self._work.run.settings.precision}, {ready.plan}")
+        slot.is_hung, slot.first_task = False, None
+        if plan and not self._is_planned:
+            self._display.say(f"{self._work.run.settings.precision}, {plan}")
             self._is_planned = True
         self._display.begin()
-        self._events.add("actor_ready", actor=slot.number, plan=ready.plan)
-        self._dispatcher.joined(slot.number)
+        self._events.add("actor_ready", actor=slot.number, node=str(slot.place), plan=plan)
+        self._places.settles(slot.number, slot.place)
+        self._dispatcher.joined(slot.number, slot.place)
 
     def _came_back(self, call: Call, news: News) -> None:
         slot, task = call.slot, news.finished
@@ -170,9 +192,12 @@ class Driver:
             self._events.add("shard_dropped", shard=begun, reason=news.dropped)
         if news.part is not None and task is not None:
             seconds = round(news.part.audio_seconds, 3)
-            self._events.add("part_finished", shard=task.shard.index, actor=slot.number, audio_seconds=seconds)
+            where = {"actor": slot.number, "node": str(slot.place)}
+            self._events.add("part_finished", shard=task.shard.index, audio_seconds=seconds, **where)
+            self._blame(slot.place, task, len(news.part.rows) - news.part.failed)
         if news.marker is not None and task is not None:
             self._finished(slot, news.marker, len(task.parts))
+            self._blame(slot.place, task, news.marker.items - news.marker.failed)
 
     def _finished(self, slot: Slot, marker: Any, parts: int) -> None:
         self._totals.add(marker)
@@ -182,25 +207,25 @@ class Driver:
             shard=marker.shard,
             generation=marker.generation,
             actor=slot.number,
+            node=str(slot.place),
             items=marker.items,
             failed=marker.failed,
+            failures={reason: failure.count for reason, failure in marker.failures.items()},
             audio_seconds=round(marker.audio_seconds, 3),
             render_seconds=round(marker.render_seconds, 3),
             occupancy=marker.occupancy and round(marker.occupancy, 4),
             batch_size=marker.batch_size,
             parts=parts,
         )
+        self._fleet.tally.finished(slot.place, marker)
         limit, failed = self._limits.max_failures, self._totals.failed - self._failed_before
         if limit is not None and failed >= limit:
             self._halt(f"{failed:,} items failed, --max-failures is {limit:,}")
 
     def _raised(self, call: Call, error: Any) -> None:
         cause, slot = error.cause, call.slot
-        # Storage or manifest: every other shard would fail as well.
         if isinstance(cause, JobError | TableError):
-            self._halt(str(cause))
-            if call.orders is not None:
-                self._dispatcher.gone(slot.number)
+            self._refused(call, cause)
             return
         text = str(cause) if isinstance(cause, RendererError) else str(error)
         if call.orders is None:
@@ -212,25 +237,52 @@ class Driver:
             shard = self._dispatcher.line(slot.number)[0].shard.index
             self._display.say(f"error: shard {shard}: {text}")
             self._events.add("shard_failed", shard=shard, reason=text.splitlines()[-1])
+            self._places.dropped(self._dispatcher.line(slot.number)[0])
             self._dispatcher.raised(slot.number)
+
+    def _refused(self, call: Call, cause: JobError | TableError) -> None:
+        """What is wrong with a place ends the work there; with storage or manifest, every other shard's as well."""
+        slot = call.slot
+        first = None if call.orders is None else self._dispatcher.line(slot.number)[0]
+        if first is not None and first.elsewhere and isinstance(cause, PlaceError | StorageError):
+            self._fleet.suspect(slot.place, first, str(cause))
+            self._dispatcher.refused(slot.number)
+        elif first is None and self._places.several:
+            self._give_up(slot, str(cause))
+        else:
+            self._halt(str(cause))
+            if first is not None:
+                self._dispatcher.gone(slot.number)
+
+    def _blame(self, place: Place, task: Task, rendered: int) -> None:
+        """A task is over: give up the places that lack, time and again, what others have."""
+        blamed = self._places.ended(place, task, rendered)
+        for number in self._dispatcher.resting:
+            if self._workers.slots[number].place in blamed:
+                self._dispatcher.gone(number)
+                self._give_up(self._workers.slots[number], "time and again it lacks what other nodes have")
 
     def _died(self, call: Call, reason: str) -> None:
         """Only what its worker had in line is charged with a death, and nothing if the machine is gone."""
         slot = call.slot
-        is_lost = is_gone(slot.node)
+        is_lost = is_gone(slot.place.node)
+        self._places.leaves(slot.number)
+        self._fleet.tally.died(slot.place)
         if call.orders is None:
-            self._events.add("actor_died", actor=slot.number, reason=reason)
+            self._events.add("actor_died", actor=slot.number, node=str(slot.place), reason=reason)
         elif is_lost or self._dispatcher.is_draining(slot.number):
             shards = sorted({task.shard.index for task in self._dispatcher.line(slot.number)})
             self._dispatcher.died(slot.number, None)
-            self._display.say(f"shard {', '.join(map(str, shards))}: its worker died: its machine is gone; tried again")
-            self._events.add("actor_died", actor=slot.number, shards=shards, reason=reason, then="tried again")
+            which, where = ", ".join(map(str, shards)), self._fleet.at(slot.place)
+            self._display.say(f"shard {which}: its worker died{where}: its machine is gone; tried again")
+            told = {"actor": slot.number, "node": str(slot.place), "shards": shards}
+            self._events.add("actor_died", reason=reason, then="tried again", **told)
         else:
             self._charge(slot, reason)
         if not is_lost and slot.health.died(call.is_loading):
             self._give_up(slot, f"it died {slot.health.deaths} times in a row: {reason}")
         else:
-            self._workers.start(slot)
+            self._start(slot)
 
     def _charge(self, slot: Slot, reason: str) -> None:
         """What a worker died of is tried again, in another way."""
@@ -239,10 +291,12 @@ class Driver:
             reason = f"no progress for {self._limits.item_timeout:g} s"
         verdict = self._dispatcher.died(slot.number, Fault("TimedOut" if slot.is_hung else "WorkerCrashed", reason))
         part = f", {len(task.probe)} of its items alone" if task.probe else _with(begun)
-        self._display.say(f"shard {task.shard.index}{part}: its worker died: {reason}; {verdict}")
+        where = self._fleet.at(slot.place)
+        self._display.say(f"shard {task.shard.index}{part}: its worker died{where}: {reason}; {verdict}")
         self._events.add(
             "actor_died",
             actor=slot.number,
+            node=str(slot.place),
             shard=task.shard.index,
             begun=begun[0].shard.index if begun else None,
             reason=reason,
@@ -251,12 +305,19 @@ class Driver:
         )
 
     def _give_up(self, slot: Slot, reason: str) -> None:
-        self._display.say(f"error: worker {slot.number} is given up: {reason}")
-        self._events.add("slot_given_up", actor=slot.number, reason=reason)
+        where = self._fleet.at(slot.place)
+        who = f"workers{where} are" if where else f"worker {slot.number} is"
+        self._fleet.say_once(f"error: {who} given up: {reason}")
+        self._events.add("slot_given_up", actor=slot.number, node=str(slot.place), reason=reason)
+        self._places.leaves(slot.number)
         slot.is_given_up = True
         self._workers.end(slot)
 
     def _keep_house(self) -> None:
+        self._fleet.listen(self._board)
+        self._fleet.tell_now_and_then(self._watch.at_places)
+        if fault := self._fleet.fault:
+            self._halt(fault)
         try:
             self._heartbeat.beat(self._watch.in_flight)
         except JobError as error:
@@ -269,11 +330,11 @@ class Driver:
         """Give nothing new to workers whose machines will be gone soon."""
         draining = draining_nodes()
         for slot in self._workers.slots:
-            is_there = slot.node in draining and self._dispatcher.has(slot.number)
+            is_there = slot.place.node in draining and self._dispatcher.has(slot.number)
             if is_there and not self._dispatcher.is_draining(slot.number):
                 self._dispatcher.drain(slot.number)
                 self._display.say(f"worker {slot.number}: its machine will be gone soon; it begins nothing new")
-                self._events.add("actor_draining", actor=slot.number)
+                self._events.add("actor_draining", actor=slot.number, node=str(slot.place))
 
 
 def _with(begun: Sequence[Task]) -> str:

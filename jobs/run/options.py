@@ -88,6 +88,9 @@ class RenderOptions(S3Options):
     ray_address: Annotated[
         str | None, Option("A Ray cluster to use, auto on its head; else this machine.", MACHINE)
     ] = None
+    node_status: Annotated[
+        float, Option("On a cluster, seconds between lines that tell of each node; 0: none.", MACHINE)
+    ] = 60.0
     item_timeout: Annotated[float, Option("Seconds without progress after which a worker is taken for hung.", RUN)] = (
         600.0
     )
@@ -105,6 +108,8 @@ class RenderOptions(S3Options):
         check_at_least(self, 1, *counts)
         if self.gpus is not None and self.gpus < 0:
             raise JobError(f"--gpus is {self.gpus}; it must be 0 (none) or more")
+        if not self.node_status >= 0:
+            raise JobError(f"--node-status is {self.node_status:g}; it must be 0 (none) or more seconds")
         if not self.item_timeout > 0:
             raise JobError(f"--item-timeout is {self.item_timeout:g}; it must be more than 0 seconds")
         if self.gpu_price is not None and not 0 <= self.gpu_price < math.inf:

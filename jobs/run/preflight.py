@@ -1,12 +1,10 @@
 """All that is checked before a run begins, so that mistakes are found before work starts."""
 
 import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +16,7 @@ from jobs.inputs.inputs import Inputs, absolute, folder_of, is_s3
 from jobs.inputs.manifest_files import ManifestFiles
 from jobs.option import common_values
 from jobs.output.layouts import check_layout
+from jobs.run.agreement import versions
 from jobs.run.file_check import look_for_files
 from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions, decibels
@@ -28,12 +27,11 @@ from renderer.audio.loudness import Level
 from renderer.decoding.sampling import Sampling
 from renderer.device import choose_batch_size, choose_precision
 from renderer.file_hash import file_hash
-from renderer.midi.midi_file import READING
 from renderer.quality.quality import QualityThresholds
 from schemas.checks import Problems, TableError, shown
 from schemas.manifest import MIDI, PROMPT, PROMPT_AUDIO, PROMPT_MIDI, Manifest, ManifestError
 from schemas.prompts import BankPrompt, read_prompt_bank
-from schemas.run import MIDI_READING, Run, RunSettings
+from schemas.run import Run, RunSettings
 
 CHECKED_ROWS = 100_000
 """So many rows' files are looked for before a run begins; others are found missing when it is their turn."""
@@ -99,7 +97,7 @@ def prepare(options: RenderOptions, backend: Backend | None = None) -> Job:
         settings=settings,
         shards=plan_shards(items, actors, options.shard_items, settings.batch_size),
         threads=options.cpus_per_actor,
-        versions=_versions(),
+        versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Job(options, backend, facts, manifest, bank_location, inputs, run, actors, gpus, warnings)
@@ -239,13 +237,3 @@ def _count_gpus(options: RenderOptions) -> int:
 
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("render-corpus", "torch", "ray", "numpy", "soundfile"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found | {MIDI_READING: str(READING)}

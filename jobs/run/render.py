@@ -11,11 +11,13 @@ from jobs.inputs.inputs import folder_of
 from jobs.inspect.prompt_recordings import PromptRecordings
 from jobs.inspect.report_page import write_report
 from jobs.inspect.summary import summary
+from jobs.run.agreement import Agreement
 from jobs.run.beginning import Beginning, find_beginning, overwrite
 from jobs.run.dispatcher import Dispatcher, rows_ahead
 from jobs.run.display import Display
 from jobs.run.driver import Driver, Limits
 from jobs.run.dry_run import dry_run
+from jobs.run.fleet import Fleet
 from jobs.run.heartbeat import Heartbeat, briefly
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import Job, prepare
@@ -92,7 +94,7 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, 
         say("everything is rendered already")
         return ITEMS_FAILED if totals.failed else ALL_RENDERED
     actors = min(job.actors, max(len(tasks), sum(shard.row_count for shard in left) // ROWS_FOR_AN_ACTOR))
-    with _lease(directory.storage) as lease, connected_ray(job.options, actors, job.gpus):
+    with _lease(directory.storage) as lease, connected_ray(job.options, actors, job.gpus) as head:
         beginning.write(directory)
         again = sum(task.generation > 0 for task in tasks)
         say(
@@ -112,8 +114,12 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, 
                     replace(run, shards=()), run.manifest_path, job.bank, directory.storage, job.backend, job.inputs
                 )
                 limits = Limits(job.options.item_timeout, job.options.max_failures)
-                dispatcher = Dispatcher(tasks, weights, rows_ahead(run.settings.batch_size))
-                Driver(work, totals, display, signals, events, heartbeat, limits, dispatcher, actors).run()
+                several = job.options.ray_address is not None
+                fleet = Fleet(display, events, several, job.options.node_status, head)
+                dispatcher = Dispatcher(tasks, weights, rows_ahead(run.settings.batch_size), fleet.places)
+                agreement = Agreement.of_this_process() if several else None
+                told = (totals, display, signals, events, heartbeat)
+                Driver(work, *told, limits, dispatcher, actors, fleet, agreement).run()
         finally:
             display.close()
             events.add("driver_ended", items_done=totals.items, failed=totals.failed)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from jobs.run.places import Place
 from jobs.run.row_weights import RowWeights
 from jobs.shard.orders import Standing
 from jobs.shard.task import Task
@@ -17,6 +18,7 @@ class WorkerLoad:
     ``waiting`` is what of it is not begun, ``under_way`` what is begun and not done, ``done`` the rest.
     """
 
+    place: Place = field(default_factory=Place)
     line: list[Standing] = field(default_factory=list)
     is_draining: bool = False
     has_stopped: bool = False

@@ -8,6 +8,8 @@ from typing import Any
 import ray
 
 from jobs.run.actors import start_actor
+from jobs.run.agreement import Agreement
+from jobs.run.places import Place
 from jobs.run.retries import SlotHealth
 from jobs.shard.orders import Orders
 from jobs.shard.progress import ShardProgress, TaskKey
@@ -24,7 +26,7 @@ class Slot:
 
     number: int
     actor: Any = None
-    node: str = ""
+    place: Place = field(default_factory=Place)
     health: SlotHealth = field(default_factory=SlotHealth)
     is_given_up: bool = False
     is_hung: bool = False
@@ -51,11 +53,12 @@ class Call:
 class Workers:
     """Plain actors, each with one call at a time, used as they become ready.
 
-    Ray restarts an actor that died, but never repeats a call.
+    With an ``agreement``, each works only where all is as at the driver. Ray restarts an actor that died, but never
+    repeats a call.
     """
 
-    def __init__(self, work: ShardWork, board: Any, count: int) -> None:
-        self._work, self._board = work, board
+    def __init__(self, work: ShardWork, board: Any, count: int, agreement: Agreement | None = None) -> None:
+        self._work, self._board, self._agreement = work, board, agreement
         self.slots = [Slot(number) for number in range(count)]
         self._calls: dict[Any, Call] = {}
 
@@ -77,7 +80,7 @@ class Workers:
     def start(self, slot: Slot) -> None:
         """Ask for an actor, or wait for the one that Ray is starting anew."""
         if slot.actor is None:
-            slot.actor = start_actor(self._work)
+            slot.actor = start_actor(self._work, self._agreement)
         # Until the actor is up, which on a growing cluster takes minutes, Ray repeats this call without end.
         self._calls[slot.actor.ready.options(max_task_retries=-1).remote()] = Call(slot)
 
@@ -103,7 +106,7 @@ class Workers:
         """End an actor, or ask for it no longer: its place and its GPU are free for others."""
         self._calls = {reference: call for reference, call in self._calls.items() if call.slot is not slot}
         ray.kill(slot.actor)
-        slot.actor, slot.node = None, ""
+        slot.actor, slot.place = None, Place()
 
     def end_all(self) -> None:
         """End what is under way."""

@@ -1,13 +1,13 @@
 """One try at one shard: every item becomes a result, and a bad one does not stop the others."""
 
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from jobs.errors import JobError, StorageError
+from jobs.errors import JobError, StorageError, UnavailableError
 from jobs.shard.host_pool import Handled, HostPool
 from jobs.shard.item_writer import ItemWriter
 from jobs.shard.items import ItemReader
@@ -21,6 +21,9 @@ from schemas.results import ItemResult
 
 NO_ITEMS_FAULT = (StorageError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)
 """What stops a shard rather than an item: the machine is at fault."""
+
+OF_THE_PLACE = (OSError, UnavailableError)
+"""What another node may have, or may read: a file, an object."""
 
 
 class ShardAttempt:
@@ -45,6 +48,7 @@ class ShardAttempt:
         self._writer = writer
         self._progress = progress
         self._results: dict[str, ItemResult] = {}
+        self._of_the_place: dict[str, str] = {}
         self._prefetch = Prefetch(items.performance, [row for row in order or rows if row.item_id not in quarantined])
         self._pool = HostPool(writer.write)
 
@@ -94,6 +98,8 @@ class ShardAttempt:
     def fail(self, item_id: str, seed: int, error: Exception) -> None:
         """Let an item fail, for a reason that was foreseen, or else with where it came from."""
         message = str(error)
+        if any(isinstance(each, OF_THE_PLACE) for each in _causes(error)):
+            self._of_the_place[item_id] = message
         if not isinstance(error, RendererError | JobError):
             place = traceback.extract_tb(error.__traceback__)[-1]
             message = f"{message} (in {place.name}, {Path(place.filename).name} line {place.lineno})"
@@ -103,6 +109,12 @@ class ShardAttempt:
         """Keep the results of what is written by now, or of all that was added; whether every item has one."""
         self._keep(self._pool.rest() if wait else self._pool.done())
         return len(self._results) == len(self._rows)
+
+    @property
+    def place_fault(self) -> str | None:
+        """Why the first item failed, if all that were tried did for want of what another node may have."""
+        tried = sum(row.item_id not in self._quarantined for row in self._rows)
+        return next(iter(self._of_the_place.values())) if 0 < tried == len(self._of_the_place) else None
 
     def results(self, seconds: float) -> list[ItemResult]:
         """One result for each row, in their order; they share the ``seconds`` that all of them took."""
@@ -134,3 +146,10 @@ class ShardAttempt:
     def _set(self, result: ItemResult) -> None:
         self._results[result.item_id] = result
         self._progress.ended(self._writer.task, result.item_id, result.status == "failed")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it was made of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from jobs.errors import PlaceError
 from jobs.inputs.inputs import Inputs
 from jobs.inputs.pinned_inputs import PinnedManifest, check_unchanged
 from jobs.output.layouts import open_writer
@@ -78,13 +79,16 @@ class ShardRenderer:
     def work(self, orders: Orders) -> News:
         """Carry out orders; raises what is no item's fault, and then nothing is in line any more.
 
-        What is wrong with a task behind the first is raised when that is the first.
+        What is wrong with a task behind the first is raised when that is the first. PlaceError if the first may be
+        tried elsewhere and nothing that it needs is here.
         """
         self._put_in_line(orders.line)
         if orders.give_back:
             return News(given_back=self._give_back(orders.give_back), line=self._line)
         try:
             is_over = self._render(orders)
+            if is_over and self._open[0].task.elsewhere and (fault := self._open[0].attempt.place_fault):
+                raise PlaceError(fault)
         except BaseException:
             self._drop_all()
             raise

@@ -40,7 +40,8 @@ class Task:
     those and keep nothing. ``rows`` says which rows are rendered, in the order in which they are begun; none are
     named for all of them. Where they are not all, the task is to render a :class:`Part`. Where there are ``parts``,
     all is rendered, and they are to be put together and committed. A ``generation`` above 0 is about those rows alone
-    that failed in the generation before.
+    that failed in the generation before. If it may be tried ``elsewhere``, nothing is stored where every item fails for
+    reasons of the place.
     """
 
     shard: Shard
@@ -49,6 +50,7 @@ class Task:
     probe: tuple[int, ...] = ()
     rows: tuple[int, ...] = ()
     parts: tuple[Part, ...] = ()
+    elsewhere: bool = False
 
     @property
     def places(self) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ from jobs.cli.commands import midi_valle_app, render_app
 run = CliRunner().invoke
 verbs = "bench status report verify gc prepare train-codec train evaluate".split()
 verbs += [f"models {verb}" for verb in "import assemble download list".split()]
-verbs += ["manifest build", *(f"prompts {verb}" for verb in "list make show check".split())]
+verbs += ["manifest build", "cluster check", *(f"prompts {verb}" for verb in "list make show check".split())]
 shown = [run(midi_valle_app(), [*verb.split(), "--help"]) for verb in verbs]
 assert not any(result.exit_code for result in [*shown, run(render_app, ["--help"])])
 print(sorted({"torch", "ray", "pyarrow", "numpy", "tqdm"} & set(sys.modules)))

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jobs.run.progress_watch import ProgressWatch
 
 import jobs.run.heartbeat
 import jobs.run_directory.events
@@ -16,6 +15,7 @@ import jobs.run_directory.lease
 from jobs.errors import JobError, StorageError
 from jobs.run.dispatcher import Dispatcher
 from jobs.run.heartbeat import Heartbeat
+from jobs.run.progress_watch import ProgressWatch
 from jobs.run.workers import Call, Workers
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.lease import LEASE_KEY, Lease, find_claim

@@ -10,13 +10,15 @@ from jobs.cluster import OBJECT_STORE_BYTES
 from jobs.run.model_backend import ModelBackend
 from jobs.run.options import RenderOptions
 from jobs.shard.backend import Backend
-from tests.jobs.support.dummy import DummyBackend, Registered
+from tests.jobs.support.dummy import DummyBackend, NodesOwn, Registered
 
 
 def chosen_backend(options: RenderOptions) -> Backend:
     backend: Backend = DummyBackend(float(os.environ.get("DUMMY_SECONDS_PER_ITEM", "0")))
     if os.environ.get("DUMMY_RENDERER") == "model":
         backend = ModelBackend.from_options(options)
+    if os.environ.get("DUMMY_NODES_OWN"):
+        backend = NodesOwn(backend)
     pids = os.environ.get("DUMMY_PIDS")
     return Registered(backend, pids) if pids else backend
 
