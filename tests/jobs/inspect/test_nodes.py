@@ -5,7 +5,9 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from jobs.cli.commands import midi_valle_app
+from jobs.inputs.inputs import Inputs
 from jobs.inspect.nodes import node_lines, read_nodes
+from jobs.inspect.prompt_recordings import PromptRecordings
 from jobs.inspect.report_page import write_report
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.run_directory import RunDirectory
@@ -51,10 +53,11 @@ def test_every_node_is_told_with_its_failures_and_faults(tmp_path: Path, out: Pa
 
 def test_the_report_has_a_table_of_nodes_whose_names_are_but_text(tmp_path: Path, out: Path) -> None:
     directory = render_run(make_corpus(tmp_path, ["a", "b"]), out)
-    write_report(directory, directory.begun(), Totals())
-    assert "<h2>Nodes</h2>" not in (out / "report.html").read_text()
+    prompts = PromptRecordings(directory.begun(), Inputs())
+    write_report(directory, Totals(), prompts)
+    assert "<h2>By node</h2>" not in (out / "report.html").read_text()
     with_events(directory)
-    write_report(directory, directory.begun(), Totals())
+    write_report(directory, Totals(), prompts)
     page = (out / "report.html").read_text()
-    assert "<h2>Nodes</h2>" in page and f"<td>{A}</td><td>20</td>" in page
+    assert "<h2>By node</h2>" in page and f"<th>{A}</th><td>20</td>" in page
     assert "&lt;b&gt;eta" in page and "<b>eta" not in page
