@@ -38,7 +38,7 @@ def test_a_440_hz_tone_has_row_94_and_95() -> None:
     assert set(spectrogram(tone(69, 0, 1, 1), RATE).levels.argmax(axis=0)[40:-40]) <= {94, 95}
 
 
-@pytest.mark.parametrize("seconds", [3.0, 40.0, 200.0])
+@pytest.mark.parametrize("seconds", [3.0, 40.0, 100.0])
 def test_a_strike_is_seen_at_its_moment_however_long_the_piece(seconds: float) -> None:
     begin, end = 0.5 * seconds, 0.5 * seconds + 0.15
     picture = spectrogram(tone(84, begin, end, seconds), RATE)
