@@ -16,7 +16,7 @@ import pytest
 from jobs.output.writers import stored_object
 from jobs.run_directory.run_directory import RUN_KEY
 from schemas.marker import Marker, QualityCount
-from schemas.results import RESULT_SCHEMA, note_array
+from schemas.results import NOTE_TYPE, RESULT_SCHEMA, note_array
 from schemas.run import Shard
 from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.rendered import render_run
@@ -38,7 +38,9 @@ def result_rows() -> pa.Table:
     """The result rows of a shard, whose audio is that of a few items."""
     random = np.random.default_rng(0)
     onset = np.sort(random.uniform(0, 300, (IN_SHARD, NOTES)))
-    pitch, velocity = random.integers(21, 108, NOTES), random.integers(1, 127, NOTES)
+    pitch, velocity = random.integers(21, 108, onset.size), random.integers(1, 127, onset.size)
+    notes = note_array(onset.ravel(), onset.ravel() + 0.5, pitch, velocity)
+    offsets = pa.array(range(0, onset.size + 1, NOTES), pa.int32())
     columns: dict[str, Any] = {
         "item_id": [""] * IN_SHARD,
         "shard": [0] * IN_SHARD,
@@ -49,14 +51,14 @@ def result_rows() -> pa.Table:
         "model_id": ["dummy"] * IN_SHARD,
         "verdict": ["poor" if row % 10 == 0 else "good" for row in range(IN_SHARD)],
         "faults": [["notes_found"] if row % 10 == 0 else [] for row in range(IN_SHARD)],
-        "notes": [note_array(each, each + 0.5, pitch, velocity) for each in onset],
     }
     measured = ("duration_s", "rms_dbfs", "quality_score", "notes_found", "attacks_explained", "silence_s")
     columns |= {name: random.uniform(0, 1, IN_SHARD) for name in measured}
-    arrays = [
+    arrays: list[Any] = [
         pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(IN_SHARD, field.type)
         for field in RESULT_SCHEMA
     ]
+    arrays[RESULT_SCHEMA.get_field_index("notes")] = pa.ListArray.from_arrays(offsets, notes, type=pa.list_(NOTE_TYPE))
     table = pa.Table.from_arrays(arrays, schema=RESULT_SCHEMA)
     return table.append_column("prompt", pa.array([f"prompt-{row % 7}" for row in range(IN_SHARD)]))
 
