@@ -69,7 +69,8 @@ def _check_fits(coded: CodedRun, made: Run) -> None:
         if layout == "parquet" and len(rows.column_names) > 1:
             name = rows.column_names[-1]
             raise JobError(f"the manifest's column {name!r} clashes with --layout parquet: give another --layout")
-        wrong = [str(item_id) for item_id in rows["item_id"].to_pylist() if sign and sign in item_id]
+        ids = [str(item_id) for item_id in rows["item_id"].to_pylist()]
+        wrong = [item_id for item_id in ids if sign and sign in item_id]
         if wrong and separator is None:
             raise JobError(f"item id {wrong[0]!r} holds a {sign}, which --layout {layout} cannot keep: give {remedy}")
 

@@ -123,7 +123,8 @@ class Card:
 
     def _faults(self) -> Iterator[str]:
         yield "## Known faults"
-        survey, entries = self.survey, []
+        survey = self.survey
+        entries: list[str] = []
         if survey.verdicts:
             good, poor = survey.verdicts["good"], survey.verdicts["poor"]
             entries.append(f"By the run's own thresholds {good:,} items are good and {poor:,} poor.")

@@ -68,7 +68,7 @@ class HuggingFace:
         def read(item_id: str) -> Encoded:
             following, path, notes = next(items)
             assert following == item_id  # It asks for the rows in their order.
-            return Encoded(audio.read(path), midi_bytes(notes), None, 0)
+            return Encoded(audio.read(str(path)), midi_bytes(notes), None, 0)
 
         # A manifest for other layouts may have columns of these names.
         names = [f"manifest_{column}" if column in (AUDIO, MIDI) else column for column in rows.column_names]

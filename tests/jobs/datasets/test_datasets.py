@@ -36,8 +36,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "midi").mkdir()
     for item_id in IDS:
         shutil.copy(EXAMPLES / f"{item_id}.mid", folder / "midi")
-    table = {"item_id": IDS, "midi": [f"midi/{item_id}.mid" for item_id in IDS], "prompt": ["splendid-close"] * 3}
-    table |= {"end_s": [2.0] * 3, "split": ["train", "test", "train"]}  # type: ignore[dict-item]
+    table: dict[str, Any] = {
+        "item_id": IDS,
+        "midi": [f"midi/{item_id}.mid" for item_id in IDS],
+        "prompt": ["splendid-close"] * 3,
+        "end_s": [2.0] * 3,
+        "split": ["train", "test", "train"],
+    }
     pq.write_table(pa.table(table), folder / "manifest.parquet")
     mini = ModelBackend("mini", None, None, "fp32", 4)
     for layout in ("files", "codes"):
@@ -64,7 +69,8 @@ def test_codes_are_decoded_to_the_samples_of_the_run(folder: Path) -> None:
     assert len(dataset) == 3
     for index in (2, 0, 1):
         check(dataset[index], folder)
-    assert [sound.item_id for sound in DecodedDataset(str(folder / "codes"), split="train")] == [IDS[0], IDS[2]]  # type: ignore[attr-defined]
+    of_split = DecodedDataset(str(folder / "codes"), split="train")
+    assert [of_split[index].item_id for index in range(len(of_split))] == [IDS[0], IDS[2]]
     with pytest.raises(JobError, match="no item of it is chosen"):
         DecodedDataset(str(folder / "codes"), split="validation")
 
