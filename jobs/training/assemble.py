@@ -36,7 +36,7 @@ def assemble_model(options: AssembleOptions) -> None:
         max_segment_seconds=trained.max_segment_seconds,
         pedal=trained.pedal,
         time_grid=trained.time_grid,
-        card={"licence": options.licence, **cards},
+        card={"licence": options.licence, **_judged(decoder), **cards},
     )
     source = Corpus.open(options.corpus)
     if source.sample_rate != decoder.sample_rate:
@@ -52,6 +52,16 @@ def _responding(decoder: CodecDescription, velocity_response: float) -> Sinusoid
             f"--velocity-response: the decoder of {decoder.folder} is not told the notes; see train-codec --told"
         )
     return replace(config, velocity_response=velocity_response)
+
+
+def _judged(decoder: CodecDescription) -> dict[str, str]:
+    """What a run's verdicts are worth, for the card of a model whose decoder plays the notes whatever the codes say."""
+    if not getattr(decoder.codec, "told_notes", False):
+        return {}
+    return {
+        "verdicts": "The codec is told the notes, so notes_found and attacks_explained judge its decoder, not what the "
+        "language model adds."
+    }
 
 
 def _check_same_codes(model: ModelDescription, codec: CodecDescription) -> None:

@@ -4,6 +4,9 @@ Read are keys, velocities, pitch (``pitch_keycenter``, ``tune``, ``transpose``),
 sums over groups, ``amp_veltrack``, ``amp_velcurve_N``), ``offset`` and ``ampeg_release``. Of regions that controllers
 or key switches choose, those are taken that sound at first; of round robins the first. Loops are refused, as strings
 die away. Filters, effects and other envelopes are not read. See https://sfzformat.com.
+
+A player that is kept well can be had: pysfizz 0.1.3 binds sfizz. It renders single notes of a given length, so all that
+a setting changes between notes would stay ours; its sound has not been compared.
 """
 
 import math

@@ -59,6 +59,7 @@ def test_a_model_with_another_decoder_and_prompts_of_a_corpus_renders(
     assert code == 0, output
     renderer = Renderer.load(str(tmp_path / "whole"), device="cpu")
     assert renderer.description.name == "whole" and renderer.description.prompt_ids == ("salon",)
+    assert "verdicts" not in json.loads((tmp_path / "whole/card.json").read_text())
     ours, theirs = (load_file(folder / "codec.safetensors") for folder in (tmp_path / "whole", codec))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     prompt = renderer.prompt("salon")
@@ -82,6 +83,7 @@ def test_a_velocity_response_makes_what_is_struck_harder_louder(model: Path, cor
     for response in (0.0, 2.0):
         code, output = assemble(listening, listening, corpus, tmp_path / f"{response}", response=response)
         assert code == 0, output
+        assert "judge its decoder" in json.loads((tmp_path / f"{response}/card.json").read_text())["verdicts"]
         assembled = load_codec(find_codec(str(tmp_path / f"{response}")))
         soft, hard = (Notes.of([0.1], [0.9], [60], [velocity]) for velocity in (32, 96))
         with torch.inference_mode():
