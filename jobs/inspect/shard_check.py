@@ -60,7 +60,7 @@ class ShardChecker:
         """All that is wrong with shards; JobError if one of their markers cannot be read."""
         directory = RunDirectory(self.storage)
         with ThreadPool(min(THREADS, len(shards))) as pool:
-            markers = pool.map(lambda shard: directory.marker_at(shard.marker_key), shards)
+            markers = list(pool.imap(lambda shard: directory.marker_at(shard.marker_key), shards))
             keys = [stored.key for marker in markers for stored in (marker.metadata, *marker.objects)]
             sizes = self.storage.sizes(keys)
             checks = [_ShardCheck(self, shard, marker, sizes) for shard, marker in zip(shards, markers, strict=True)]

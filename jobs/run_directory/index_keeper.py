@@ -60,7 +60,7 @@ class IndexKeeper:
 
     def _add(self, keys: Sequence[str]) -> None:
         with ThreadPool(READERS) as pool:
-            write_index(self._directory.storage, pool.map(self._row, keys))
+            write_index(self._directory.storage, list(pool.imap(self._row, keys)))
 
     def _row(self, key: str) -> IndexRow:
         content, version = self._directory.storage.read_version(key)

@@ -181,7 +181,7 @@ class RunDirectory:
                 portion = wanted[start : start + AT_ONCE]
                 found = [find(listed) for listed in portion]
                 lacking = [listed for listed, marker in zip(portion, found, strict=True) if marker is None]
-                others = iter(pool.map(read, lacking) if lacking else ())
+                others = pool.imap(read, lacking)
                 yield from (next(others) if marker is None else marker for marker in found)
 
 

@@ -27,6 +27,7 @@ class PartUpload:
     def __init__(self, client: Any, place: Mapping[str, str], send: Send) -> None:
         self._client, self._place, self._send = client, dict(place), send
         self._one_at_a_time = threading.Lock()
+        self._is_given_up = False
 
     def write(self, file: BinaryIO, part_bytes: int, content_type: str) -> None:
         """Write the whole file."""
@@ -37,8 +38,8 @@ class PartUpload:
             "UploadId": self._send(lambda: self._client.create_multipart_upload(**begin)["UploadId"]),
         }
         try:
-            with ThreadPool(PARTS_AT_ONCE) as pool:  # Whose end, after an error, waits for nobody.
-                sent = list(pool.imap(lambda number: self._part(upload, file, number, part_bytes), parts))
+            with ThreadPool(PARTS_AT_ONCE) as pool:  # An error is raised when none is under way; Ctrl-C at once.
+                sent = pool.map(lambda number: self._part(upload, file, number, part_bytes), parts, chunksize=1)
             self._send(lambda: self._complete({**upload, "MultipartUpload": {"Parts": sent}}))
         except BaseException:
             with suppress(Exception):  # Tried once: what is left is found among the leftovers.
@@ -46,11 +47,17 @@ class PartUpload:
             raise
 
     def _part(self, upload: Mapping[str, Any], file: BinaryIO, number: int, part_bytes: int) -> dict[str, Any]:
+        if self._is_given_up:
+            return {}
         with self._one_at_a_time:
             file.seek((number - 1) * part_bytes)
             data = file.read(part_bytes)
         part = {**upload, "PartNumber": number, "Body": data, **content_digest(self._client, data)}
-        answer = self._send(lambda: self._client.upload_part(**part))
+        try:
+            answer = self._send(lambda: self._client.upload_part(**part))
+        except BaseException:
+            self._is_given_up = True
+            raise
         # What was checked by a checksum must be completed with it.
         sums = {name: answer[name] for name in _CHECKSUMS if name in answer}
         return {"PartNumber": number, "ETag": answer["ETag"], **sums}

@@ -39,7 +39,7 @@ COMMANDS = ["status", "report", "verify", "gc", "prepare", "pack", "train", "tra
 def test_every_command_has_all_of_them(name: str) -> None:
     command = typer.main.get_command(render_app if name == "render-corpus" else midi_valle_app())
     if name != "render-corpus":
-        command = command.commands[name]  # type: ignore[attr-defined]
+        command = vars(command)["commands"][name]
     given = {option for parameter in command.params for option in parameter.opts}
     assert {flag(field.name) for field in fields(S3Options)} <= given
 
