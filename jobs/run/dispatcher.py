@@ -31,7 +31,7 @@ SHORTEST_CALL, LONGEST_CALL = 1.0, 15.0
 GUESSED_SPEED = 1.0
 """Rows in a second, as long as none is done."""
 
-CALLS_A_SECOND = 100
+CALLS_A_SECOND = 200
 """So many of a fleet's calls come back in a second at most."""
 
 LONGEST_LINE = 4
@@ -202,14 +202,12 @@ class Dispatcher:
 
     def useful_workers(self, seconds: float) -> int:
         """For how many more workers there is work: tasks that wait, or a share of others' of so many seconds."""
-        waiting = [task for task in self._queue if self._is_open(task)]
-        if self._is_stopping or len(waiting) > len(self._workers):
-            return len(waiting)
-        least = (self.speed or GUESSED_SPEED) * seconds
-        shares = sum(int(self._weight(task) / least) or 1 for task in waiting)
-        return shares + sum(
-            int(load.waiting / least) for load in self._workers.values() if load.waiting and not self._has_alone(load)
-        )
+        if self._is_stopping:
+            return sum(map(self._is_open, self._queue))
+        loads, least = self._workers.values(), (self.speed or GUESSED_SPEED) * seconds
+        queued = self._left - sum(load.left for load in loads)
+        shares = sum(int(load.waiting / least) for load in loads if load.waiting and not self._has_alone(load))
+        return shares + (max(len(self._queue), int(queued / least)) if self._queue else 0)
 
     def _finished(self, load: WorkerLoad, task: Task, news: News) -> None:
         load.has_stopped = self._is_stopping

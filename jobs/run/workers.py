@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray._private.state import state  # Nothing public tells it without the dashboard.
 
 from jobs.run.actors import start_actor
 from jobs.run.agreement import Agreement
@@ -116,7 +117,7 @@ class Workers:
 
 def draining_nodes() -> frozenset[str]:
     """The ids of the nodes that Ray knows will be gone soon, as spot machines of which notice was given."""
-    return frozenset(ray._private.state.state.get_draining_nodes())
+    return frozenset(state.get_draining_nodes())
 
 
 def is_gone(node: str) -> bool:

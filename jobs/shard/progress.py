@@ -96,7 +96,7 @@ class ProgressReporter:
             done = begun.seconds if begun.is_rendered else min(generated.get(item_id, 0.0), begun.seconds)
             items[begun.task] += done / begun.seconds if begun.seconds else 0.0
             seconds[begun.task] += done
-        for task in {*self._tasks, *items}:
+        for task in sorted({*self._tasks, *items}):
             count, (shard, first_row) = self._tasks[task], task
             count.reported = max(count.reported, count.items + items[task])
             audio_seconds = count.audio_seconds + seconds[task]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobs.run.dispatcher import LEAST_SHARE_SECONDS, Dispatcher, rows_ahead
 from jobs.run.plan import plan_shards
@@ -46,7 +47,7 @@ class Plan:
     slowness: list[float]
     deaths: list[tuple[float, int, float]] = field(default_factory=list)
     killers: frozenset[int] = frozenset()
-    guesses: np.ndarray[tuple[int], np.dtype[np.float64]] | None = None
+    guesses: NDArray[np.float64] | None = None
     shard_items: int | None = None
 
     @property

@@ -31,9 +31,9 @@ def _segments(waves: float) -> Item:
     return [WAVE] * int(waves) + [WAVE * max(waves % 1, 0.05)]
 
 
-def plan(items: list[Item], workers: int = 4, slots: int = 16, **more: object) -> Plan:
+def plan(items: list[Item], workers: int = 4, slots: int = 16) -> Plan:
     guesses = np.array([float(sum(item)) for item in items])
-    return Plan(items, workers, slots, [1.0] * workers, guesses=guesses, **more)  # type: ignore[arg-type]
+    return Plan(items, workers, slots, [1.0] * workers, guesses=guesses)
 
 
 def simulated(given: Plan) -> Outcome:

@@ -230,15 +230,7 @@ def test_a_late_attempt_of_another_machine_does_not_touch_what_is_finished(tmp_p
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     late = work_for(manifest, out, OtherMachine(), save_codes=True)
     assert render(late) == marker
-    ShardRenderer(late).render(
-        Task(
-            late.run.shards[0],
-            probe=(
-                0,
-                1,
-            ),
-        )
-    )
+    ShardRenderer(late).work(Orders((Task(late.run.shards[0], probe=(0, 1)),)))
     assert {path: path.read_bytes() for path in before} == before
     RunDirectory(LocalStorage(out)).start(late.run)
     assert list(find_problems(RunDirectory(LocalStorage(out)), Inputs())) == []
