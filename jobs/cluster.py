@@ -54,6 +54,7 @@ def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bo
             ray.init(address=options.ray_address, log_to_driver=show_logs, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise JobError(f"--ray-address {options.ray_address}: cannot be reached: {error}") from None
+    head = HeadWatch(ray.get_runtime_context().gcs_address)
     try:
         here = ray.cluster_resources()
         if gpus > here.get("GPU", 0) or actors * options.cpus_per_actor > here.get("CPU", 0):
@@ -62,10 +63,11 @@ def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bo
                 f"the cluster has {here.get('GPU', 0):g} GPUs and {here.get('CPU', 0):g} CPUs now: "
                 f"the other actors of {actors} begin when it has grown"
             )
-        with HeadWatch(ray.get_runtime_context().gcs_address) as head:
+        with head:
             yield head
     finally:
-        ray.shutdown()
+        if not head.fault:  # It would wait for a head that is lost.
+            ray.shutdown()
 
 
 def hush_without_dashboard() -> None:

@@ -41,6 +41,7 @@ class RayNodes:
 
     def kill(self, node: subprocess.Popen[bytes], name: str) -> None:
         """Kill one process of a node: its ``raylet``, or the head's ``gcs_server``, which all others ask."""
+        importlib.import_module("ray")  # It brings psutil with it.
         psutil: Any = importlib.import_module("psutil")
         for process in psutil.Process(node.pid).children(recursive=True):
             if process.name() == name:
