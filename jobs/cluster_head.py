@@ -39,7 +39,7 @@ def _connect(host: str, port: int) -> None:
 
 
 def _is_head(address: str) -> bool:
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     answered = threading.Event()
 

@@ -49,7 +49,8 @@ def best_windows(notes: Notes, most: int, begin: float, end: float) -> list[Prom
     starts = np.unique(np.clip(notes.onset - _LEAD_SECONDS, begin, end - PROMPT_SECONDS))
     first = np.searchsorted(notes.onset, starts)
     last = np.searchsorted(notes.onset, starts + PROMPT_SECONDS)
-    starts, first, last = (each[last - first >= FEWEST_NOTES] for each in (starts, first, last))
+    has_enough = last - first >= FEWEST_NOTES
+    starts, first, last = starts[has_enough], first[has_enough], last[has_enough]
     found = [_window(*values) for values in zip(*_columns(notes, starts, first, last), strict=True)]
     chosen: list[PromptWindow] = []
     for window in sorted(found, key=lambda each: (-each.score, each.start)):

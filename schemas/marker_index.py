@@ -8,7 +8,14 @@ import pyarrow.parquet as pq
 
 from schemas.marker import MarkerSummary
 
-SCHEMA = pa.schema([("key", pa.string()), ("version", pa.string()), ("bytes", pa.int64()), ("marker", pa.string())])
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string()),
+        pa.field("version", pa.string()),
+        pa.field("bytes", pa.int64()),
+        pa.field("marker", pa.string()),
+    ]
+)
 
 
 class MarkerIndexError(Exception):
@@ -27,7 +34,7 @@ class IndexRow:
 
 def index_to_parquet(rows: Sequence[IndexRow]) -> bytes:
     """The rows as they are stored."""
-    columns = {
+    columns: dict[str, Sequence[object]] = {
         "key": [row.key for row in rows],
         "version": [row.version for row in rows],
         "bytes": [row.bytes for row in rows],

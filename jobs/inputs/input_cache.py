@@ -30,7 +30,7 @@ class InputCache:
         self.folder, self._lock = _locked_folder()
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
-    def get(self, uri: str, fetch: Callable[[BinaryIO], None]) -> Path:
+    def get(self, uri: str, fetch: Callable[[BinaryIO], object]) -> Path:
         """A file with the object's content and, where that is possible, its name; ``fetch`` writes it if need be."""
         path = self.folder / hashlib.sha256(uri.encode()).hexdigest()[:32] / _file_name(uri)
         with self._one_at_a_time:

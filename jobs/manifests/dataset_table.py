@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,10 +126,11 @@ def _kind(names: Collection[str]) -> TableKind | None:
 
 def _typed(table: pa.Table, kind: TableKind) -> pa.Table:
     """The rows that count, with numbers where the kind has them."""
-    named = pc.fill_null(pc.not_equal(pc.utf8_length(table.column(kind.midi)), pa.scalar(0)), False)
+    named: Any = pc.fill_null(pc.not_equal(pc.utf8_length(table.column(kind.midi)), pa.scalar(0)), False)
     if kind.chosen is not None:
         chosen = pc.cast(table.column(kind.chosen), pa.string())
-        named = pc.and_(named, pc.fill_null(pc.is_in(chosen, pa.array(["1", "1.0"])), False))
+        is_chosen: Any = pc.fill_null(pc.is_in(chosen, pa.array(["1", "1.0"])), False)
+        named = pc.and_(named, is_chosen)
     table = table.filter(named)
     for name, number in (kind.numbers or {}).items():
         if name in table.column_names:
@@ -166,13 +168,12 @@ def _read_csv(path: Path, location: str) -> pa.Table:
     with gzip.open(path, "rb") if location.lower().endswith(".gz") else path.open("rb") as file:
         data = file.read().removeprefix(b"\xef\xbb\xbf")
     parse = pa_csv.ParseOptions(delimiter="\t" if b"\t" in data.partition(b"\n")[0] else ",", newlines_in_values=True)
-    reader = pa.BufferReader(data)
-    names = pa_csv.open_csv(reader, parse_options=parse).schema.names
+    names = pa_csv.open_csv(io.BytesIO(data), parse_options=parse).schema.names
     if len(set(names)) < len(names):
         raise ValueError("a column is there twice")
     text = dict.fromkeys(names, pa.string())
     convert = pa_csv.ConvertOptions(column_types=text, strings_can_be_null=True, null_values=[""])
-    return pa_csv.read_csv(pa.BufferReader(data), parse_options=parse, convert_options=convert)
+    return pa_csv.read_csv(io.BytesIO(data), parse_options=parse, convert_options=convert)
 
 
 def _read_json(path: Path, location: str) -> pa.Table:

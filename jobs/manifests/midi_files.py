@@ -59,7 +59,7 @@ def _walk(folder: Path) -> Iterator[str]:
     def unreadable(error: OSError) -> None:
         say(f"warning: {error.filename}: passed over, because it cannot be read ({error.strerror})")
 
-    for parent, folders, names in os.walk(folder, unreadable):
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
         inner = [Path(parent) / name for name in sorted(folders)]
         folders[:] = [path.name for path in inner if not _is_run(path)]
         _tell(path for path in inner if _is_run(path))

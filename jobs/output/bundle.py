@@ -15,7 +15,7 @@ _AUDIO, _MIDI, _CODES = "audio", "midi", "codes"
 def write_bundle(file: BinaryIO, results: pa.Table, read: Callable[[str], Encoded], encoder: ItemEncoder) -> None:
     """Write the files of the rows' items as a tar, whatever the archive is to be."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for item_id in results["item_id"].to_pylist():
+        for item_id in map(str, results["item_id"].to_pylist()):
             encoded = read(item_id)
             named = {_AUDIO: encoded.audio, _MIDI: encoded.midi, _CODES: encoded.codes}
             write_members(tar, {f"{item_id}.{kind}": data for kind, data in named.items() if data is not None})

@@ -25,18 +25,23 @@ from renderer.evaluation.transcriber import TRANSCRIBERS, Transcriber
 COLUMNS = pa.schema(
     [
         *(
-            (name, pa.string())
+            pa.field(name, pa.string())
             for name in ("prompt_id", "audio", "midi", "licence", "source", "transcriber", "recording")
         ),
-        *((name, pa.float64()) for name in ("start_s", "late_s")),
-        *((name, pa.int64()) for name in ("notes", "keys", "sounding_at_start", "cut_at_end")),
-        *((name, pa.float64()) for name in ("peak_dbfs", "rms_dbfs", "noise_dbfs")),
+        *(pa.field(name, pa.float64()) for name in ("start_s", "late_s")),
+        *(pa.field(name, pa.int64()) for name in ("notes", "keys", "sounding_at_start", "cut_at_end")),
+        *(pa.field(name, pa.float64()) for name in ("peak_dbfs", "rms_dbfs", "noise_dbfs")),
     ]
 )
 """Of a bank. ``late_s`` is by how much the recording was found to be late, mended or not."""
 
 REFUSED = pa.schema(
-    [("recording", pa.string()), ("start_s", pa.float64()), ("late_s", pa.float64()), ("reason", pa.string())]
+    [
+        pa.field("recording", pa.string()),
+        pa.field("start_s", pa.float64()),
+        pa.field("late_s", pa.float64()),
+        pa.field("reason", pa.string()),
+    ]
 )
 
 

@@ -1,5 +1,6 @@
 """One prompt as it is cut out of a recording: checked, measured, and written."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from jobs.prompts.candidates import Candidate
 from renderer.audio.audio_file import FloatSamples, read_audio, write_audio
+from renderer.audio.loudness import largest, root_mean_square
 from renderer.audio.noise import noise_level
 from renderer.errors import PromptError
 from renderer.midi.midi_file import read_midi
@@ -32,8 +34,7 @@ class SoundFacts:
     @classmethod
     def of(cls, samples: FloatSamples, rate: int) -> "SoundFacts":
         """Those of mono samples (N,)."""
-        peak, rms = float(np.abs(samples).max(initial=0)), float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-        return cls(*(float(20 * np.log10(max(value, 1e-6))) for value in (peak, rms)), noise_level(samples, rate))
+        return cls(_dbfs(largest(samples)), _dbfs(root_mean_square(samples)), noise_level(samples, rate))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +90,7 @@ def _is_clipped(samples: FloatSamples) -> bool:
     """Whether several samples in a row are one value at full scale."""
     same = (np.diff(samples) == 0) & (np.abs(samples[1:]) >= _FULL_SCALE)
     return bool(np.convolve(same, np.ones(_IN_A_ROW - 1), "valid").max(initial=0) >= _IN_A_ROW - 1)
+
+
+def _dbfs(value: float) -> float:
+    return 20 * math.log10(max(value, 1e-6))

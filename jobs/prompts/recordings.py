@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs, absolute, folder_of, is_s3
-from jobs.manifests.build_manifest import SUFFIXES as MIDI_SUFFIXES
-from jobs.manifests.build_manifest import unique_ids
+from jobs.manifests.item_ids import ItemIds
+from jobs.manifests.midi_files import SUFFIXES as MIDI_SUFFIXES
 from jobs.prompts.make_options import MakeOptions
 from schemas.prompt_recordings import read_prompt_recordings
 
@@ -40,7 +40,8 @@ def find_recordings(options: MakeOptions, inputs: Inputs) -> list[Recording]:
             raise JobError(f"{location}: recordings on S3 are named by a table (.parquet or .csv)")
         else:
             found += _of_files(Path(location), options.midi)
-    names = unique_ids([Path(path) for path, _ in found])
+    ids = ItemIds()
+    names = [ids.of_file(str(path)) for path, _ in found]
     return [
         Recording(
             name,

@@ -112,7 +112,7 @@ def _ask(places: Sequence[Place], question: bytes) -> dict[Place, dict[str, Any]
         }
     finally:
         cloudpickle.unregister_pickle_by_value(node_probe)
-    asked = {place: probe.facts.remote(question) for place, probe in probes.items()}
+    asked = {place: probe.facts.remote(question)  # type: ignore[attr-defined] for place, probe in probes.items()}
     ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
     return {place: _answer(probes[place], reference) for place, reference in asked.items()}
 

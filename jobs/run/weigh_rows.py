@@ -9,9 +9,10 @@ from jobs.errors import InputError, JobError
 from jobs.inputs.inputs import Inputs, is_s3
 from jobs.storage import open_storage
 from schemas.manifest import END, MIDI, START, TEMPO, Manifest
+from schemas.midi_files import EXPECTED_DURATION
 
-DURATIONS = ("audio_seconds", "duration", "track_duration")
-"""Columns of one's own that say how long a row is, in seconds: the last two are MAESTRO's and ATEPP's."""
+DURATIONS = (EXPECTED_DURATION, "audio_seconds", "duration", "track_duration")
+"""Columns that say how long a row is, in seconds: that of a built manifest, one of one's own, MAESTRO's, ATEPP's."""
 
 MOST_FILES, MOST_OBJECTS = 100_000, 50_000
 """Of so many files, or objects on S3, the sizes are looked at; with more, no single one is long beside the rest."""
@@ -28,8 +29,8 @@ def weigh_rows(manifest: Manifest, folder: str, inputs: Inputs) -> NDArray[np.fl
         seconds = ends - (0.0 if starts is None else np.nan_to_num(starts))
         return seconds / (1.0 if tempos is None else np.nan_to_num(tempos, nan=1.0))
     for name in DURATIONS:
-        if (seconds := _numbers(manifest, name)) is not None:
-            return np.nan_to_num(np.maximum(seconds, 0.0), nan=0.0, posinf=0.0)
+        if (durations := _numbers(manifest, name)) is not None:
+            return np.nan_to_num(np.maximum(durations, 0.0), nan=0.0, posinf=0.0)
     return _file_sizes(manifest, folder, inputs)
 
 

@@ -1,6 +1,7 @@
 """What is told of each node, by a run's events."""
 
 from pathlib import Path
+from typing import Any
 
 from typer.testing import CliRunner
 
@@ -20,7 +21,7 @@ A, B = "alpha (node 11111111)", "<b>eta (node 22222222)"
 
 def with_events(directory: RunDirectory) -> None:
     """Two sessions: of two nodes, and of one."""
-    done = {"event": "shard_finished", "actor": 0, "items": 10, "audio_seconds": 60.0}
+    done: dict[str, Any] = {"event": "shard_finished", "actor": 0, "items": 10, "audio_seconds": 60.0}
     for session in ([done | {"node": A}, done | {"node": B, "failures": {"MidiError": 2}}], [done | {"node": A}]):
         log = EventLog(directory.storage)
         log.add("driver_started")

@@ -240,7 +240,8 @@ def test_a_long_recording_is_read_in_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"out": Path("bank.csv")}, {"per_recording": 0}, {"transcriber": "ear"}])
 def test_options_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(JobError, match=r"--(out|per-recording|transcriber) is"):
-        MakeOptions(**{"sources": ["x"], "out": Path("bank.parquet")} | change)
+        options: dict[str, Any] = {"sources": ["x"], "out": Path("bank.parquet")} | change
+        MakeOptions(**options)
 
 
 def test_a_table_as_maestro_s_names_recordings_and_their_midi(folder: Path, tmp_path: Path) -> None:

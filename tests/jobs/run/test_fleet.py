@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def nodes() -> Iterator[RayNodes]:
         yield cluster
 
 
-def run(nodes: RayNodes, manifest: Path, out: Path, *words: object, **changes: str) -> subprocess.CompletedProcess[str]:
+def run(nodes: RayNodes, manifest: Path, out: Path, *words: object, **changes: Any) -> subprocess.CompletedProcess[str]:
     options = ["--out", out, "--ray-address", nodes.address, "--device", "cpu", "--shard-items", 2, *words]
     return nodes.run("tests.jobs.support.dummy_cli", manifest, *options, **changes)
 

@@ -273,7 +273,9 @@ def test_the_model_decodes_shards_in_one_batch_with_the_same_bytes(tmp_path: Pat
         work = work_for(manifest, LocalStorage(out), backend, batch_size=4, precision="fp32")
         first, second = tasks(work)
         renderer = ShardRenderer(work)
-        markers = [renderer.render(first, second if follow else None), renderer.render(second)]
+        news = renderer.work(Orders((first, second) if follow else (first,)))
+        assert news.marker is not None
+        markers = [news.marker, renderer.render(second)]
         runs.append(audio(out))
         full.append(markers[0].occupancy or 0.0)
     assert runs[0] == runs[1]

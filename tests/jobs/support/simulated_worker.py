@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
 from jobs.shard.orders import News, Orders, Standing
+from jobs.shard.progress import TaskKey
 from jobs.shard.task import Part, Task
 from schemas.marker import Marker, StoredObject
 
@@ -64,7 +65,7 @@ class SimulatedWorker:
 
     def work(self, orders: Orders) -> News:
         """Carry out orders, as :meth:`ShardRenderer.work` does."""
-        begun = {shard.task.key: shard for shard in self._line}
+        begun: dict[TaskKey, _Begun | None] = {shard.task.key: shard for shard in self._line}
         self._line = [begun.pop(task.key, None) or _Begun(task, _rows(task)) for task in orders.line]
         assert not begun, "what is begun was taken away"
         if orders.give_back:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,8 @@ def read_with_symusic(data: bytes) -> Played:
     """The notes of a file as symusic reads it."""
     import symusic
 
-    score = symusic.Score.from_midi(data).to("second")
+    read: Any = symusic.Score.from_midi(data)
+    score = read.to("second")
     return _on_one_keyboard([(n.pitch, n.start, n.end) for t in score.tracks if not t.is_drum for n in t.notes])
 
 
