@@ -104,7 +104,7 @@ def _ask(places: Sequence[Place], question: bytes) -> dict[Place, dict[str, Any]
     """Every node's facts, with its clock's difference; of a node that does not answer, the fault alone."""
     cloudpickle.register_pickle_by_value(node_probe)
     try:
-        probes = {
+        probes: dict[Place, Any] = {
             place: ray.remote(node_probe.NodeProbe)
             .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False))
             .remote()
@@ -112,7 +112,7 @@ def _ask(places: Sequence[Place], question: bytes) -> dict[Place, dict[str, Any]
         }
     finally:
         cloudpickle.unregister_pickle_by_value(node_probe)
-    asked = {place: probe.facts.remote(question)  # type: ignore[attr-defined] for place, probe in probes.items()}
+    asked = {place: actor.facts.remote(question) for place, actor in probes.items()}
     ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
     return {place: _answer(probes[place], reference) for place, reference in asked.items()}
 
