@@ -8,14 +8,13 @@ import pyarrow.parquet as pq
 
 from schemas.marker import MarkerSummary
 
-SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.string()),
-        pa.field("version", pa.string()),
-        pa.field("bytes", pa.int64()),
-        pa.field("marker", pa.string()),
-    ]
-)
+_TYPES: dict[str, pa.DataType] = {
+    "key": pa.string(),
+    "version": pa.string(),
+    "bytes": pa.int64(),
+    "marker": pa.string(),
+}
+SCHEMA = pa.schema(_TYPES)
 
 
 class MarkerIndexError(Exception):

@@ -129,7 +129,8 @@ def _typed(table: pa.Table, kind: TableKind) -> pa.Table:
     named: Any = pc.fill_null(pc.not_equal(pc.utf8_length(table.column(kind.midi)), pa.scalar(0)), False)
     if kind.chosen is not None:
         chosen = pc.cast(table.column(kind.chosen), pa.string())
-        is_chosen: Any = pc.fill_null(pc.is_in(chosen, pa.array(["1", "1.0"])), False)
+        known: Any = pc.is_in(chosen, pa.array(["1", "1.0"]))
+        is_chosen: Any = pc.fill_null(known, False)
         named = pc.and_(named, is_chosen)
     table = table.filter(named)
     for name, number in (kind.numbers or {}).items():

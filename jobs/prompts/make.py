@@ -22,27 +22,24 @@ from renderer.audio.audio_file import audio_length
 from renderer.errors import PromptError, RendererError
 from renderer.evaluation.transcriber import TRANSCRIBERS, Transcriber
 
-COLUMNS = pa.schema(
-    [
-        *(
-            pa.field(name, pa.string())
-            for name in ("prompt_id", "audio", "midi", "licence", "source", "transcriber", "recording")
-        ),
-        *(pa.field(name, pa.float64()) for name in ("start_s", "late_s")),
-        *(pa.field(name, pa.int64()) for name in ("notes", "keys", "sounding_at_start", "cut_at_end")),
-        *(pa.field(name, pa.float64()) for name in ("peak_dbfs", "rms_dbfs", "noise_dbfs")),
-    ]
-)
+_TEXTS = ("prompt_id", "audio", "midi", "licence", "source", "transcriber", "recording")
+_COUNTS = ("notes", "keys", "sounding_at_start", "cut_at_end")
+_TYPES: dict[str, pa.DataType] = {
+    **dict.fromkeys(_TEXTS, pa.string()),
+    **dict.fromkeys(("start_s", "late_s"), pa.float64()),
+    **dict.fromkeys(_COUNTS, pa.int64()),
+    **dict.fromkeys(("peak_dbfs", "rms_dbfs", "noise_dbfs"), pa.float64()),
+}
+COLUMNS = pa.schema(_TYPES)
 """Of a bank. ``late_s`` is by how much the recording was found to be late, mended or not."""
 
-REFUSED = pa.schema(
-    [
-        pa.field("recording", pa.string()),
-        pa.field("start_s", pa.float64()),
-        pa.field("late_s", pa.float64()),
-        pa.field("reason", pa.string()),
-    ]
-)
+_REFUSED_TYPES: dict[str, pa.DataType] = {
+    "recording": pa.string(),
+    "start_s": pa.float64(),
+    "late_s": pa.float64(),
+    "reason": pa.string(),
+}
+REFUSED = pa.schema(_REFUSED_TYPES)
 
 
 @dataclass(frozen=True)
