@@ -42,8 +42,8 @@ def choose_items(items: pa.Table, seed: int) -> tuple[Sequence[Row], Sequence[Ro
     Those with the most faults are the worst, and among these those that play their notes worst; where nothing was
     judged, there are none. The same items and seed give the same choice.
     """
-    heard = items.filter(pc.field("audio_path").is_valid())
-    judged = heard.filter(pc.field("verdict").is_valid())
+    heard = items.filter(pc.is_valid(items["audio_path"]))
+    judged = heard.filter(pc.is_valid(heard["verdict"]))
     faults = pa.array([len(faults or ()) for faults in judged["faults"].to_pylist()], pa.int64())
     ranked = judged.append_column("fault_count", faults).sort_by(
         [("fault_count", "descending"), ("quality_score", "ascending"), ("item_id", "ascending")]
@@ -81,7 +81,7 @@ def _notes(storage: Storage, row: Row) -> Notes:
     with storage.open_parts(row["metadata"]) as file:
         found = pq.read_table(file, columns=["notes"], filters=[("item_id", "==", row["item_id"])])
     (notes,) = found["notes"].to_pylist()
-    return Notes.of(*([note[name] for note in notes] for name in ("onset", "offset", "pitch", "velocity")))
+    return Notes.of(*([note[name] for note in notes or ()] for name in ("onset", "offset", "pitch", "velocity")))
 
 
 def _prompt_of(row: Row) -> tuple[str | None, ...]:

@@ -96,7 +96,7 @@ def _columns(items: pa.Table, has_files: bool) -> dict[str, Any]:
         error or ", ".join(faults or ()) for error, faults in zip(*_lists(items, "error_type", "faults"), strict=True)
     ]
     columns: dict[str, Any] = {
-        "id": [one_line(item_id) for item_id in items["item_id"].to_pylist()],
+        "id": [one_line(str(item_id)) for item_id in items["item_id"].to_pylist()],
         "verdict": _numbered(verdicts),
         "prompt": _numbered(_prompts(items)),
         "split": _numbered(_splits(items)),
