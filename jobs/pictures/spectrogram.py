@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from renderer.audio.audio_file import FloatSamples, resample
 from renderer.midi.notes import LOWEST_KEY
+from renderer.quality.power_spectrum import power_spectrum
 
 KEYS = 96
 """How many semitones a picture is high: eight octaves from A0, so that high notes have partials above them."""
@@ -27,7 +28,7 @@ _WINDOWS = ((8192, 0.0, 130.0), (4096, 130.0, 520.0), (2048, 520.0, 8000.0))
 """Samples of the window, and for rows of which frequencies: long ones tell low keys apart, short ones strikes."""
 
 _LONGEST_HOP = 1024
-_FRAMES_AT_ONCE = 512
+_FRAMES_AT_ONCE = 64
 _RANGE_DB, _QUIETEST_DB = 60.0, -50.0
 """What is drawn lies so far below the loudest; what is quieter than -50 dBFS is no sound to be made bright."""
 
@@ -90,7 +91,7 @@ def _powers(
     frames = functional.pad(audio, (size // 2, size // 2)).unfold(0, size, 1)
     window = torch.hann_window(size) * (4 / size)
     for part in centres.split(_FRAMES_AT_ONCE):
-        yield torch.fft.rfft(frames[part] * window).abs().square() @ _filters(size, above, below).T
+        yield power_spectrum(frames[part], window) @ _filters(size, above, below).T
 
 
 @cache
