@@ -157,6 +157,7 @@ class RunSubjects:
     def __init__(self, uri: str, references: Path | None, s3: S3Access | None, limit: int | None) -> None:
         self._uri, self._s3 = uri, s3
         directory = RunDirectory(open_storage(uri, self._s3))
+        layout = directory.begun().settings.layout
         columns = ["item_id", "status", "audio_path", "samples", "sample_rate", "duration_s", "prompt_id", "shard"]
         rows: list[dict[str, Any]] = []
         self._metadata: dict[int, str] = {}
@@ -175,7 +176,7 @@ class RunSubjects:
         self.fingerprint = hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
         self.recordings_sha256 = "" if self._recordings is None else self._hash_of_recordings()
         self._tell_lengths()
-        self._audio = AudioReader(directory.storage, directory.begun().settings.layout)
+        self._audio = AudioReader(directory.storage, layout)
         self._notes: tuple[int, dict[str, Any]] = (-1, {})
         """Of the shard that was read last, as items are read in their order."""
 

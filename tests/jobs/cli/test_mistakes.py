@@ -49,7 +49,7 @@ MISTAKES = [
     ),
     (
         "render-corpus good.parquet --layout zip",
-        "--layout is 'zip'; it must be one of files, webdataset, parquet, none",
+        "--layout is 'zip'; it must be one of files, webdataset, parquet, codes, none",
     ),
     (
         "render-corpus good.parquet --format aac",
@@ -163,10 +163,16 @@ MISTAKES = [
         "midi-valle prompts list --model nowhere",
         "no model 'nowhere': give mini, midi-valle, or the path of a model directory",
     ),
-    ("midi-valle manifest build", "Missing argument 'folder'."),
-    ("midi-valle manifest build nowhere --prompt x --out o.parquet", "nowhere is not a folder"),
+    ("midi-valle manifest build", "Missing argument 'sources'."),
+    (
+        "midi-valle manifest build nowhere --prompt x --out o.parquet",
+        "nowhere: there is no such folder, .mid or .midi file or table",
+    ),
     ("midi-valle manifest build empty --prompt x --out o.parquet", "empty holds no .mid or .midi files"),
-    ("midi-valle manifest build midi --out o.parquet", "Missing option '--prompt'."),
+    (
+        "midi-valle manifest build midi --out o.parquet",
+        "give --prompt ID (midi-valle prompts list shows them), --prompts BANK or --prompt-column NAME",
+    ),
     ("midi-valle bench --size huge", "--size is 'huge'; it must be one of mini, published"),
     ("midi-valle bench --batch 0", "--batch is (0,); every batch holds at least 1 segment"),
     ("midi-valle bench --precision int3", "precision 'int3' is unknown; use one of auto, fp32, bf16, fp16"),
