@@ -11,6 +11,7 @@ import pytest
 
 from jobs.inputs.inputs import Inputs
 from jobs.inspect.verify import find_problems
+from jobs.run.beginning import OPTIONS_KEY
 from jobs.run_directory.lease import LEASE_KEY
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.storage import open_storage
@@ -55,7 +56,8 @@ def check_is_one_run(place: str, manifest: Path, undisturbed: Path) -> RunDirect
     render_run(manifest, undisturbed)
     directory = RunDirectory(open_storage(place))
     assert [row for table in directory.results() for row in table["item_id"].to_pylist()] == IDS
-    assert sorted(directory.storage.keys("_state")) == [f"_state/done/{shard:05d}.json" for shard in range(SHARDS)]
+    markers = [f"_state/done/{shard:05d}.json" for shard in range(SHARDS)]
+    assert sorted(directory.storage.keys("_state")) == [*markers, OPTIONS_KEY]
     assert list(find_problems(directory, Inputs())) == []
     assert held(place) == held(str(undisturbed))
     return directory
