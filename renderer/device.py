@@ -2,6 +2,7 @@
 
 import os
 import platform
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ class Precision(NamedTuple):
 
 
 CPU = torch.device("cpu")
+
+BF16_IN_COMPANY = "what shares a batch may change a result in it; fp16 and fp32 are faster here, and hold"
 
 _DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _LARGEST_BATCH = {"cpu": 16, "cuda": 256}
@@ -66,12 +69,20 @@ def choose_precision(precision: str, device_type: str) -> str:
     """
     if precision == "fp16" and (device_type != "cpu" or not has_fbgemm()):
         raise ValueError("precision 'fp16' is for x86 CPUs with AVX2; use one of auto, fp32, bf16")
+    if precision == "bf16" and device_type == "cpu" and emulates_bf16():
+        warnings.warn(f"this CPU has no bf16: {BF16_IN_COMPANY}", stacklevel=2)
     if precision != "auto":
         precision_named(precision)
         return precision
     if device_type == "cuda" or torch.cpu._is_avx512_bf16_supported():
         return "bf16"
     return "fp16" if has_fbgemm() else "fp32"
+
+
+def emulates_bf16() -> bool:
+    """Whether this CPU's products of bf16 are made of AVX-512 that has none, whose sums depend on the rows beside."""
+    has_bf16: bool = torch.cpu._is_avx512_bf16_supported()
+    return has_fbgemm() and not has_bf16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def precision_named(name: str) -> Precision:

@@ -244,33 +244,32 @@ def test_a_part_is_what_was_written() -> None:
     assert np.load(io.BytesIO(part.to_bytes()), allow_pickle=False)["rows"].dtype.kind == "U"
 
 
-class MortalJudge(Judge):
-    """Its worker is killed over the first group of clips, until as many letters are in ``LETTERS`` as it says."""
+def mortal(letters: Path, deaths: int) -> type[Judge]:
+    """A judge whose worker is killed over the first group of clips, so often; each time it adds a letter to a file."""
 
-    def judge_numbered(self, number: int, indexes: Sequence[int]) -> tuple[int, bytes]:
-        letters = Path(os.environ["LETTERS"])
-        if number == 0 and len(letters.read_text()) < int(os.environ["DEATHS"]):
-            with letters.open("a") as file:
-                file.write("x")
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().judge_numbered(number, indexes)
+    class MortalJudge(Judge):
+        def judge_numbered(self, number: int, indexes: Sequence[int]) -> tuple[int, bytes]:
+            if number == 0 and len(letters.read_text()) < deaths:
+                with letters.open("a") as file:
+                    file.write("x")
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().judge_numbered(number, indexes)
+
+    return MortalJudge
 
 
 def test_a_worker_that_dies_costs_nothing_and_one_that_always_does_is_told(
     of_codec: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letters = tmp_path / "letters"
-    monkeypatch.setattr(module, "Judge", MortalJudge)
-    monkeypatch.setenv("LETTERS", str(letters))
     asked = options(tmp_path / "out", corpus=str(corpus), codec="mini", batch_size=2, actors=2)
-    for deaths in ("9", "1"):
-        letters.write_text("")
-        monkeypatch.setenv("DEATHS", deaths)
-        if deaths == "9":
-            with pytest.raises(JobError, match="a worker died 3 times over the same clips"):
-                evaluate(asked)
-            assert letters.read_text() == "xxx"
-        else:
-            evaluate(asked)
-            assert letters.read_text() == "x"
+    letters.write_text("")
+    monkeypatch.setattr(module, "Judge", mortal(letters, 9))
+    with pytest.raises(JobError, match="a worker died 3 times over the same clips"):
+        evaluate(asked)
+    assert letters.read_text() == "xxx"
+    letters.write_text("")
+    monkeypatch.setattr(module, "Judge", mortal(letters, 1))
+    evaluate(asked)
+    assert letters.read_text() == "x"
     assert rows(tmp_path / "out") == rows(of_codec)

@@ -1,5 +1,6 @@
 """Small MIDI files to build manifests of."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def add_midi(folder: Path, name: str, notes: Notes | None = None) -> Path:
     """A file with these notes, or, if there are none, with a melody that follows from its name."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_midi(melody(sum(name.encode()) % 97) if notes is None else notes, path)
+    write_midi(melody(sum(os.fsencode(name)) % 97) if notes is None else notes, path)
     return path
 
 

@@ -13,7 +13,7 @@ from renderer.decoding.model_input import ModelInput
 from renderer.decoding.runners import make_runner
 from renderer.decoding.runners.runner import Drawn
 from renderer.decoding.sampling import Sampling, noise_key
-from renderer.device import has_fbgemm, precision_named
+from renderer.device import BF16_IN_COMPANY, emulates_bf16, has_fbgemm, precision_named
 from renderer.model.attention import FullAttention, PrefixAttention
 from renderer.model.midi_valle import MidiValle
 from renderer.weights.checkpoint import find_model, load_model
@@ -21,6 +21,7 @@ from renderer.weights.checkpoint import find_model, load_model
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden" / "golden.npz"
 GREEDY = Sampling(temperature=0)
 
+needs_whole_bf16 = pytest.mark.skipif(emulates_bf16(), reason=f"this CPU has no bf16: {BF16_IN_COMPANY}")
 needs_fbgemm = pytest.mark.skipif(not has_fbgemm(), reason="needs FBGEMM: x86 with AVX2")
 
 
@@ -139,7 +140,10 @@ def test_every_segment_gets_exactly_the_frames_it_wants_and_never_the_end_code(
         assert codes.min() >= 0 and codes.max() < mini.config.end_code
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", pytest.param("fp16", marks=needs_fbgemm)])
+@pytest.mark.parametrize(
+    "precision",
+    ["fp32", pytest.param("bf16", marks=needs_whole_bf16), pytest.param("fp16", marks=needs_fbgemm)],
+)
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.1, top_k=200, top_p=0.95)])
 def test_codes_do_not_depend_on_batch_size_order_or_company(
     segments: list[ModelInput], precision: str, sampling: Sampling
