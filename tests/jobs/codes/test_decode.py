@@ -221,6 +221,6 @@ def test_lost_codes_are_found_and_unnamed_ones_are_garbage(corpus: Path, tmp_pat
 
 
 def test_a_renderer_without_codes_fails_its_items_and_says_why(tmp_path: Path) -> None:
-    render_run(make_corpus(tmp_path / "corpus", ["a"]), tmp_path / "run", layout="codes")
+    render_run(make_corpus(tmp_path / "corpus", ["codeless-1"]), tmp_path / "run", layout="codes")
     (row,) = results(tmp_path / "run")
     assert row["status"] == "failed" and "this renderer gives none" in row["error_message"]

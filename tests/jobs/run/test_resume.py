@@ -1,6 +1,7 @@
 """Going on with a run: what failed is tried again, rows are appended, or it is replaced."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,8 +146,10 @@ def test_failures_everywhere_stop_a_run_that_can_go_on(
     manifest = make_corpus(tmp_path, [f"raises-{i}" for i in range(20)])
     assert run(manifest, out, max_failures=4) == 1
     told = capsys.readouterr().err
-    assert "4 items failed, --max-failures is 4" in told and "8 of 10 shards are not finished" in told
-    assert [event["event"] for event in events(out)][-2:] == ["halted", "driver_ended"]
+    assert "4 items failed, --max-failures is 4" in told
+    assert re.search("[678] of 10 shards are not finished", told)  # What was under way is finished, or not.
+    told_of = [event["event"] for event in events(out)]
+    assert "halted" in told_of and told_of[-1] == "driver_ended"
     assert run(manifest, out) == 3
     assert len(results(out)) == 20
     assert not (out / LEASE_KEY).exists()

@@ -171,5 +171,9 @@ class DummyRenderer:
             seed=request.seed,
             prompt_id=request.prompt.prompt_id,
             codes=np.full((2, 5), request.seed % 1024, np.uint16),
-            segment_codes=(SegmentCodes(0, 0, 5, np.full((5, 2), request.seed % 1024, np.uint16)),),
+            segment_codes=() if "codeless" in request.item_id else (_codes(request.seed),),
         )
+
+
+def _codes(seed: int) -> SegmentCodes:
+    return SegmentCodes(0, 0, 5, np.full((5, 2), seed % 1024, np.uint16))
