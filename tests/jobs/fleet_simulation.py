@@ -1,7 +1,7 @@
 """Fleets drawn at random, of up to 512 GPUs, whose workers die, drain and are slow, with the run's own policy.
 
 ``python -m tests.jobs.fleet_simulation 1000`` draws so many and tells what came of them; it exits with 1 if a row was
-lost or rendered into two markers, or if a figure is worse than :data:`LIMITS`. There is no model, no Ray and no clock:
+lost or rendered into two markers. There is no model, no Ray and no clock:
 :class:`jobs.run.dispatcher.Dispatcher` gives orders to workers that only know how long each row takes.
 """
 
