@@ -39,7 +39,7 @@ def main(hub: str, steps: int) -> None:
         loss.backward()
         optimizer.step()
         if step % max(1, steps // 4) == 0:
-            told = {name: np.mean([float(loss_of(model(x), y)) for x, y in rows]) for name, rows in splits.items()}
+            told = {name: np.mean([loss_of(model(x), y).item() for x, y in rows]) for name, rows in splits.items()}
             print(step, *(f"{name} {value:.4f}" for name, value in told.items()))
 
 
