@@ -44,7 +44,7 @@ def race(manifest: Path, place: str, home: Path) -> tuple[str, str]:
         )
         for _ in range(2)
     ]
-    told = [driver.communicate(timeout=120)[1] for driver in drivers]
+    told = [driver.communicate(timeout=300)[1] for driver in drivers]
     assert sorted(driver.returncode for driver in drivers) == [0, 1], told
     if drivers[0].returncode:
         told.reverse()
