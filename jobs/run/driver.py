@@ -87,11 +87,11 @@ class Driver:
         while self._working():
             for call, reference in self._workers.ended(POLL_SECONDS):
                 self._ended(call, reference)
+            self._give_orders()  # First, as who has come back is not shown to be at work.
             if ray.wait([reading], timeout=0)[0]:
                 self._watch.read(reading)
                 self._watch.show(self._stopping())
                 reading = self._board.read.remote()
-            self._give_orders()
             self._keep_house()
         if not self._fleet.fault:  # A head that is lost cannot end anybody.
             self._workers.end_all()
