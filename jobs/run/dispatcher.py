@@ -160,23 +160,14 @@ class Dispatcher:
 
     def raised(self, worker: int) -> None:
         """A call raised, as it would again: the first task is left unfinished; the worker has dropped the others."""
-        load = self._workers[worker]
-        first, *others = load.tasks
-        self._left += load.done
-        self._resting[worker] = None
-        load.set((), self._weights)
+        first, *others = self._dropped(worker)
         self._queue.failed(first)
         self._abandon(first)
         self._queue.put_back(others)
 
     def refused(self, worker: int) -> None:
         """Where a worker is, its first task cannot be done; it has dropped the others as well. All are for others."""
-        load = self._workers[worker]
-        self._left += load.done
-        self._resting[worker] = None
-        tasks = load.tasks
-        load.set((), self._weights)
-        self._queue.put_back(tasks)
+        self._queue.put_back(self._dropped(worker))
 
     def orders(self) -> Iterator[tuple[int, Orders]]:
         """What workers that rest are to do now; one for which there is nothing goes on resting."""
@@ -208,6 +199,15 @@ class Dispatcher:
         queued = self._left - sum(load.left for load in loads)
         shares = sum(int(load.waiting / least) for load in loads if load.waiting and not self._has_alone(load))
         return shares + (max(len(self._queue), int(queued / least)) if self._queue else 0)
+
+    def _dropped(self, worker: int) -> list[Task]:
+        """What a worker had in line, of which it has nothing any more; it rests."""
+        load = self._workers[worker]
+        tasks = load.tasks
+        self._left += load.done
+        self._resting[worker] = None
+        load.set((), self._weights)
+        return tasks
 
     def _finished(self, load: WorkerLoad, task: Task, news: News) -> None:
         load.has_stopped = self._is_stopping

@@ -43,15 +43,6 @@ class Totals:
         return sorted(self._with_failures)
 
     @property
-    def shard_of_each_reason(self) -> dict[str, int]:
-        """For each reason for which items failed the first shard with one."""
-        found: dict[str, int] = {}
-        for shard in self.shards_with_failures:
-            for reason in self._with_failures[shard].failures:
-                found.setdefault(reason, shard)
-        return found
-
-    @property
     def failures(self) -> dict[str, FailureCount]:
         """Failed items by reason, with the first of them."""
         summed: dict[str, FailureCount] = {}
