@@ -93,9 +93,10 @@ class Corpus:
         conditions: dict[str, Mapping[str, Any]] = {}
         digest = hashlib.sha256()
         for marker in directory.markers():
-            for stored in marker.objects:
-                digest.update(stored.sha256.encode())
             for row in _index_rows(directory.storage, marker):
+                # Of what the clips are, not of where: workers that share a shard write several objects.
+                places.append(row.pop("audio_path").partition("#")[0])
+                digest.update(json.dumps(row).encode())
                 clips.append(
                     Clip(
                         item_id=row["item_id"],
@@ -105,7 +106,6 @@ class Corpus:
                         piece=row.get("piece") or row["midi"],
                     )
                 )
-                places.append(row["audio_path"].partition("#")[0])
                 codecs.add(row.get("codec"))
                 if clips[-1].condition not in conditions and row.get(FACTS):
                     conditions[clips[-1].condition] = json.loads(row[FACTS])
@@ -202,9 +202,17 @@ class _Facts:
 
 
 def _index_rows(storage: Storage, marker: Marker) -> list[dict[str, Any]]:
-    """What the index takes from a shard's metadata: of rendered items alone."""
+    """What the index takes from a shard's metadata, of rendered items alone, and a hash of their notes."""
     metadata = pq.ParquetFile(pa.BufferReader(storage.read(marker.metadata.key)))
-    wanted = ("item_id", "status", "samples", "audio_path", "prompt_id", "midi")
+    wanted = ("item_id", "status", "samples", "audio_path", "audio_sha256", "prompt_id", "midi")
     optional = ("split", "condition", "piece", "codec", FACTS)
     present = [name for name in (*wanted, *optional) if name in metadata.schema_arrow.names]
-    return [row for row in metadata.read(present).to_pylist() if row["status"] == "ok"]
+    table = metadata.read([*present, "notes"])
+    rows = zip(table.select(present).to_pylist(), table["notes"], strict=True)
+    return [{**row, "notes_sha256": _notes_hash(notes)} for row, notes in rows if row["status"] == "ok"]
+
+
+def _notes_hash(cell: Any) -> str:
+    notes = notes_of(cell)
+    columns = (notes.onset, notes.offset, notes.pitch, notes.velocity)
+    return hashlib.sha256(b"".join(np.ascontiguousarray(column).tobytes() for column in columns)).hexdigest()

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,17 @@ IDS = ["joplin-the-entertainer", "bach-bwv-846", "satie-gymnopedie-1"]
 SOUND: dict[str, Any] = {"tail": 0.5, "precision": "fp32", "batch_size": 4, "peak": "-3"}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """For all who decode here: a loader's worker has one, and a sum over more may be rounded otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds each of three examples, rendered as WAV files of floats and as codes."""
     folder = tmp_path_factory.mktemp("read")
     (folder / "midi").mkdir()
