@@ -23,7 +23,7 @@ from jobs.errors import JobError
 from jobs.run.model_backend import ModelBackend
 from tests.jobs.support.corpus import make_corpus, results
 from tests.jobs.support.dummy import DummyBackend
-from tests.jobs.support.rendered import render_run
+from tests.jobs.support.rendered import render_run, threads
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "midi"
 IDS = ["joplin-the-entertainer", "bach-bwv-846", "satie-gymnopedie-1"]
@@ -33,10 +33,8 @@ SOUND: dict[str, Any] = {"tail": 0.5, "precision": "fp32", "batch_size": 4, "pea
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """For all who decode here: a loader's worker has one, and a sum over more may be rounded otherwise."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads(1):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +55,9 @@ def folder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     mini = ModelBackend("mini", None, None, "fp32", 4)
     for layout in ("files", "codes"):
         out = folder / layout
-        render_run(folder / "manifest.parquet", out, backend=mini, layout=layout, format="wav-float", **SOUND)
+        render_run(
+            folder / "manifest.parquet", out, backend=mini, layout=layout, format="wav-float", cpus_per_actor=1, **SOUND
+        )
     return folder
 
 

@@ -3,12 +3,14 @@
 import io
 import json
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import torch
 
 from jobs.output.writers import stored_object
 from jobs.run.options import RenderOptions
@@ -45,10 +47,20 @@ def render_run(
     if generation == 0:
         directory.start(job.run)
     renderer = ShardRenderer(ShardWork(job.run, str(manifest), job.bank, directory.storage, job.backend))
-    for shard in job.run.shards:
-        if shard.index not in leave_out:
-            renderer.render(Task(shard, generation))
+    with threads(job.run.threads):
+        for shard in job.run.shards:
+            if shard.index not in leave_out:
+                renderer.render(Task(shard, generation))
     return directory
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """As many of torch's threads as an actor would have: with another number a sum may be rounded otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    yield
+    torch.set_num_threads(before)
 
 
 def make_older(directory: RunDirectory) -> None:
