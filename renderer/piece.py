@@ -4,6 +4,7 @@ import numpy as np
 
 from renderer.codecs.codec import Codec
 from renderer.codes_decoder import told_notes
+from renderer.equalizer import Equalizer
 from renderer.midi.notes import Notes
 from renderer.quality.attempts import Trial
 from renderer.rendering import Rendering, RenderRequest
@@ -53,13 +54,13 @@ class Piece:
         self._frames += len(codes.own)
         self._retried += trial.count > 1
 
-    def rendering(self) -> Rendering:
-        """The whole piece."""
+    def rendering(self, equalizer: Equalizer) -> Rendering:
+        """The whole piece, equalized."""
         frame_rate = self._codec.frame_rate
         segments = [self._codes[index] for index in range(len(self.segments))]
         return Rendering(
             item_id=self.request.item_id,
-            samples=self._joiner.samples,
+            samples=equalizer.apply(self._joiner.samples, self._codec.sample_rate),
             sample_rate=self._codec.sample_rate,
             duration=self.request.duration,
             notes=self.request.performance.notes,
@@ -72,4 +73,5 @@ class Piece:
             joints=np.array([segment.keep / frame_rate for segment in self.segments[1:]]),
             crossfade=self._limits.crossfade / frame_rate,
             segments_retried=self._retried,
+            equalizer=equalizer,
         )

@@ -9,9 +9,10 @@ import torch
 
 from renderer.audio.audio_file import FloatSamples, read_audio
 from renderer.codecs.codec import Codec
+from renderer.equalizer import band_shares
 from renderer.errors import PromptError
 from renderer.midi.midi_file import read_midi
-from renderer.midi.notes import Notes, PedalPolicy
+from renderer.midi.notes import FloatArray, Notes, PedalPolicy
 from renderer.prompt_checks import lateness, why_unsound
 
 PROMPT_SECONDS = 3.0
@@ -27,12 +28,14 @@ class Prompt:
     """What a rendering shall sound like.
 
     ``codes`` are int64 (T, K) on the CPU, exactly 3 s of frames; ``notes`` begin in [0, 3) seconds, on the
-    same clock, and end at 3.000 s at the latest.
+    same clock, and end at 3.000 s at the latest. ``band_shares`` are the recording's (renderer/equalizer.py), where
+    there is one.
     """
 
     prompt_id: str
     codes: torch.Tensor
     notes: Notes
+    band_shares: FloatArray | None = None
 
 
 def prompt_from_files(
@@ -78,7 +81,8 @@ def prompt_from_audio(prompt_id: str, samples: FloatSamples, notes: Notes, codec
     """A prompt from the first 3 s of mono samples (N,) at the codec's rate; PromptError as :func:`checked_prompt`."""
     samples, played = checked_prompt(prompt_id, samples, codec.sample_rate, notes)
     codes = codec.encode(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None])[0]
-    return Prompt(prompt_id, codes.T.cpu().contiguous(), played)
+    shares = band_shares(samples, codec.sample_rate)
+    return Prompt(prompt_id, codes.T.cpu().contiguous(), played, shares)
 
 
 def checked_prompt(prompt_id: str, samples: FloatSamples, rate: int, notes: Notes) -> tuple[FloatSamples, Notes]:

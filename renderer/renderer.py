@@ -28,6 +28,7 @@ from renderer.device import (
     precision_named,
     takes_at_once,
 )
+from renderer.equalizer import Equalizer
 from renderer.errors import PromptError
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import PedalPolicy
@@ -37,6 +38,7 @@ from renderer.prompt import Prompt, prompt_from_files
 from renderer.quality.attempts import Attempts, Take, Trial
 from renderer.rendering import Rendering, RenderRequest
 from renderer.segments import SegmentLimits
+from renderer.sound_checks import SoundChecks
 from renderer.steps import render_all
 from renderer.transfer import Fetch, Lanes
 from renderer.weights.checkpoint import ModelDescription, find_model, load_model
@@ -76,6 +78,9 @@ class Renderer:
         self._running: dict[ModelInput, tuple[Piece, Trial]] = {}
         """Segments that have a slot, or had one and have not come to the host yet."""
         self._generated: list[Generated] = []
+        self._checks = SoundChecks(description.match_prompt)
+        self._whole: list[Piece] = []
+        """Pieces that wait for nothing but what their prompts' sound checks tell."""
         self._coming: deque[tuple[ModelInput, Fetch]] = deque()
         """Codes (frames, K) and audio of segments, on their way from the device."""
 
@@ -179,7 +184,12 @@ class Renderer:
     def add(self, request: RenderRequest) -> None:
         """Render a request, beside what is under way."""
         piece = Piece(request, self.codec, self.limits)
-        self._waiting += [(piece, Trial(segment, request.attempts)) for segment in piece.segments]
+        if check := self._checks.request(request.prompt):
+            self._queue(Piece(check, self.codec, self.limits))
+        self._queue(piece)
+
+    def _queue(self, piece: Piece) -> None:
+        self._waiting += [(piece, Trial(segment, piece.request.attempts)) for segment in piece.segments]
 
     @torch.inference_mode()
     def step(self, sampling: Sampling | None = None) -> list[Rendering]:
@@ -197,7 +207,8 @@ class Renderer:
             while len(self._generated) >= self.codec.clips_at_once or (self._generated and is_end):
                 self._decode(self._generated[: self.codec.clips_at_once])
                 del self._generated[: self.codec.clips_at_once]
-            return self._taken()
+            self._take()
+            return self._finished()
         except BaseException:
             self.clear()
             raise
@@ -208,16 +219,20 @@ class Renderer:
         self._running.clear()
         self._generated.clear()
         self._coming.clear()
+        self._whole.clear()
+        self._checks.clear()
         self.engine.clear()
 
     def progress(self) -> Mapping[str, float]:
         """Of each item under way, the seconds of audio so far; of segments that are rendered again, only this time."""
-        seconds = {piece.request.item_id: piece.seconds for piece, _ in (*self._running.values(), *self._waiting)}
+        pieces = [piece for piece, _ in (*self._running.values(), *self._waiting)] + self._whole
+        seconds = {p.request.item_id: p.seconds for p in pieces if not self._checks.has_asked(p.request)}
         drawn = [(sequence, len(codes)) for sequence, codes in self._generated]
         drawn += [(sequence, sequence.frames) for sequence, _ in self._coming]
         for sequence, frames in (*self.engine.frames_drawn(), *drawn):
             piece, trial = self._running[sequence]
-            seconds[piece.request.item_id] += piece.seconds_of(trial.segment, frames)
+            if not self._checks.has_asked(piece.request):
+                seconds[piece.request.item_id] += piece.seconds_of(trial.segment, frames)
         return seconds
 
     def _begin(self, piece: Piece, trial: Trial) -> None:
@@ -247,12 +262,8 @@ class Renderer:
                 for (sequence, of_codes), samples in zip(generated, audio, strict=True)
             ]
 
-    def _taken(self) -> list[Rendering]:
-        """Take what has come; the renderings of which these segments were the last.
-
-        Some at a time, as meanwhile the device is asked for nothing new.
-        """
-        renderings = []
+    def _take(self) -> None:
+        """Take what has come: some at a time, as meanwhile the device is asked for nothing new."""
         for _ in range(takes_at_once(self._device)):
             is_far_behind = len(self._coming) > _FARTHEST_BEHIND * self.codec.clips_at_once
             if not self._coming or not (self._coming[0][1].is_there or self.engine.is_idle or is_far_behind):
@@ -265,6 +276,18 @@ class Renderer:
                 piece.add(trial)
             else:
                 self._waiting.appendleft((piece, trial))
-            if piece.is_whole:
-                renderings.append(piece.rendering())
+            if piece.is_whole and self._checks.has_asked(piece.request):
+                self._checks.hear(piece.request, piece.rendering(Equalizer()))
+            elif piece.is_whole:
+                self._whole.append(piece)
+
+    def _finished(self) -> list[Rendering]:
+        """The pieces that are whole, as soon as it is known how they are to be equalized."""
+        renderings, waiting = [], []
+        for piece in self._whole:
+            if (equalizer := self._checks.equalizer(piece.request.prompt)) is None:
+                waiting.append(piece)
+            else:
+                renderings.append(piece.rendering(equalizer))
+        self._whole = waiting
         return renderings

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from renderer.audio.audio_file import AudioFormat, FloatSamples, resample, write_audio
 from renderer.audio.loudness import Gain, Level
+from renderer.equalizer import Equalizer
 from renderer.midi.notes import Excerpt, FloatArray, NoteReport, Notes, Performance
 from renderer.prompt import Prompt
 from renderer.quality.attempts import Attempts
@@ -52,7 +53,8 @@ class Rendering:
     ``codes`` are the codec's, (K, T): each segment's own frames, one after the other, so T frames cover the piece
     exactly once. The audio was decoded from segments that overlap, with what lies before and after their own
     frames: decoding ``codes`` (and ``notes``) in one go gives nearly the same audio, but not at the joints. From
-    ``segment_codes``, which are there if a codec made the audio, :class:`CodesDecoder` makes it to the bit.
+    ``segment_codes``, which are there if a codec made the audio, :class:`CodesDecoder` makes it to the bit, up to what
+    the ``equalizer`` did to it.
     """
 
     item_id: str
@@ -70,6 +72,7 @@ class Rendering:
     crossfade: float = 0.0
     segments_retried: int = 0
     segment_codes: Sequence[SegmentCodes] = ()
+    equalizer: Equalizer = field(default_factory=Equalizer)
 
     def quality(self) -> Quality:
         """Measures of the audio as it is (renderer/quality/quality.py); ValueError if it is empty or no numbers."""

@@ -29,8 +29,10 @@ class ItemResult:
     in a tar or Parquet object; null is what the layout does not keep. Levels are of the audio as it is, before it
     was encoded: ``peak`` is the largest absolute sample, ``rms_dbfs`` is null for silence, ``clipped_samples``
     counts samples beyond full scale. ``gain_db`` was applied to what the model gave; where that did not bring it to
-    the level asked for, ``gain_reason`` says why. ``seed`` is the one used, whether the manifest gave it or not.
-    ``note_report`` counts the decisions about notes that are not rendered as they stand in the MIDI file.
+    the level asked for, ``gain_reason`` says why. ``equalizer_db`` are the gains of bands even in mel by which
+    the model's audio was brought to its prompt's spectrum; null where it was not. ``seed`` is the one used, whether
+    the manifest gave it or not. ``note_report`` counts the decisions about notes that are not rendered as they stand in
+    the MIDI file.
     ``render_seconds`` is the item's share, by length, of the time its shard took.
 
     ``verdict`` is ``poor`` where a threshold of the run's settings is broken; ``faults`` names those that are. Both
@@ -62,6 +64,7 @@ class ItemResult:
     clipped_samples: int | None = None
     gain_db: float | None = None
     gain_reason: str | None = None
+    equalizer_db: Annotated[Sequence[float] | None, pa.list_(pa.float32())] = None
     seed: int
     prompt_id: str | None = None
     model_id: str

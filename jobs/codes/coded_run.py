@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
 from jobs.inputs.run_model import find_run_model
@@ -12,12 +14,15 @@ from jobs.run_directory.run_directory import RunDirectory
 from jobs.storage import S3Access, Storage, open_storage
 from renderer.audio.loudness import Level
 from renderer.codes_decoder import CodesDecoder
+from renderer.equalizer import Equalizer
 from renderer.midi.notes import NoteReport, Notes
 from renderer.rendering import Rendering
 from renderer.segments import SegmentCodes
 from renderer.weights.checkpoint import ModelDescription
 from schemas.marker import Marker
 from schemas.run import Run
+
+ITEM_FACTS = ("item_id", "status", "seed", "prompt_id", "codes_path", "equalizer_db")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +67,10 @@ class ItemDecoder:
     def rendering(self, row: Mapping[str, Any], notes: Notes, segments: Sequence[SegmentCodes]) -> Rendering:
         """An item's audio, from its result row, its notes and its codes."""
         duration = notes.end + self._run.settings.tail
+        equalizer = Equalizer(tuple(row.get("equalizer_db") or ()))
         original = Rendering(
             item_id=row["item_id"],
-            samples=self._decoder.decode(segments, notes, duration),
+            samples=equalizer.apply(self._decoder.decode(segments, notes, duration), self._decoder.sample_rate),
             sample_rate=self._decoder.sample_rate,
             duration=duration,
             notes=notes,
@@ -72,8 +78,14 @@ class ItemDecoder:
             segments=len(segments),
             seed=row["seed"],
             prompt_id=row["prompt_id"],
+            equalizer=equalizer,
         )
         return original.resampled(self._run.settings.sample_rate).levelled(self._level)
+
+
+def item_facts(rows: pa.Table) -> list[dict[str, Any]]:
+    """What :class:`ItemDecoder` takes of result rows; some versions have not written all of it."""
+    return rows.select([name for name in ITEM_FACTS if name in rows.column_names]).to_pylist()
 
 
 def read_codes(storage: Storage, marker: Marker) -> dict[str, Sequence[SegmentCodes]]:

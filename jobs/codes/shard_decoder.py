@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from jobs.codes.coded_run import CodedRun, ItemDecoder, read_codes
+from jobs.codes.coded_run import CodedRun, ItemDecoder, item_facts, read_codes
 from jobs.errors import JobError
 from jobs.in_order import in_order
 from jobs.output.layouts import open_writer
@@ -67,8 +67,7 @@ class ShardDecoder:
 
     def _renderings(self, rows: pa.Table, marker: Marker) -> Iterator[Rendering]:
         codes = read_codes(self._work.coded.storage, marker)
-        plain = rows.select(["item_id", "status", "codes_path", "seed", "prompt_id"]).to_pylist()
-        for row, notes in zip(plain, rows["notes"], strict=True):
+        for row, notes in zip(item_facts(rows), rows["notes"], strict=True):
             if row["status"] != "ok":
                 continue
             segments = codes.get(row["codes_path"])

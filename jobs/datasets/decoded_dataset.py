@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from torch.utils.data import Dataset
 
-from jobs.codes.coded_run import CodedRun, ItemDecoder, read_codes
+from jobs.codes.coded_run import ITEM_FACTS, CodedRun, ItemDecoder, item_facts, read_codes
 from jobs.datasets.sound import Sound
 from jobs.errors import JobError
 from jobs.result_notes import notes_of
@@ -19,9 +19,6 @@ from schemas.marker import Marker
 
 OPEN_SHARDS = 64
 """So many shards' codes and rows stay in memory; an hour of codes is about two megabytes."""
-
-
-_COLUMNS = ["item_id", "seed", "prompt_id", "codes_path", "notes"]
 
 
 class _Place(NamedTuple):
@@ -79,7 +76,7 @@ class DecodedDataset(Dataset[Sound]):
         self._be_in_this_process()
         shard = self._shard(place.shard)
         row = shard.rows.slice(place.row, 1)
-        (facts,) = row.select(["item_id", "seed", "prompt_id", "codes_path"]).to_pylist()
+        (facts,) = item_facts(row)
         rendering = self._open_decoder().rendering(facts, notes_of(row["notes"][0]), shard.codes[facts["codes_path"]])
         return Sound.of(facts["item_id"], rendering)
 
@@ -101,7 +98,7 @@ class DecodedDataset(Dataset[Sound]):
     def _shard(self, number: int) -> _OpenShard:
         if number not in self._shards:
             marker = self._markers[number]
-            rows = self._coded.directory.result_rows(marker, _COLUMNS)
+            rows = self._coded.directory.result_rows(marker, [*ITEM_FACTS, "notes"])
             self._shards[number] = _OpenShard(rows, read_codes(self._coded.storage, marker))
         self._shards.move_to_end(number)
         while len(self._shards) > OPEN_SHARDS:

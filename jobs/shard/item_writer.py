@@ -56,6 +56,7 @@ class ItemWriter:
             duration_s=len(samples) / rendering.sample_rate,
             gain_db=rendering.gain.db,
             gain_reason=rendering.gain.reason,
+            equalizer_db=rendering.equalizer.gains_db or None,
             prompt_id=rendering.prompt_id,
             segments=rendering.segments,
             segments_retried=rendering.segments_retried,

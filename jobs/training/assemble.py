@@ -36,6 +36,7 @@ def assemble_model(options: AssembleOptions) -> None:
         max_segment_seconds=trained.max_segment_seconds,
         pedal=trained.pedal,
         time_grid=trained.time_grid,
+        match_prompt=options.match_prompt,
         card={"licence": options.licence, **_judged(decoder), **cards},
     )
     source = Corpus.open(options.corpus)

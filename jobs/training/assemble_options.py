@@ -22,3 +22,6 @@ class AssembleOptions:
     velocity_response: Annotated[
         float, Option("By which power of the velocity a decoder that is told the notes plays louder.", least=0)
     ] = 0.0
+    match_prompt: Annotated[
+        bool, Option("Bring what is rendered to the spectrum of its prompt's recording, band by band.")
+    ] = False

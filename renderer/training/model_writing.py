@@ -31,6 +31,7 @@ class ModelMetadata:
     pedal: PedalPolicy
     time_grid: TimeGrid
     card: Mapping[str, Any]
+    match_prompt: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,7 @@ def write_model(
         "max_segment_seconds": facts.max_segment_seconds,
         "pedal": facts.pedal,
         "time_grid": facts.time_grid,
+        "match_prompt": facts.match_prompt,
         "model": asdict(facts.config),
         "codec": codec_document(codec.codec),
     }

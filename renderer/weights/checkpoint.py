@@ -57,13 +57,17 @@ class CodecDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription(CodecDescription):
-    """All that is known of a model without loading its weights."""
+    """All that is known of a model without loading its weights.
+
+    ``match_prompt`` is whether renderings are brought to the spectrum of their prompts (renderer/sound_checks.py).
+    """
 
     max_segment_seconds: float
     pedal: PedalPolicy
     time_grid: TimeGrid
     licence: str
     model: ModelConfig
+    match_prompt: bool = False
 
     def __post_init__(self) -> None:
         if self.pedal not in get_args(PedalPolicy):
@@ -129,6 +133,7 @@ def describe(folder: Path) -> ModelDescription:
             time_grid=config.get("time_grid", "direct"),
             licence=_licence(folder),
             model=_configure(ModelConfig, config["model"]),
+            match_prompt=bool(config.get("match_prompt", False)),
         )
 
 

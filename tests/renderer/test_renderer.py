@@ -1,6 +1,7 @@
 """Whole performances with the bundled model: labels match the audio, and nothing but the request decides it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ import torch
 from renderer import PromptError, Renderer, RenderRequest, Sampling
 from renderer.decoding.model_input import model_input
 from renderer.device import has_fbgemm
+from renderer.equalizer import BANDS, Equalizer, band_shares
 from renderer.midi.midi_file import read_midi, write_midi
 from renderer.midi.notes import NoteReport, Notes, Performance
 from renderer.model.midi_valle import ModelConfig
+from renderer.prompt import prompt_from_audio
 from renderer.segments import Segment, plan_segments
+from renderer.weights.checkpoint import find_model
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden"
 RATE = 32_000
@@ -30,6 +34,11 @@ def performance(seconds: float, seed: int = 0) -> Performance:
     onset = random.uniform(0, seconds - 0.15, max(1, int(4 * seconds)))
     notes = Notes.of(onset, onset + 0.15, random.integers(40, 90, len(onset)), random.integers(40, 100, len(onset)))
     return Performance(notes, NoteReport())
+
+
+def prompt_files(prompt_id: str) -> tuple[Path, Path]:
+    folder = find_model("mini").folder / "prompts"
+    return folder / f"{prompt_id}.wav", folder / f"{prompt_id}.mid"
 
 
 def test_one_file_and_a_prompt_are_enough(renderer: Renderer, tmp_path: Path) -> None:
@@ -265,4 +274,41 @@ def test_the_codes_of_one_segment_decode_to_its_audio(renderer: Renderer) -> Non
     with torch.inference_mode():
         codes = torch.from_numpy(rendering.codes.astype(np.int64))[None]
         (audio,) = renderer.codec.decode(codes, notes=[rendering.notes])
-    assert np.array_equal(audio.numpy()[: len(rendering.samples)], rendering.samples)
+    samples = rendering.equalizer.apply(audio.numpy()[: len(rendering.samples)], RATE)
+    assert np.array_equal(samples, rendering.samples)
+
+
+def test_a_prompt_is_heard_once_and_what_it_tells_is_put_on_all_that_is_played_with_it(renderer: Renderer) -> None:
+    prompt = renderer.prompt_from_files(*prompt_files("splendid-close"))
+    requests = [RenderRequest(str(i), performance(1.5, i), prompt, seed=i) for i in range(3)]
+    renderer.clear()
+    for request in requests:
+        renderer.add(request)
+    seen: set[str] = set()
+    renderings = []
+    while not renderer.is_idle:
+        renderings += renderer.step()
+        seen |= set(renderer.progress())
+    assert seen == {"0", "1", "2"}
+    (equalizer,) = {rendering.equalizer for rendering in renderings}
+    assert len(equalizer.gains_db) == BANDS and max(map(abs, equalizer.gains_db)) > 1
+    plain = Renderer.load(replace(renderer.description, match_prompt=False), device="cpu", batch_size=4)
+    for before in plain.render(requests):
+        after = next(each for each in renderings if each.item_id == before.item_id)
+        assert before.equalizer == Equalizer()
+        np.testing.assert_array_equal(equalizer.apply(before.samples, RATE), after.samples)
+        np.testing.assert_array_equal(before.codes, after.codes)
+
+
+def test_a_model_comes_nearer_to_the_spectrum_of_a_piano_that_it_has_never_heard(renderer: Renderer) -> None:
+    """A prompt like one of its own, but 20 dB brighter at the top: what is played with it is brighter, too."""
+    audio, midi = prompt_files("splendid-close")
+    samples, _ = soundfile.read(audio, dtype="float32")
+    tilted = Equalizer(tuple(np.linspace(-10, 10, BANDS))).apply(samples, RATE)
+    notes = read_midi(midi).notes
+    shares = []
+    for which in (samples, 0.5 * tilted / np.abs(tilted).max()):
+        prompt = prompt_from_audio("x", which.astype(np.float32), notes, renderer.codec)
+        (rendering,) = renderer.render([RenderRequest("x", performance(4.0), prompt)])
+        shares.append(band_shares(rendering.samples, RATE))
+    assert 12 < np.subtract(*(10 * np.log10(share[30] / share[5]) for share in shares[::-1])) < 28
