@@ -99,17 +99,7 @@ def local_ray(actors: int, cpus_per_actor: int, gpus: int, show_logs: bool = Fal
         check_machine()
         ensure_token()
         be_patient()
-        with working_in_our_folder():
-            ray.init(
-                address="local",
-                num_cpus=actors * cpus_per_actor,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                log_to_driver=show_logs,
-                logging_level=logging.ERROR,
-                runtime_env={"worker_process_setup_hook": "jobs.cluster.hush_without_dashboard"} if show_logs else None,
-                _temp_dir=short_folder(),
-            )
+        _start_ray(actors * cpus_per_actor, show_logs)
     try:
         resources = ray.cluster_resources()
         if gpus > resources.get("GPU", 0):
@@ -123,3 +113,23 @@ def local_ray(actors: int, cpus_per_actor: int, gpus: int, show_logs: bool = Fal
     finally:
         if ours:
             ray.shutdown()
+
+
+def _start_ray(cpus: int, show_logs: bool) -> None:
+    hook = {"worker_process_setup_hook": "jobs.cluster.hush_without_dashboard"}
+    try:
+        with working_in_our_folder():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=show_logs,
+                logging_level=logging.ERROR,
+                runtime_env=hook if show_logs else None,
+                _temp_dir=short_folder(),
+            )
+    except Exception as error:  # Ray has no class of its own for this.
+        if "timed out during startup" not in str(error):
+            raise
+        raise JobError("Ray's processes did not find one another in time: this machine is busy; try again") from None
