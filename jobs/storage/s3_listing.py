@@ -1,10 +1,35 @@
-"""Pages of listings, read fast: botocore's own parser takes most of the time that listing 100,000 objects takes."""
+"""Pages of listings: one after another, and read fast, as botocore's parser takes most of the time of a long one."""
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+from jobs.errors import StorageError
+
+_NEXT = {
+    "list_objects_v2": {"ContinuationToken": "NextContinuationToken"},
+    "list_multipart_uploads": {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"},
+}
+"""How the next page of a listing is asked for: parameters, and where a page says them."""
+
 _LISTED = ("Key", "ETag", "Size", "LastModified")
+
+
+def pages(operation: str, ask: Callable[[dict[str, str]], Any], place: str) -> Iterator[Any]:
+    """The pages of a listing of a ``place``, each asked for with the parameters that the one before has told.
+
+    StorageError if a server holds more and does not say how to ask for it.
+    """
+    after: dict[str, str] = {}
+    while True:
+        page = ask(after)
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        before, after = after, {name: page[said] for name, said in _NEXT[operation].items() if page.get(said)}
+        if not after or after == before:
+            raise StorageError(f"cannot list {place}: the server holds more, but not how to ask for it")
 
 
 def read_listings_fast(client: Any) -> None:
