@@ -71,4 +71,5 @@ class ModelBackend:
 
 def local_directory(model: str) -> Path | None:
     """The directory on this machine's disk that a model is named by; None for one with a name, or on S3."""
-    return Path(model).absolute() if Path(model).is_dir() and not (BUNDLED / model).is_dir() else None
+    is_bundled = not Path(model).is_absolute() and (BUNDLED / model).is_dir()
+    return Path(model).absolute() if Path(model).is_dir() and not is_bundled else None
