@@ -44,8 +44,9 @@ class MarkerIndex:
         """All of its objects that are what they were written as; the others are passed over."""
         names = [key for key in storage.keys(INDEX_FOLDER) if INDEX_NAME.fullmatch(key)]
         with ThreadPool(READERS) as pool:
-            tables = pool.imap_unordered(lambda key: _read(storage, key), names)
-            return cls([table for table in tables if table is not None])
+            contents = zip(names, pool.imap(lambda key: _read(storage, key), names), strict=True)
+            # Made tables of in one thread: pyarrow keeps memory that several threads have used.
+            return cls([table for key, data in contents if (table := _table(key, data)) is not None])
 
     def find(self, listed: Listed) -> MarkerSummary | None:
         """The marker in a listing; None if the index does not know it as it is now."""
@@ -71,11 +72,17 @@ def write_index(storage: Storage, rows: Sequence[IndexRow]) -> None:
     storage.create(_name(data), data)
 
 
-def _read(storage: Storage, key: str) -> pa.Table | None:
+def _read(storage: Storage, key: str) -> bytes:
     try:
-        data = storage.read(key)
+        return storage.read(key)
+    except UnavailableError:
+        return b""
+
+
+def _table(key: str, data: bytes) -> pa.Table | None:
+    try:
         return index_from_parquet(data) if _name(data) == key else None
-    except (UnavailableError, MarkerIndexError):
+    except MarkerIndexError:
         return None
 
 
