@@ -221,7 +221,7 @@ def test_a_server_that_stores_the_framing_of_requests_is_refused_before_a_node_r
     certificate = make_certificate(tmp_path / "server.pem")
     with running_memory_s3(certificate, keeps_framing=True) as server, ray_nodes() as nodes:
         nodes.add()
-        where = {"AWS_ENDPOINT_URL_S3": server.endpoint, "AWS_CA_BUNDLE": str(certificate)}
+        where: dict[str, Any] = {"AWS_ENDPOINT_URL_S3": server.endpoint, "AWS_CA_BUNDLE": str(certificate)}
         options = ("--out", "s3://corpus/out", "--ray-address", nodes.address, "--device", "cpu", "--actors", 1)
         command = ("tests.jobs.support.dummy_cli", manifest, *options)
         ran = nodes.run(*command, AWS_REQUEST_CHECKSUM_CALCULATION="when_supported", **where)
