@@ -1,21 +1,21 @@
 """Ray: on this machine, or a cluster that is there.
 
-On a cluster this package must be installed on every node, in the same version, and manifest, model and output
+On a cluster this package must be on every node, in the same version, or be sent there, and manifest, model and output
 must be where every node finds them under the same name.
 """
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import ray
 
 from jobs.cluster_head import HeadWatch, check_answers
 from jobs.console import say
 from jobs.errors import JobError
-from jobs.machine import check_machine, ensure_token, short_folder, working_in_our_folder
+from jobs.machine import be_patient, check_machine, ensure_token, short_folder, working_in_our_folder
 
 OBJECT_STORE_BYTES = 100_000_000
 """Near Ray's minimum: audio never passes through the object store."""
@@ -36,10 +36,17 @@ class ClusterOptions(Protocol):
 
 
 @contextmanager
-def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bool = False) -> Iterator[HeadWatch]:
+def connected_ray(
+    options: ClusterOptions,
+    actors: int,
+    gpus: int,
+    show_logs: bool = False,
+    environment: Mapping[str, Any] | None = None,
+) -> Iterator[HeadWatch]:
     """The cluster that the options name, or a Ray with room for the actors on this machine.
 
-    With ``show_logs``, what the actors print is printed here as well. Gives a watch over the cluster's head.
+    With ``show_logs``, what the actors print is printed here as well. On a cluster they have the ``environment``, a
+    ``runtime_env`` of Ray. Gives a watch over the cluster's head.
     """
     if options.ray_address is None:
         with local_ray(actors, options.cpus_per_actor, gpus, show_logs):
@@ -51,7 +58,12 @@ def connected_ray(options: ClusterOptions, actors: int, gpus: int, show_logs: bo
     check_answers(options.ray_address)
     try:
         with working_in_our_folder():
-            ray.init(address=options.ray_address, log_to_driver=show_logs, logging_level=logging.ERROR)
+            ray.init(
+                address=options.ray_address,
+                log_to_driver=show_logs,
+                logging_level=logging.ERROR,
+                runtime_env=dict(environment) if environment else None,
+            )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise JobError(f"--ray-address {options.ray_address}: cannot be reached: {error}") from None
     head = HeadWatch(ray.get_runtime_context().gcs_address)
@@ -86,17 +98,8 @@ def local_ray(actors: int, cpus_per_actor: int, gpus: int, show_logs: bool = Fal
     if ours:
         check_machine()
         ensure_token()
-        with working_in_our_folder():
-            ray.init(
-                address="local",
-                num_cpus=actors * cpus_per_actor,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                log_to_driver=show_logs,
-                logging_level=logging.ERROR,
-                runtime_env={"worker_process_setup_hook": "jobs.cluster.hush_without_dashboard"} if show_logs else None,
-                _temp_dir=short_folder(),
-            )
+        be_patient()
+        _start_ray(actors * cpus_per_actor, show_logs)
     try:
         resources = ray.cluster_resources()
         if gpus > resources.get("GPU", 0):
@@ -110,3 +113,23 @@ def local_ray(actors: int, cpus_per_actor: int, gpus: int, show_logs: bool = Fal
     finally:
         if ours:
             ray.shutdown()
+
+
+def _start_ray(cpus: int, show_logs: bool) -> None:
+    hook = {"worker_process_setup_hook": "jobs.cluster.hush_without_dashboard"}
+    try:
+        with working_in_our_folder():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=show_logs,
+                logging_level=logging.ERROR,
+                runtime_env=hook if show_logs else None,
+                _temp_dir=short_folder(),
+            )
+    except Exception as error:  # Ray has no class of its own for this.
+        if "timed out during startup" not in str(error):
+            raise
+        raise JobError("Ray's processes did not find one another in time: this machine is busy; try again") from None

@@ -22,6 +22,9 @@ _SESSION_BYTES = len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/pl
 _ADDRESS_SPACE_BYTES = 8 << 30
 """Stacks and arenas of Ray's threads are address space that is never used: a driver alone reserves 2 to 4 GiB."""
 
+_START_SECONDS = 120
+"""So long Ray's own processes may take to find one another; its 30 s are too few on a machine that is busy."""
+
 _TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE")
 _ANSWER_SECONDS = 5.0
 
@@ -72,6 +75,11 @@ def ensure_token() -> None:
         kept = False
     if not kept:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def be_patient() -> None:
+    """Let a Ray that is started from now on have the time that a busy machine needs."""
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(_START_SECONDS))
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def index_to_parquet(rows: Sequence[IndexRow]) -> bytes:
 def index_from_parquet(data: bytes) -> pa.Table:
     """A table of :data:`SCHEMA`, whose markers are JSON; MarkerIndexError if it is none."""
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     except pa.ArrowException as error:
         raise MarkerIndexError(f"not rows of an index: {error}") from None
     if not table.schema.equals(SCHEMA):

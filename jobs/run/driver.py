@@ -1,12 +1,11 @@
 """The driver's loop: Ray calls the actors, :mod:`jobs.run.dispatcher` says which of them does what."""
 
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import ray
 
-from jobs.errors import JobError, PlaceError, StorageError
+from jobs.errors import JobError
 from jobs.run.actors import start_board
 from jobs.run.agreement import Agreement
 from jobs.run.dispatcher import LEAST_SHARE_SECONDS, Dispatcher
@@ -14,27 +13,20 @@ from jobs.run.display import Display
 from jobs.run.fleet import Fleet
 from jobs.run.heartbeat import Heartbeat
 from jobs.run.metrics import RunMetrics
-from jobs.run.places import Place
 from jobs.run.progress_watch import ProgressWatch
-from jobs.run.workers import Call, Slot, Workers, draining_nodes, is_gone
+from jobs.run.setbacks import Setbacks
+from jobs.run.workers import Call, Slot, Workers, draining_nodes
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.totals import Totals
-from jobs.shard.attempt import NO_ITEMS_FAULT
 from jobs.shard.orders import News
 from jobs.shard.shard_renderer import ShardWork
-from jobs.shard.task import Fault, Task
 from jobs.signals import StopSignals
-from renderer.errors import RendererError
-from schemas.checks import TableError
 
 POLL_SECONDS = 0.5
 STARTING_SECONDS = 30.0
 """A further actor is wanted if there is so much work for it: about so long it takes until it renders."""
 
 SECONDS_BETWEEN_NODES = 5.0
-
-NEVER_BEGAN = "error raised in its creation task"
-"""How Ray says that an actor could not be made, as where this package is not installed: it never will be."""
 
 
 class Limits(NamedTuple):
@@ -73,6 +65,9 @@ class Driver:
         self._places = self._fleet.places
         self._dispatcher, self._workers = dispatcher, Workers(work, self._board, actors, agreement)
         self._watch = ProgressWatch(dispatcher, self._workers, totals, display, heartbeat, limits.item_timeout)
+        self._setbacks = Setbacks(
+            dispatcher, self._workers, self._fleet, display, events, limits.item_timeout, self._start, self._halt
+        )
         self._failed_before = totals.failed
         self._last_nodes = time.monotonic()
         self._halted = False
@@ -148,13 +143,8 @@ class Driver:
     def _ended(self, call: Call, reference: Any) -> None:
         try:
             result = ray.get(reference)
-        except ray.exceptions.RayTaskError as error:  # The call raised; its actor lives.
-            self._raised(call, error)
-        except ray.exceptions.RayError as error:  # The actor died; Ray is starting it anew.
-            if call.orders is None and NEVER_BEGAN in str(error):
-                self._give_up(call.slot, f"it cannot begin: {str(error).strip().splitlines()[-1]}")
-            else:
-                self._died(call, str(error).strip().splitlines()[0])
+        except ray.exceptions.RayError as error:
+            self._setbacks.ended_badly(call, error)
         else:
             self._succeeded(call, result)
 
@@ -194,10 +184,10 @@ class Driver:
             seconds = round(news.part.audio_seconds, 3)
             where = {"actor": slot.number, "node": str(slot.place)}
             self._events.add("part_finished", shard=task.shard.index, audio_seconds=seconds, **where)
-            self._blame(slot.place, task, len(news.part.rows) - news.part.failed)
+            self._setbacks.blame(slot.place, task, len(news.part.rows) - news.part.failed)
         if news.marker is not None and task is not None:
             self._finished(slot, news.marker, len(task.parts))
-            self._blame(slot.place, task, news.marker.items - news.marker.failed)
+            self._setbacks.blame(slot.place, task, news.marker.items - news.marker.failed)
 
     def _finished(self, slot: Slot, marker: Any, parts: int) -> None:
         self._totals.add(marker)
@@ -222,97 +212,6 @@ class Driver:
         if limit is not None and failed >= limit:
             self._halt(f"{failed:,} items failed, --max-failures is {limit:,}")
 
-    def _raised(self, call: Call, error: Any) -> None:
-        cause, slot = error.cause, call.slot
-        if isinstance(cause, JobError | TableError):
-            self._refused(call, cause)
-            return
-        text = str(cause) if isinstance(cause, RendererError) else str(error)
-        if call.orders is None:
-            self._give_up(slot, f"it cannot load the model: {text}")
-        elif isinstance(cause, NO_ITEMS_FAULT):  # What has run out of memory may not be fit for more.
-            self._workers.restart(slot)
-            self._died(call, f"{type(cause).__name__}: {cause}".splitlines()[0])
-        else:
-            shard = self._dispatcher.line(slot.number)[0].shard.index
-            self._display.say(f"error: shard {shard}: {text}")
-            self._events.add("shard_failed", shard=shard, reason=text.splitlines()[-1])
-            self._places.dropped(self._dispatcher.line(slot.number)[0])
-            self._dispatcher.raised(slot.number)
-
-    def _refused(self, call: Call, cause: JobError | TableError) -> None:
-        """What is wrong with a place ends the work there; with storage or manifest, every other shard's as well."""
-        slot = call.slot
-        first = None if call.orders is None else self._dispatcher.line(slot.number)[0]
-        if first is not None and first.elsewhere and isinstance(cause, PlaceError | StorageError):
-            self._fleet.suspect(slot.place, first, str(cause))
-            self._dispatcher.refused(slot.number)
-        elif first is None and self._places.several:
-            self._give_up(slot, str(cause))
-        else:
-            self._halt(str(cause))
-            if first is not None:
-                self._dispatcher.gone(slot.number)
-
-    def _blame(self, place: Place, task: Task, rendered: int) -> None:
-        """A task is over: give up the places that lack, time and again, what others have."""
-        blamed = self._places.ended(place, task, rendered)
-        for number in self._dispatcher.resting:
-            if self._workers.slots[number].place in blamed:
-                self._dispatcher.gone(number)
-                self._give_up(self._workers.slots[number], "time and again it lacks what other nodes have")
-
-    def _died(self, call: Call, reason: str) -> None:
-        """Only what its worker had in line is charged with a death, and nothing if the machine is gone."""
-        slot = call.slot
-        is_lost = is_gone(slot.place.node)
-        self._places.leaves(slot.number)
-        self._fleet.tally.died(slot.place)
-        if call.orders is None:
-            self._events.add("actor_died", actor=slot.number, node=str(slot.place), reason=reason)
-        elif is_lost or self._dispatcher.is_draining(slot.number):
-            shards = sorted({task.shard.index for task in self._dispatcher.line(slot.number)})
-            self._dispatcher.died(slot.number, None)
-            which, where = ", ".join(map(str, shards)), self._fleet.at(slot.place)
-            self._display.say(f"shard {which}: its worker died{where}: its machine is gone; tried again")
-            told = {"actor": slot.number, "node": str(slot.place), "shards": shards}
-            self._events.add("actor_died", reason=reason, then="tried again", **told)
-        else:
-            self._charge(slot, reason)
-        if not is_lost and slot.health.died(call.is_loading):
-            self._give_up(slot, f"it died {slot.health.deaths} times in a row: {reason}")
-        else:
-            self._start(slot)
-
-    def _charge(self, slot: Slot, reason: str) -> None:
-        """What a worker died of is tried again, in another way."""
-        task, *begun = self._dispatcher.line(slot.number)
-        if slot.is_hung:
-            reason = f"no progress for {self._limits.item_timeout:g} s"
-        verdict = self._dispatcher.died(slot.number, Fault("TimedOut" if slot.is_hung else "WorkerCrashed", reason))
-        part = f", {len(task.probe)} of its items alone" if task.probe else _with(begun)
-        where = self._fleet.at(slot.place)
-        self._display.say(f"shard {task.shard.index}{part}: its worker died{where}: {reason}; {verdict}")
-        self._events.add(
-            "actor_died",
-            actor=slot.number,
-            node=str(slot.place),
-            shard=task.shard.index,
-            begun=begun[0].shard.index if begun else None,
-            reason=reason,
-            probe=task.probe,
-            then=verdict,
-        )
-
-    def _give_up(self, slot: Slot, reason: str) -> None:
-        where = self._fleet.at(slot.place)
-        who = f"workers{where} are" if where else f"worker {slot.number} is"
-        self._fleet.say_once(f"error: {who} given up: {reason}")
-        self._events.add("slot_given_up", actor=slot.number, node=str(slot.place), reason=reason)
-        self._places.leaves(slot.number)
-        slot.is_given_up = True
-        self._workers.end(slot)
-
     def _keep_house(self) -> None:
         self._fleet.listen(self._board)
         self._fleet.tell_now_and_then(self._watch.at_places)
@@ -335,8 +234,3 @@ class Driver:
                 self._dispatcher.drain(slot.number)
                 self._display.say(f"worker {slot.number}: its machine will be gone soon; it begins nothing new")
                 self._events.add("actor_draining", actor=slot.number, node=str(slot.place))
-
-
-def _with(begun: Sequence[Task]) -> str:
-    """What a worker had in line beside the first."""
-    return f", with shard {', '.join(str(task.shard.index) for task in begun)} begun" if begun else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from jobs.console import download_bar
 from jobs.inputs.inputs import Inputs, is_s3
 from jobs.run.options import RenderOptions
+from jobs.run.shipment import as_shipped
 from jobs.shard.backend import CorpusRenderer, ModelFacts
 from jobs.storage import S3Access
 from renderer.renderer import Renderer
@@ -27,11 +28,8 @@ class ModelBackend:
     @classmethod
     def from_options(cls, options: RenderOptions) -> "ModelBackend":
         """The backend that a run's options ask for; paths are absolute, as actors may work elsewhere."""
-        model = options.model
-        if Path(model).is_dir() and not (BUNDLED / model).is_dir():
-            model = str(Path(model).absolute())
         return cls(
-            model,
+            str(local_directory(options.model) or options.model),
             options.model_file and options.model_file.absolute(),
             options.codec_file and options.codec_file.absolute(),
             options.precision,
@@ -63,9 +61,15 @@ class ModelBackend:
         announce: Callable[[str], None] | None = None,
     ) -> ModelDescription:
         return find_model(
-            str(Inputs(s3=self.s3).directory(self.model)) if is_s3(self.model) else self.model,
+            str(Inputs(s3=self.s3).directory(self.model)) if is_s3(self.model) else as_shipped(self.model),
             model_file=self.model_file,
             codec_file=self.codec_file,
             progress=progress,
             announce=announce,
         )
+
+
+def local_directory(model: str) -> Path | None:
+    """The directory on this machine's disk that a model is named by; None for one with a name, or on S3."""
+    is_bundled = not Path(model).is_absolute() and (BUNDLED / model).is_dir()
+    return Path(model).absolute() if Path(model).is_dir() and not is_bundled else None

@@ -88,6 +88,9 @@ class RenderOptions(S3Options):
     ray_address: Annotated[
         str | None, Option("A Ray cluster to use, auto on its head; else this machine.", MACHINE)
     ] = None
+    ship: Annotated[bool, Option("Send this package, and a model directory, to the nodes of the cluster.", MACHINE)] = (
+        False
+    )
     node_status: Annotated[
         float, Option("On a cluster, seconds between lines that tell of each node; 0: none.", MACHINE)
     ] = 60.0
@@ -118,6 +121,8 @@ class RenderOptions(S3Options):
             raise JobError("--overwrite deletes the run that --extend or --retry-failed would go on with")
         if self.ray_address is not None and self.gpus is None and self.actors is None:
             raise JobError("--ray-address needs --gpus, or --actors with --device cpu: how many the cluster is to give")
+        if self.ship and self.ray_address is None:
+            raise JobError("--ship goes with --ray-address: without a cluster there is nobody to send anything to")
         if not (math.isfinite(self.tail) and 0 <= self.tail <= 60):
             raise JobError(f"--tail is {self.tail}; it must be 0 to 60 seconds")
         if self.attempts > 1 and self.temperature == 0:

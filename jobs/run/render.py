@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 from jobs.cluster import connected_ray
@@ -19,9 +19,11 @@ from jobs.run.driver import Driver, Limits
 from jobs.run.dry_run import dry_run
 from jobs.run.fleet import Fleet
 from jobs.run.heartbeat import Heartbeat, briefly
+from jobs.run.model_backend import local_directory
 from jobs.run.options import RenderOptions
 from jobs.run.preflight import Job, prepare
 from jobs.run.row_weights import RowWeights
+from jobs.run.shipment import shipment
 from jobs.run.weigh_rows import weigh_rows
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.index_keeper import IndexKeeper
@@ -94,7 +96,12 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, 
         say("everything is rendered already")
         return ITEMS_FAILED if totals.failed else ALL_RENDERED
     actors = min(job.actors, max(len(tasks), sum(shard.row_count for shard in left) // ROWS_FOR_AN_ACTOR))
-    with _lease(directory.storage) as lease, connected_ray(job.options, actors, job.gpus) as head:
+    sent = shipment(local_directory(job.options.model)) if job.options.ship else nullcontext()
+    with (
+        _lease(directory.storage) as lease,
+        sent as environment,
+        connected_ray(job.options, actors, job.gpus, environment=environment) as head,
+    ):
         beginning.write(directory)
         again = sum(task.generation > 0 for task in tasks)
         say(

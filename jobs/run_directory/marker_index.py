@@ -17,7 +17,7 @@ import pyarrow as pa
 from jobs.errors import UnavailableError
 from jobs.storage import Listed, Storage
 from schemas.marker import MarkerError, MarkerSummary
-from schemas.marker_index import SCHEMA, IndexRow, MarkerIndexError, index_from_parquet, index_to_parquet
+from schemas.marker_index import IndexRow, MarkerIndexError, index_from_parquet, index_to_parquet
 
 INDEX_FOLDER = "_state/index"
 INDEX_NAME = re.compile(rf"{INDEX_FOLDER}/([0-9a-f]{{32}})\.parquet")
@@ -31,27 +31,31 @@ class MarkerIndex:
         self.known: set[str] = set()
         """The markers that it has told."""
 
-        self._table = pa.concat_tables([SCHEMA.empty_table(), *tables])
-        hashes = np.concatenate([_hashes(table) for table in self._table.to_batches()] or [np.zeros(0, np.int64)])
-        self._order = np.argsort(hashes)
-        self._hashes = hashes[self._order]
+        batches = [batch for table in tables for batch in table.to_batches()]
+        self._batches = [batch.columns for batch in batches]
+        hashes = np.concatenate([np.zeros(0, np.int64), *map(_hashes, batches)])
+        order = np.argsort(hashes)
+        self._hashes = hashes[order]
+        self._batch = np.repeat(np.arange(len(batches)), [len(batch) for batch in batches])[order]
+        self._row = np.concatenate([np.zeros(0, np.int64), *(np.arange(len(batch)) for batch in batches)])[order]
 
     @classmethod
     def read(cls, storage: Storage) -> "MarkerIndex":
         """All of its objects that are what they were written as; the others are passed over."""
         names = [key for key in storage.keys(INDEX_FOLDER) if INDEX_NAME.fullmatch(key)]
         with ThreadPool(READERS) as pool:
-            tables = pool.imap_unordered(lambda key: _read(storage, key), names)
-            return cls([table for table in tables if table is not None])
+            contents = zip(names, pool.imap(lambda key: _read(storage, key), names), strict=True)
+            # Made tables of in one thread: pyarrow keeps memory that several threads have used.
+            return cls([table for key, data in contents if (table := _table(key, data)) is not None])
 
     def find(self, listed: Listed) -> MarkerSummary | None:
         """The marker in a listing; None if the index does not know it as it is now."""
         wanted = listed.key, listed.version, listed.bytes
-        place = int(np.searchsorted(self._hashes, hash(wanted)))
+        place = int(self._hashes.searchsorted(hash(wanted)))
         if place == len(self._hashes) or not listed.version:
             return None
-        row = int(self._order[place])
-        *said, marker_json = (column[row].as_py() for column in self._table.columns)
+        row = int(self._row[place])
+        *said, marker_json = (column[row].as_py() for column in self._batches[self._batch[place]])
         if tuple(said) != wanted:
             return None
         try:
@@ -68,11 +72,17 @@ def write_index(storage: Storage, rows: Sequence[IndexRow]) -> None:
     storage.create(_name(data), data)
 
 
-def _read(storage: Storage, key: str) -> pa.Table | None:
+def _read(storage: Storage, key: str) -> bytes:
     try:
-        data = storage.read(key)
+        return storage.read(key)
+    except UnavailableError:
+        return b""
+
+
+def _table(key: str, data: bytes) -> pa.Table | None:
+    try:
         return index_from_parquet(data) if _name(data) == key else None
-    except (UnavailableError, MarkerIndexError):
+    except MarkerIndexError:
         return None
 
 

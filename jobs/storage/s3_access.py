@@ -2,11 +2,11 @@
 
 import os
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from jobs.errors import JobError
+from jobs.storage.s3_listing import parse_time, read_listings_fast
 from renderer.patience import Patience
 
 MOST_CONNECTIONS = 32
@@ -54,7 +54,7 @@ class S3Access:
         from botocore.config import Config
 
         session = boto3.session.Session()
-        session._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+        session._session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
         profile = session._session.get_scoped_config()
         options: dict[str, Any] = {}
         if self.endpoint_url and not (os.environ.get(f"AWS_{_CHECKSUMS.upper()}") or profile.get(_CHECKSUMS)):
@@ -78,6 +78,7 @@ class S3Access:
                 **options,
             ),
         )
+        read_listings_fast(client)
         if self.requester_pays:
             client.meta.events.register("before-sign.s3", _adding({"x-amz-request-payer": "requester"}))
         if self.encryption is not None:
@@ -89,17 +90,6 @@ class S3Access:
         section = profile.get("s3")
         stated = section.get("addressing_style") if isinstance(section, dict) else None
         return self.addressing or stated or ("path" if self.endpoint_url else "auto")
-
-
-def _time(text: Any) -> datetime:
-    """A time in an answer. botocore's parser knows all forms, but takes most of a listing's time for its one."""
-    from botocore.utils import parse_timestamp
-
-    try:
-        time = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return parse_timestamp(text)
-    return time if time.tzinfo else parse_timestamp(text)
 
 
 def _adding(headers: dict[str, str]) -> Any:

@@ -14,20 +14,21 @@ from jobs.storage.news import StorageNews
 from jobs.storage.object_parts import ObjectParts
 from jobs.storage.s3_access import S3Access
 from jobs.storage.s3_check import check_round_trip
-from jobs.storage.s3_errors import PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE, code, fault_of, refusals, status
+from jobs.storage.s3_download import Download
+from jobs.storage.s3_errors import PRECONDITION_FAILED, code, fault_of, refusals, status
+from jobs.storage.s3_listing import pages
 from jobs.storage.s3_sizes import sizes_by_listing
 from jobs.storage.s3_upload import PartUpload, UnknownUploadError, content_digest
 from jobs.storage.storage import Listed, checked_key
 from renderer.patience import Persistence
 
-CONTENTS = 5
-"""So many different contents of an object are begun to be read, if it is replaced again and again."""
+CREATIONS = 5
+"""So often is an object created that is there, says the server, and then is not."""
 
 UPLOADS = 3
 MULTIPART_BYTES = 32 << 20
 PART_BYTES = 16 << 20
 MOST_PARTS = 10_000
-CHUNK_BYTES = 1 << 20
 IN_MEMORY_BYTES = 8 << 20
 PREFETCHED_BYTES = 128 << 10
 
@@ -35,12 +36,6 @@ _Result = TypeVar("_Result")
 _CONTENT_TYPES = {"html": "text/html; charset=utf-8", "flac": "audio/flac", "wav": "audio/wav", "mp3": "audio/mpeg"}
 _CONTENT_TYPES |= {"ogg": "audio/ogg", "opus": "audio/ogg", "mid": "audio/midi", "json": "application/json"}
 """By the end of a key, so that browsers show and play what can be shown and played."""
-
-_NEXT = {
-    "list_objects_v2": {"ContinuationToken": "NextContinuationToken"},
-    "list_multipart_uploads": {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"},
-}
-"""How the next page of a listing is asked for: parameters, and where a page says them."""
 
 
 @dataclass(frozen=True)
@@ -112,34 +107,9 @@ class S3Storage:
 
     def copy(self, key: str, file: BinaryIO) -> str:
         """Write the object's content to an empty file; a read that is cut short goes on where it was. The ETag."""
-        from botocore.exceptions import ClientError, FlexibleChecksumError
-
-        etag = ""
-        contents = 1
-
-        def read_on() -> None:
-            nonlocal etag, contents
-            # What is added to the first part must be of the same content.
-            rest = {"Range": f"bytes={file.tell()}-", "IfMatch": etag} if file.tell() else {}
-            try:
-                response = self._client.get_object(Bucket=self.bucket, Key=self._key(key), **rest)
-                etag = response["ETag"]
-                for chunk in response["Body"].iter_chunks(CHUNK_BYTES):
-                    file.write(chunk)
-            except (FlexibleChecksumError, ClientError) as error:
-                is_another = isinstance(error, FlexibleChecksumError) or status(error) in (
-                    PRECONDITION_FAILED,
-                    RANGE_NOT_SATISFIABLE,
-                )
-                if not is_another or contents == CONTENTS:
-                    raise
-                contents += 1
-                file.seek(0)
-                file.truncate()
-                read_on()
-
-        self._send("read", key, read_on, file.tell)
-        return etag
+        download = Download(self._client, {"Bucket": self.bucket, "Key": self._key(key)}, file)
+        self._send("read", key, download.read_on, file.tell)
+        return download.etag
 
     def size(self, key: str) -> int | None:
         """The object's bytes; None if there is none."""
@@ -222,7 +192,7 @@ class S3Storage:
                 raise
             return True
 
-        for _ in range(CONTENTS):
+        for _ in range(CREATIONS):
             if self._send("create", key, put):
                 return True
             with suppress(UnavailableError):
@@ -290,16 +260,13 @@ class S3Storage:
 
     def _pages(self, operation: str, entries: str, prefix: str = "") -> Iterator[Any]:
         top = self._key(f"{prefix.rstrip('/')}/" if prefix else "")
-        after: dict[str, str] = {}
-        while True:
-            ask = {"Bucket": self.bucket, "Prefix": top, **after}
-            page = self._send("list", prefix, lambda ask=ask: getattr(self._client, operation)(**ask))  # type: ignore[misc]
+
+        def ask(after: dict[str, str]) -> Any:
+            request = {"Bucket": self.bucket, "Prefix": top, **after}
+            return self._send("list", prefix, lambda: getattr(self._client, operation)(**request))
+
+        for page in pages(operation, ask, self._uri(prefix)):
             yield from page.get(entries, ())
-            if not page.get("IsTruncated"):
-                return
-            before, after = after, {name: page[said] for name, said in _NEXT[operation].items() if page.get(said)}
-            if not after or after == before:
-                raise StorageError(f"cannot list {self._uri(prefix)}: the server holds more, but not how to ask for it")
 
     @cached_property
     def _connection(self) -> tuple[Any, bool]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import jobs.cluster_head
+from jobs.cluster import local_ray
 from jobs.cluster_head import HeadWatch, check_answers
 from jobs.errors import JobError
 from tests.jobs.support.corpus import make_corpus
@@ -78,3 +79,13 @@ def test_a_head_is_lost_when_it_has_not_answered_for_long(silent: str, monkeypat
         time.sleep(1.0)
         assert there.fault == "" and none.fault == ""
         assert lost.fault.startswith(f"the cluster's head at {gone} has not answered for 1 s: it is lost")
+
+
+def test_a_ray_of_our_own_that_does_not_start_on_a_busy_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def time_out(**options: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", time_out)
+    with pytest.raises(JobError, match="this machine is busy; try again"), local_ray(1, 1, 0):
+        pass
