@@ -26,7 +26,7 @@ COLUMNS = 600
 
 
 class _Band(NamedTuple):
-    """Rows whose frequencies lie from ``above`` to ``below`` Hz: the rate at which they are heard, samples of a window."""
+    """Rows from ``above`` to ``below`` Hz: the rate at which they are heard, and the samples of a window."""
 
     rate: int
     size: int
