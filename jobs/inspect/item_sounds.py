@@ -64,7 +64,8 @@ class ItemSounds:
         model = find_run_model(run, given if is_place else None, self.prompts.inputs)
         if model is None:
             raise InputError(f"kept as codes of the model {run.model_id}: say where that is with report --model")
-        codec = CodesDecoder.load(model, device="cpu")
+        precision = run.settings.precision if run.settings.device == "cpu" else "auto"
+        codec = CodesDecoder.load(model, device="cpu", precision=precision)
         return codec, ItemDecoder(run, codec)
 
 

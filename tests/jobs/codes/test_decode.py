@@ -110,6 +110,11 @@ def samples(clip: Clip | str) -> NDArray[np.float32]:
     return np.asarray(found)
 
 
+def alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether both are one sound: FLAC's rounding alone makes an MP3 another one by a few hundredths."""
+    return len(one) == len(other) and float(np.corrcoef(one, other)[0, 1]) > 0.999
+
+
 def test_a_report_lets_people_hear_the_codes_as_it_does_the_audio(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +123,7 @@ def test_a_report_lets_people_hear_the_codes_as_it_does_the_audio(
     assert [item.row["item_id"] for item in coded.heard] == [item.row["item_id"] for item in kept.heard]
     assert len(coded.heard) == 2
     for item, same in zip(coded.heard, kept.heard, strict=True):
-        np.testing.assert_allclose(samples(item.clip), samples(same.clip), atol=0.02)
+        assert alike(samples(item.clip), samples(same.clip))
     assert page(coded).count("data:audio/mpeg") == page(kept).count("data:audio/mpeg") >= 4
 
     monkeypatch.setattr("jobs.inspect.item_sounds.DECODED_SECONDS", 1.0)  # The first segment of two.
@@ -126,7 +131,7 @@ def test_a_report_lets_people_hear_the_codes_as_it_does_the_audio(
     whole = next(item for item in kept.heard if item.row["item_id"] == "long")
     count = len(samples(short.clip))
     assert 24000 < count < len(samples(whole.clip))
-    np.testing.assert_allclose(samples(short.clip)[: count - 12000], samples(whole.clip)[: count - 12000], atol=0.02)
+    assert alike(samples(short.clip)[: count - 12000], samples(whole.clip)[: count - 12000])
 
 
 def test_a_report_says_that_the_model_of_codes_is_not_at_hand(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
