@@ -112,7 +112,7 @@ def samples(clip: Clip | str) -> NDArray[np.float32]:
 
 def alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether both are one sound: FLAC's rounding alone makes an MP3 another one by a few hundredths."""
-    return len(one) == len(other) and float(np.corrcoef(one, other)[0, 1]) > 0.999
+    return len(one) == len(other) and float(np.corrcoef(one, other)[0, 1]) > 0.99
 
 
 def test_a_report_lets_people_hear_the_codes_as_it_does_the_audio(
