@@ -18,9 +18,10 @@ from jobs.cli.commands import midi_valle_app
 from jobs.errors import JobError
 from jobs.prompts import cutting
 from jobs.prompts import make as make_module
-from jobs.prompts.cutting import Cutter
+from jobs.prompts.cutting import Cut, Cutter
 from jobs.prompts.make import Made, make_prompts
 from jobs.prompts.make_options import MakeOptions
+from jobs.prompts.recordings import Recording
 from renderer.audio.audio_file import FloatSamples
 from renderer.evaluation.optional import MissingExtraError
 from renderer.midi.midi_file import read_midi
@@ -230,7 +231,12 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes_and_nothing_is_replaced(
 
     cut: list[str] = []
     whole = Cutter.__call__
-    monkeypatch.setattr(Cutter, "__call__", lambda self, each: cut.append(each.name) or whole(self, each))
+
+    def counted(cutter: Cutter, recording: Recording) -> Cut:
+        cut.append(recording.name)
+        return whole(cutter, recording)
+
+    monkeypatch.setattr(Cutter, "__call__", counted)
     make(folder, out=options.out)
     assert cut == ["first"]  # The other one, of the folder 2004, was done.
     make(folder, out=tmp_path / "undisturbed" / "bank.parquet")

@@ -13,7 +13,7 @@ from renderer.errors import MidiError
 from renderer.midi import pairing
 from renderer.midi.notes import IntArray
 from renderer.midi.regular_track import FEWEST_BYTES, read_regular_track
-from renderer.midi.track import CONTROL, NOTE_OFF, NOTE_ON, Track, read_track
+from renderer.midi.track import CONTROL, NOTE_OFF, NOTE_ON, NOTES_OFF, Track, read_track
 
 FIXTURES = sorted((Path(__file__).parents[2] / "fixtures" / "tok").glob("*.mid"))
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "midi").glob("*.mid"))
@@ -77,7 +77,7 @@ def track(messages: Sequence[tuple[int, int, int, int, int]]) -> Track:
 def one_by_one(messages: IntArray) -> tuple[IntArray, IntArray]:
     """As if no key were regular."""
     _, kind, _, what, _ = messages.T
-    heeded = (kind != CONTROL) | np.isin(what, list(pairing.NOTES_OFF))
+    heeded = (kind != CONTROL) | np.isin(what, list(NOTES_OFF))
     return np.zeros(0, np.int64), np.flatnonzero(heeded)
 
 
