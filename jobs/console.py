@@ -36,6 +36,8 @@ def say_above_bars(text: str) -> None:
 
 def printable(text: str) -> str:
     """The text with control characters escaped; a file name must not be able to command a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 

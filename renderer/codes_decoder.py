@@ -39,6 +39,11 @@ class CodesDecoder:
         """Samples per second of all that is decoded."""
         return self._codec.sample_rate
 
+    @property
+    def frame_rate(self) -> int:
+        """Frames of codes per second."""
+        return self._codec.frame_rate
+
     @torch.inference_mode()
     def decode(self, segments: Sequence[SegmentCodes], notes: Notes, duration: float) -> FloatSamples:
         """The audio of a piece, float32 (round(duration * sample_rate),), from its segments and the notes it plays."""

@@ -8,14 +8,18 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from schemas.checks import TEXT, Column, Problems, TableError, check_columns, open_parquet, read_column, readable, shown
+from schemas.dataset_kinds import KINDS
+
+_WITH_AUDIO = sorted((kind for kind in KINDS if kind.audio is not None), key=lambda kind: bool(kind.signs))
+"""One's own table first, which has no signs."""
 
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "audio": ("audio", "audio_filename", "audio_performance"),
-    "midi": ("midi", "midi_filename", "midi_performance"),
+    "audio": tuple(str(kind.audio) for kind in _WITH_AUDIO),
+    "midi": tuple(kind.midi for kind in _WITH_AUDIO),
     "licence": ("licence", "license"),
     "source": ("source",),
 }
-"""What each column may be called: as here, in MAESTRO (``audio_filename``), in ASAP (``audio_performance``)."""
+"""What each column may be called: as here, or as in the datasets that have recordings."""
 
 
 class PromptRecordingsError(TableError):

@@ -64,9 +64,12 @@ class ItemDecoder:
         self._run, self._decoder = run, decoder
         self._level = Level(run.settings.loudness, run.settings.peak)
 
-    def rendering(self, row: Mapping[str, Any], notes: Notes, segments: Sequence[SegmentCodes]) -> Rendering:
-        """An item's audio, from its result row, its notes and its codes."""
-        duration = notes.end + self._run.settings.tail
+    def rendering(
+        self, row: Mapping[str, Any], notes: Notes, segments: Sequence[SegmentCodes], duration: float | None = None
+    ) -> Rendering:
+        """An item's audio, from its result row, its notes and its codes; of its first segments so many seconds."""
+        if duration is None:
+            duration = notes.end + self._run.settings.tail
         equalizer = Equalizer(tuple(row.get("equalizer_db") or ()))
         original = Rendering(
             item_id=row["item_id"],

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from jobs.errors import JobError
 from jobs.inspect.clip import Clip, item_clip, prompt_clip
 from jobs.inspect.item_rows import Row
+from jobs.inspect.item_sounds import ItemSounds
 from jobs.inspect.prompt_recordings import PromptRecordings
-from jobs.output.layouts import item_audio
 from jobs.storage import Storage
 from renderer.errors import RendererError
 from renderer.midi.midi_file import read_midi
@@ -37,12 +37,12 @@ class HeardItem:
 
 
 def choose_items(items: pa.Table, seed: int) -> tuple[Sequence[Row], Sequence[Row]]:
-    """The worst of the items that have audio, the worst first, and some of the others, in the manifest's order.
+    """The worst of the items that can be heard, the worst first, and some of the others, in the manifest's order.
 
     Those with the most faults are the worst, and among these those that play their notes worst; where nothing was
     judged, there are none. The same items and seed give the same choice.
     """
-    heard = items.filter(pc.is_valid(items["audio_path"]))
+    heard = items.filter(pc.or_(pc.is_valid(items["audio_path"]), pc.is_valid(items["codes_path"])))
     judged = heard.filter(pc.is_valid(heard["verdict"]))
     faults = pa.array([len(faults or ()) for faults in judged["faults"].to_pylist()], pa.int64())
     ranked = judged.append_column("fault_count", faults).sort_by(
@@ -57,12 +57,12 @@ def choose_items(items: pa.Table, seed: int) -> tuple[Sequence[Row], Sequence[Ro
 
 def hear_items(storage: Storage, prompts: PromptRecordings, items: pa.Table) -> list[HeardItem]:
     """The items to be heard, the worst first; what cannot be had of one is told in its place."""
-    settings = prompts.run.settings
-    worst, sample = choose_items(items, settings.seed)
+    sounds = ItemSounds(storage, prompts)
+    worst, sample = choose_items(items, prompts.run.settings.seed)
     rows = [*worst, *sample]
     different = {_prompt_of(row): row for row in rows}
     with ThreadPoolExecutor(THREADS) as pool:
-        clips = pool.map(lambda row: _or_reason(lambda: _item(storage, settings.layout, row)), rows)
+        clips = pool.map(lambda row: _or_reason(lambda: _item(storage, sounds, row)), rows)
         heard = pool.map(lambda row: _or_reason(lambda: _prompt(prompts, row)), different.values())
         of_prompts = dict(zip(different, heard, strict=True))
         return [
@@ -71,9 +71,10 @@ def hear_items(storage: Storage, prompts: PromptRecordings, items: pa.Table) -> 
         ]
 
 
-def _item(storage: Storage, layout: str, row: Row) -> Clip:
-    with item_audio(storage, layout, row["audio_path"]) as file:
-        return item_clip(file, _notes(storage, row), row["verdict"] == "poor")
+def _item(storage: Storage, sounds: ItemSounds, row: Row) -> Clip:
+    notes = _notes(storage, row)
+    with sounds.open(row, notes) as file:
+        return item_clip(file, notes, row["verdict"] == "poor")
 
 
 def _notes(storage: Storage, row: Row) -> Notes:

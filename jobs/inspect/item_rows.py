@@ -20,7 +20,7 @@ FAILING_SHARDS = 200
 
 _TEXTS = (
     *("item_id", "status", "error_type", "error_message", "midi", "prompt", "prompt_audio", "prompt_midi"),
-    *("prompt_id", "split", "audio_path", "midi_path", "verdict"),
+    *("prompt_id", "split", "audio_path", "midi_path", "codes_path", "verdict"),
 )
 _NUMBERS = (
     *("duration_s", "peak", "rms_dbfs", "quality_score", "notes_found", "attacks_explained", "silence_s"),
@@ -32,7 +32,9 @@ ITEM_SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in _TEXTS),
         pa.field("faults", pa.list_(pa.string())),
+        pa.field("equalizer_db", pa.list_(pa.float32())),
         *(pa.field(name, pa.float64()) for name in _NUMBERS),
+        pa.field("seed", pa.int64()),
         pa.field("row", pa.int64()),
         pa.field("metadata", pa.string()),
     ]

@@ -19,13 +19,13 @@ from jobs.inspect.page_data import SHOWN_GROUPS, groups, page_data, page_items, 
 from jobs.inspect.prompt_recordings import PromptRecordings
 from jobs.inspect.run_report import RunReport, read_report
 from jobs.inspect.timeline import Timeline
-from jobs.pictures.note_picture import STYLE
+from jobs.pictures.note_picture import STYLE, player_script
 from jobs.run_directory.run_directory import REPORT_KEY, RunDirectory
 from jobs.run_directory.totals import Totals
 from schemas.run import Run
 
 FOLDER = "page"
-SCRIPTS = ("player.js", "charts.js", "items.js")
+SCRIPTS = ("charts.js", "items.js")
 
 
 def write_report(directory: RunDirectory, totals: Totals, prompts: PromptRecordings) -> str:
@@ -49,7 +49,7 @@ def page(report: RunReport) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.filters |= {"duration": duration, "share": _share, "link": quote}
-    script = "".join(_resource(name) for name in SCRIPTS)
+    script = player_script() + "".join(_resource(name) for name in SCRIPTS)
     style = _resource("report.css") + STYLE
     return environment.get_template("report.html").render(
         report=report,

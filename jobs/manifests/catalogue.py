@@ -43,8 +43,8 @@ class Catalogue:
     def of(cls, options: BuildOptions, inputs: Inputs, folder: str) -> "Catalogue":
         """The files of the options' sources, for a manifest in ``folder``. JobError if there are none."""
         material = Material.of(options.sources, options.midi_root, inputs)
-        midi = [_reference(file, folder) for file in material.files]
-        material.files = _nameable(material.files, midi)
+        named = _nameable(material.files, [_reference(file, folder) for file in material.files])
+        material.files = [file for file, _ in named]
         metadata, ids = Metadata(material), ItemIds()
         several = options.excerpt is not None or options.changed_copies > 0 or options.prompts_each > 1
         item_ids = [ids.of_file(file.name, has_suffixes=several) for file in material.files]
@@ -53,7 +53,7 @@ class Catalogue:
         columns = zip(
             [file.location for file in material.files],
             item_ids,
-            [_reference(file, folder) for file in material.files],
+            [name for _, name in named],
             _pieces(options, metadata, material.files, item_ids),
             splits or nothing,
             nothing if options.prompt_column is None else metadata.of_files(options.prompt_column, "--prompt-column"),
@@ -64,7 +64,7 @@ class Catalogue:
             metadata.carried({MIDI, *([SPLIT] if splits else []), *([] if options.piece else [PIECE])}),
             ids,
             splits is not None,
-            sorted({file.root for file in material.files if not is_s3(file.location) and not _is_in(file, folder)}),
+            _roots_outside(material.files, folder),
         )
 
 
@@ -95,13 +95,16 @@ def _reference(file: MidiSource, folder: str) -> str:
     return Path(os.path.relpath(file.location, folder)).as_posix()
 
 
-def _is_in(file: MidiSource, folder: str) -> bool:
-    return Path(file.location).resolve().is_relative_to(Path(folder).resolve())
+def _roots_outside(files: Sequence[MidiSource], folder: str) -> list[str]:
+    """The sources that have local files outside a folder. Folders are resolved, not files."""
+    inside = Path(folder).resolve()
+    roots = {(file.root, file.location.rpartition("/")[0]) for file in files if not is_s3(file.location)}
+    return sorted({root for root, parent in roots if not Path(parent or "/").resolve().is_relative_to(inside)})
 
 
-def _nameable(files: Sequence[MidiSource], midi: Sequence[str]) -> list[MidiSource]:
-    """The files whose paths in the manifest are UTF-8, as text in Parquet must be."""
-    good = [file for file, name in zip(files, midi, strict=True) if _is_utf8(name)]
+def _nameable(files: Sequence[MidiSource], midi: Sequence[str]) -> list[tuple[MidiSource, str]]:
+    """The files with their paths in the manifest, where these are UTF-8, as text in Parquet must be."""
+    good = [(file, name) for file, name in zip(files, midi, strict=True) if _is_utf8(name)]
     if left_out := [name for name in midi if not _is_utf8(name)]:
         first = os.fsencode(left_out[0])
         say(f"warning: {len(left_out):,} file(s) left out, whose names are not UTF-8: {first!r}")

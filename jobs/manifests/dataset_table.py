@@ -15,62 +15,17 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from jobs.errors import JobError
+from schemas.dataset_kinds import KINDS, DatasetKind
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _LONGEST_HEADING = 10_000
-
-
-@dataclass(frozen=True)
-class TableKind:
-    """What a dataset's table looks like: it is one if it has the columns ``midi`` and ``signs``.
-
-    ``midi`` names the files, to which ``ending`` is added. Rows with one ``piece`` are renderings of one. ``numbers``
-    are read as such; a CSV has no types. Where ``chosen`` is given, only rows count in which it is 1.
-    """
-
-    name: str
-    midi: str
-    signs: tuple[str, ...] = ()
-    piece: tuple[str, ...] = ()
-    numbers: Mapping[str, pa.DataType] | None = None
-    ending: str = ""
-    chosen: str | None = None
-
-
-KINDS = (
-    TableKind(
-        "MAESTRO",
-        "midi_filename",
-        ("canonical_composer", "canonical_title"),
-        ("canonical_composer", "canonical_title"),
-        {"year": pa.int64(), "duration": pa.float64()},
-    ),
-    *(
-        TableKind("ATEPP", "midi_path", ("artist", number), ("composer", number), {"track_duration": pa.float64()})
-        for number in ("composition_id", "compostion_id")  # As the first version spells it.
-    ),
-    TableKind(
-        "GiantMIDI-Piano",
-        "audio_name",
-        ("surname", "firstname", "music", "giant_midi_piano"),
-        ("surname", "firstname", "music"),
-        {"similarity": pa.float64(), "piano_solo_prob": pa.float64(), "audio_duration": pa.float64()},
-        ending=".mid",
-        chosen="giant_midi_piano",
-    ),
-    TableKind(
-        "ASAP", "midi_performance", ("folder", "midi_score"), ("folder",), {"start": pa.float64(), "end": pa.float64()}
-    ),
-    TableKind("your own", "midi"),
-)
-"""The kinds that are known; the first that fits."""
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetTable:
     """A table's rows that name a MIDI file, with ``midi`` (R,) as they name it; the columns are all that it has."""
 
-    kind: TableKind
+    kind: DatasetKind
     midi: Sequence[str]
     columns: pa.Table
 
@@ -87,7 +42,7 @@ def is_table_name(name: str) -> bool:
     return name.lower().removesuffix(".gz").endswith(SUFFIXES)
 
 
-def kind_of_csv(path: Path) -> TableKind | None:
+def kind_of_csv(path: Path) -> DatasetKind | None:
     """Which kind of table a CSV is, by its first line; None if it is none, or cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -120,11 +75,11 @@ def read_dataset_table(path: Path, location: str) -> DatasetTable:
     return DatasetTable(kind, [f"{name}{kind.ending}" for name in table.column(kind.midi).to_pylist()], table)
 
 
-def _kind(names: Collection[str]) -> TableKind | None:
+def _kind(names: Collection[str]) -> DatasetKind | None:
     return next((kind for kind in KINDS if {kind.midi, *kind.signs} <= set(names)), None)
 
 
-def _typed(table: pa.Table, kind: TableKind) -> pa.Table:
+def _typed(table: pa.Table, kind: DatasetKind) -> pa.Table:
     """The rows that count, with numbers where the kind has them."""
     named: Any = pc.fill_null(pc.not_equal(pc.utf8_length(table.column(kind.midi)), pa.scalar(0)), False)
     if kind.chosen is not None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jobs.errors import UnavailableError
 from jobs.output.spool import temporary_file
 from jobs.output.writers import WrittenItem, moved, stored_file
 from jobs.run_directory.run_names import PARTS_FOLDER
@@ -87,6 +88,14 @@ def stored_codes(file: BinaryIO) -> Iterator[tuple[str, Sequence[SegmentCodes]]]
         group = parquet.read_row_group(number)
         for item_id, pieces in zip(group["item_id"].to_pylist(), group[SEGMENTS], strict=True):
             yield str(item_id), [_segment(piece) for piece in pieces]
+
+
+def item_codes(file: BinaryIO, item_id: str) -> Sequence[SegmentCodes]:
+    """The segments of one item of an object; UnavailableError if it is not there."""
+    found = pq.read_table(file, filters=[("item_id", "==", item_id)])[SEGMENTS]
+    if len(found) != 1:
+        raise UnavailableError(f"there are no codes of {item_id!r}; midi-valle verify tells what else is missing")
+    return [_segment(piece) for piece in found[0]]
 
 
 def _plain(segments: Sequence[SegmentCodes]) -> list[dict[str, object]]:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,9 +24,19 @@ ROWS_PER_KEY = 2
 ROWS = KEYS * ROWS_PER_KEY
 COLUMNS = 600
 
+
+class _Band(NamedTuple):
+    """Rows from ``above`` to ``below`` Hz: the rate at which they are heard, and the samples of a window."""
+
+    rate: int
+    size: int
+    above: float
+    below: float
+
+
 _RATE = 16_000
-_WINDOWS = ((8192, 0.0, 130.0), (4096, 130.0, 520.0), (2048, 520.0, 8000.0))
-"""Samples of the window, and for rows of which frequencies: long ones tell low keys apart, short ones strikes."""
+_BANDS = (_Band(2_000, 1024, 0.0, 130.0), _Band(4_000, 1024, 130.0, 520.0), _Band(_RATE, 2048, 520.0, 8000.0))
+"""Long windows tell low keys apart, short ones strikes; a low rate makes long ones short work."""
 
 _LONGEST_HOP = 1024
 _FRAMES_AT_ONCE = 64
@@ -55,7 +66,7 @@ class Spectrogram:
         image = Image.fromarray(self.levels)
         image.putpalette(_palette())
         content = io.BytesIO()
-        image.save(content, "PNG", optimize=True)
+        image.save(content, "PNG", compress_level=6)
         return content.getvalue()
 
     def data_uri(self) -> str:
@@ -71,12 +82,12 @@ def spectrogram(samples: FloatSamples, sample_rate: int, columns: int = COLUMNS)
     """
     if samples.ndim != 1 or not samples.size or columns < 1:
         raise ValueError(f"needs mono samples (N,), N >= 1, and a column or more, not {samples.shape} and {columns}")
-    audio = torch.from_numpy(np.ascontiguousarray(resample(samples, sample_rate, _RATE), np.float32))
+    audio = resample(samples, sample_rate, _RATE)
     columns = max(1, min(columns, len(audio) // 80))
     per_column = -(-len(audio) // (columns * _LONGEST_HOP))
     # Frames stand in the middles of equal parts of the audio, a few parts to a column.
-    centres = torch.from_numpy((np.arange(columns * per_column) + 0.5) * len(audio) / (columns * per_column)).long()
-    power = torch.cat([torch.cat(list(_powers(audio, centres, *window))) for window in _WINDOWS], dim=1)
+    centres = (np.arange(columns * per_column) + 0.5) / (columns * per_column)
+    power = torch.cat([torch.cat(list(_powers(audio, centres, band))) for band in _BANDS], dim=1)
     loudest = power.T.flip(0).reshape(ROWS, columns, per_column).amax(2).numpy()
     level = 10 * np.log10(np.maximum(loudest, 1e-12))
     above = (level - max(float(level.max()), _QUIETEST_DB) + _RANGE_DB) / _RANGE_DB
@@ -84,24 +95,24 @@ def spectrogram(samples: FloatSamples, sample_rate: int, columns: int = COLUMNS)
     return Spectrogram(levels, len(samples) / sample_rate)
 
 
-def _powers(
-    audio: torch.Tensor, centres: torch.Tensor, size: int, above: float, below: float
-) -> Iterator[torch.Tensor]:
-    """Power of frames around some samples: (frames, rows whose keys lie between two frequencies), the lowest first."""
-    frames = functional.pad(audio, (size // 2, size // 2)).unfold(0, size, 1)
-    window = torch.hann_window(size) * (4 / size)
-    for part in centres.split(_FRAMES_AT_ONCE):
-        yield power_spectrum(frames[part], window) @ _filters(size, above, below).T
+def _powers(audio: FloatSamples, centres: NDArray[np.float64], band: _Band) -> Iterator[torch.Tensor]:
+    """Power of frames in a band: (frames, rows), the lowest first; ``centres`` are 0 to 1 for all of the audio."""
+    heard = torch.from_numpy(np.ascontiguousarray(resample(audio, _RATE, band.rate), np.float32))
+    frames = functional.pad(heard, (band.size // 2, band.size // 2)).unfold(0, band.size, 1)
+    window = torch.hann_window(band.size) * (4 / band.size)
+    filters = _filters(band).T
+    for part in torch.from_numpy(centres * len(heard)).long().split(_FRAMES_AT_ONCE):
+        yield power_spectrum(frames[part], window) @ filters
 
 
 @cache
-def _filters(size: int, above: float, below: float) -> torch.Tensor:
+def _filters(band: _Band) -> torch.Tensor:
     """Triangles around the rows' frequencies, a row to either side, but wide enough to hold a bin."""
     key = LOWEST_KEY - 0.5 + (np.arange(ROWS) + 0.5) / ROWS_PER_KEY
     centre = 440.0 * 2.0 ** ((key - 69) / 12)
-    centre = centre[(centre >= above) & (centre < below)]
-    half_width = np.maximum(centre * (2 ** (1 / 24) - 1), 1.0 * _RATE / size)
-    frequency = np.arange(size // 2 + 1) * _RATE / size
+    centre = centre[(centre >= band.above) & (centre < band.below)]
+    half_width = np.maximum(centre * (2 ** (1 / 24) - 1), 1.0 * band.rate / band.size)
+    frequency = np.arange(band.size // 2 + 1) * band.rate / band.size
     triangles = np.maximum(0.0, 1.0 - np.abs(frequency - centre[:, None]) / half_width[:, None])
     return torch.from_numpy(triangles.astype(np.float32))
 

@@ -34,11 +34,14 @@ class MakeOptions:
         Literal["transkun", "basic-pitch", "none"],
         Option("Hears what has no MIDI: transkun, basic-pitch, none."),
     ] = "transkun"
+    processes: Annotated[
+        int | None, Option("So many recordings side by side; by default as many as there are cores.", least=1)
+    ] = None
     s3_endpoint_url: Annotated[str | None, Option("S3 server, where it is not Amazon's.")] = None
 
     def __post_init__(self) -> None:
         check_choice(self, "transcriber")
-        check_at_least(self, 1, "per_recording")
+        check_at_least(self, 1, "per_recording", "processes")
         if self.out.suffix != ".parquet":
             raise JobError(f"--out is {self.out}; a bank is a Parquet file, as {self.out.with_suffix('.parquet')}")
 

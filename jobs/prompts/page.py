@@ -11,7 +11,7 @@ from jobs.console import one_line
 from jobs.errors import InputError
 from jobs.inputs.inputs import absolute
 from jobs.pictures.note_picture import STYLE as PICTURE_STYLE
-from jobs.pictures.note_picture import note_picture
+from jobs.pictures.note_picture import note_picture, player_script
 from jobs.pictures.spectrogram import spectrogram
 from jobs.prompts.prompt_clip import SoundFacts, reason_of
 from jobs.prompts.sources import PromptFiles
@@ -34,18 +34,7 @@ dt { color: #888; } dd { margin: 0; overflow-wrap: anywhere; }
 """
     + PICTURE_STYLE
 )
-SCRIPT = """
-for (const audio of document.querySelectorAll("audio")) {
-  const line = audio.closest("article").querySelector(".playhead");
-  const follow = () => {
-    line.setAttribute("x1", audio.currentTime);
-    line.setAttribute("x2", audio.currentTime);
-    if (!audio.paused) requestAnimationFrame(follow);
-  };
-  audio.addEventListener("play", follow);
-  audio.addEventListener("seeked", follow);
-}
-"""
+SCRIPT = player_script() + 'document.querySelectorAll("article").forEach(follow);\n'
 
 
 def write_page(out: Path, title: str, prompts: Sequence[PromptFiles], most: int, model: ModelDescription) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from renderer.errors import MidiError
+from renderer.midi.regular_track import read_regular_track
 from renderer.midi.track import Track, read_track
 
 _HEADER_BYTES, _CHUNK_HEADER_BYTES = 14, 8
@@ -116,7 +117,8 @@ def _track(data: bytes, chunk: int, events: int, most_events: int) -> tuple[Trac
         raise MidiError("truncated: the file ends within a track's header")
     if _is_boundary(data, end):
         try:
-            track = read_track(data, start, end, events, most_events, through=True)
+            regular = read_regular_track(data, start, end, events, most_events)
+            track = regular or read_track(data, start, end, events, most_events, through=True)
         except MidiError:
             track = read_track(data, start, end, events, most_events, through=False)
             if not track.ended:

@@ -10,7 +10,7 @@ from renderer.midi.chunks import Damage, read_chunks
 from renderer.midi.limits import MidiLimits
 from renderer.midi.notes import BoolArray, IntArray
 from renderer.midi.pairing import pair
-from renderer.midi.track import CONTROL, RESET_CONTROLLERS, SOSTENUTO, SOUND_OFF, SUSTAIN
+from renderer.midi.track import CONTROL, RESET_CONTROLLERS, SOSTENUTO, SOUND_OFF, SUSTAIN, Track
 
 PRESSED_FROM = 64
 """The value from which a pedal counts as pressed."""
@@ -77,23 +77,14 @@ def read_events(data: bytes, limits: MidiLimits) -> MidiEvents:
     pairing = pair(tracks)
     if len(pairing.strikes) + pairing.drums > limits.notes:
         raise MidiError(f"{len(pairing.strikes) + pairing.drums} notes; at most {limits.notes} are read from one file")
-    notes = [
-        (s.track, s.channel, s.pitch, s.velocity, s.onset, min(s.again, tracks[s.track].end), False, False)
-        if s.offset is None
-        else (s.track, s.channel, s.pitch, s.velocity, s.onset, s.offset, True, s.elsewhere)
-        for s in pairing.strikes
-    ]
-    track, channel, pitch, velocity, onset, offset, closed, elsewhere = _columns(notes, 8)
+    track, channel, pitch, velocity, onset, offset, closed, elsewhere = pairing.strikes.T
     tempos = sorted((tempo for track in tracks for tempo in track.tempos), key=_tick)
     for tick, beat in tempos:
         if beat < limits.beat * 1e6:
             raise MidiError(f"absurd tempo: a beat of {beat} microseconds at tick {tick}")
     tempo_tick, tempo = _columns(tempos, 2)
-    controls = sorted(
-        ((tick, on, what, value) for t in tracks for tick, kind, on, what, value in t.messages if kind == CONTROL),
-        key=_tick,
-    )
-    silenced_tick, silenced_channel = _columns([(c[0], c[1]) for c in controls if c[2] == SOUND_OFF], 2)
+    controls = _controls(tracks)
+    silenced = controls[controls[:, 2] == SOUND_OFF]
     return MidiEvents(
         division=chunks.division,
         end=max(track.end for track in tracks),
@@ -111,22 +102,25 @@ def read_events(data: bytes, limits: MidiLimits) -> MidiEvents:
         elsewhere=elsewhere.astype(np.bool_),
         sustain=_pedal(controls, SUSTAIN),
         sostenuto=_pedal(controls, SOSTENUTO),
-        silenced_tick=silenced_tick,
-        silenced_channel=silenced_channel,
+        silenced_tick=silenced[:, 0],
+        silenced_channel=silenced[:, 1],
         tempo_tick=tempo_tick,
         tempo=tempo,
     )
 
 
-def _pedal(controls: Sequence[tuple[int, int, int, int]], pedal: int) -> PedalEvents:
+def _controls(tracks: Sequence[Track]) -> IntArray:
+    """The controllers of all tracks (C, 4), in order of time: tick, channel, controller, value."""
+    messages = np.concatenate([track.messages for track in tracks])
+    controls = messages[messages[:, 1] == CONTROL][:, [0, 2, 3, 4]]
+    return controls[np.argsort(controls[:, 0], kind="stable")]
+
+
+def _pedal(controls: IntArray, pedal: int) -> PedalEvents:
     """A pedal's events; to reset all controllers of a channel lifts it."""
-    events = [
-        (tick, channel, what == pedal and value >= PRESSED_FROM)
-        for tick, channel, what, value in controls
-        if what in (pedal, RESET_CONTROLLERS)
-    ]
-    tick, channel, down = _columns(events, 3)
-    return PedalEvents(tick, channel, down.astype(np.bool_))
+    is_heeded = (controls[:, 2] == pedal) | (controls[:, 2] == RESET_CONTROLLERS)
+    tick, channel, what, value = controls[is_heeded].T
+    return PedalEvents(tick, channel, (what == pedal) & (value >= PRESSED_FROM))
 
 
 def _columns(rows: Sequence[tuple[int, ...]], count: int) -> IntArray:

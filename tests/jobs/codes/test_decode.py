@@ -1,5 +1,7 @@
 """A run that keeps codes, decoded: to the bytes of the run that would have kept audio."""
 
+import base64
+import io
 import os
 import re
 import shutil
@@ -14,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
+from numpy.typing import NDArray
 
 from jobs.codes.decode import decode_run
 from jobs.codes.decode_options import DecodeOptions
@@ -21,7 +25,9 @@ from jobs.errors import JobError
 from jobs.exports.export import export_run
 from jobs.exports.export_options import ExportOptions
 from jobs.inputs.inputs import Inputs
+from jobs.inspect.clip import Clip
 from jobs.inspect.garbage import find_garbage
+from jobs.inspect.report_page import page
 from jobs.inspect.verify import find_problems
 from jobs.output.codes_archive import CodesWriter, stored_codes
 from jobs.run.model_backend import ModelBackend
@@ -33,6 +39,7 @@ from renderer.rendering import Rendering
 from renderer.segments import SegmentCodes
 from tests.jobs.support.corpus import make_corpus, results
 from tests.jobs.support.rendered import held, render_run
+from tests.jobs.support.reported import report_of
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples" / "midi"
@@ -59,6 +66,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for layout in ("files", "codes"):
         render_run(folder / "manifest.parquet", folder / layout, backend=MINI, layout=layout, **SETTINGS)
     return folder
+
+
+def coded_directory(corpus: Path) -> RunDirectory:
+    return RunDirectory(open_storage(str(corpus / "codes")))
 
 
 def decode(corpus: Path, out: Path, **options: Any) -> int:
@@ -91,6 +102,42 @@ def test_codes_are_kept_in_place_of_audio(corpus: Path) -> None:
     assert rows(run, places) == rows(corpus / "files", places)
     (long, broken, _) = results(run)
     assert broken["codes_path"] is None and long["audio_path"] is None
+
+
+def samples(clip: Clip | str) -> NDArray[np.float32]:
+    assert isinstance(clip, Clip), clip
+    found, _ = soundfile.read(io.BytesIO(base64.b64decode(clip.audio.partition(",")[2])), dtype="float32")
+    return np.asarray(found)
+
+
+def alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether both are one sound: FLAC's rounding alone makes an MP3 another one by a few hundredths."""
+    return len(one) == len(other) and float(np.corrcoef(one, other)[0, 1]) > 0.99
+
+
+def test_a_report_lets_people_hear_the_codes_as_it_does_the_audio(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.inspect.item_sounds.DECODED_SECONDS", 14.0)
+    coded, kept = (report_of(RunDirectory(open_storage(str(corpus / each)))) for each in ("codes", "files"))
+    assert [item.row["item_id"] for item in coded.heard] == [item.row["item_id"] for item in kept.heard]
+    assert len(coded.heard) == 2
+    for item, same in zip(coded.heard, kept.heard, strict=True):
+        assert alike(samples(item.clip), samples(same.clip))
+    assert page(coded).count("data:audio/mpeg") == page(kept).count("data:audio/mpeg") >= 4
+
+    monkeypatch.setattr("jobs.inspect.item_sounds.DECODED_SECONDS", 1.0)  # The first segment of two.
+    short = next(item for item in report_of(coded_directory(corpus)).heard if item.row["item_id"] == "long")
+    whole = next(item for item in kept.heard if item.row["item_id"] == "long")
+    count = len(samples(short.clip))
+    assert 24000 < count < len(samples(whole.clip))
+    assert alike(samples(short.clip)[: count - 12000], samples(whole.clip)[: count - 12000])
+
+
+def test_a_report_says_that_the_model_of_codes_is_not_at_hand(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.inspect.item_sounds.find_run_model", lambda *asked: None)
+    for item in report_of(coded_directory(corpus)).heard:
+        assert item.clip == "kept as codes of the model mini: say where that is with report --model"
 
 
 def test_an_hour_of_codes_takes_two_kilobits_a_second(tmp_path: Path) -> None:

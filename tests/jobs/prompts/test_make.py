@@ -16,9 +16,12 @@ from typer.testing import CliRunner
 
 from jobs.cli.commands import midi_valle_app
 from jobs.errors import JobError
+from jobs.prompts import cutting
 from jobs.prompts import make as make_module
+from jobs.prompts.cutting import Cut, Cutter
 from jobs.prompts.make import Made, make_prompts
 from jobs.prompts.make_options import MakeOptions
+from jobs.prompts.recordings import Recording
 from renderer.audio.audio_file import FloatSamples
 from renderer.evaluation.optional import MissingExtraError
 from renderer.midi.midi_file import read_midi
@@ -182,11 +185,11 @@ class Ear:
 def test_a_recording_without_midi_is_transcribed_and_the_bank_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_module._transcriber.cache_clear()
-    monkeypatch.setattr(make_module, "TRANSCRIBERS", {"transkun": Ear})
+    cutting._transcriber.cache_clear()
+    monkeypatch.setattr(cutting, "TRANSCRIBERS", {"transkun": Ear})
     samples, notes = sound(8)
     make(write(tmp_path / "phone.wav", samples), out=tmp_path / "bank.parquet", per_recording=2)
-    make_module._transcriber.cache_clear()
+    cutting._transcriber.cache_clear()
     prompts = read_prompt_bank(tmp_path / "bank.parquet")
     assert [prompt.transcriber for prompt in prompts.values()] == ["transkun", "transkun"]
     for row in rows(tmp_path / "bank.parquet"):
@@ -200,25 +203,58 @@ def test_without_the_transcriber_is_told_what_to_install(tmp_path: Path, monkeyp
     def missing() -> Ear:
         raise MissingExtraError("transcription by transkun needs the package transkun: pip install transkun")
 
-    make_module._transcriber.cache_clear()
-    monkeypatch.setattr(make_module, "TRANSCRIBERS", {"transkun": missing})
+    cutting._transcriber.cache_clear()
+    monkeypatch.setattr(cutting, "TRANSCRIBERS", {"transkun": missing})
     phone = write(tmp_path / "phone.wav", sound(8)[0])
     for _ in range(2):  # What was refused does not stand in the way of the next try.
         with pytest.raises(JobError, match=r"no recording gives a prompt; .*phone\.wav: .* pip install transkun"):
             make(phone, out=tmp_path / "bank.parquet")
 
 
-def test_nothing_is_left_of_what_was_interrupted_and_nothing_is_replaced(folder: Path, tmp_path: Path) -> None:
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_was_interrupted_goes_on_to_the_same_bytes_and_nothing_is_replaced(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    options = MakeOptions(sources=[str(folder)], out=tmp_path / "bank.parquet")
+    (tmp_path / "out").mkdir()
+    options = MakeOptions(sources=[str(folder)], out=tmp_path / "out" / "bank.parquet")
     with pytest.raises(KeyboardInterrupt):
         make_prompts(options, interrupt)
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "bank").mkdir()
-    with pytest.raises(JobError, match=r"bank exists already; choose another --out, or remove it"):
-        make(folder, out=tmp_path / "bank.parquet")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".bank.partial"]
+    with pytest.raises(JobError, match=r"\.bank\.partial holds an unfinished bank that is another one"):
+        make(folder, out=options.out, per_recording=2)
+
+    cut: list[str] = []
+    whole = Cutter.__call__
+
+    def counted(cutter: Cutter, recording: Recording) -> Cut:
+        cut.append(recording.name)
+        return whole(cutter, recording)
+
+    monkeypatch.setattr(Cutter, "__call__", counted)
+    make(folder, out=options.out)
+    assert cut == ["first"]  # The other one, of the folder 2004, was done.
+    make(folder, out=tmp_path / "undisturbed" / "bank.parquet")
+    assert files_in(tmp_path / "out") == files_in(tmp_path / "undisturbed")
+    with pytest.raises(JobError, match=r"bank\.parquet exists already; choose another --out, or remove it"):
+        make(folder, out=options.out)
+
+
+def test_processes_make_the_same_bank_in_the_same_order(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "third.wav", sound(3)[0])  # Without MIDI: it is refused.
+    make(folder, out=tmp_path / "one" / "bank.parquet", processes=1, transcriber="none")
+    monkeypatch.setattr(make_module, "IN_PARALLEL", 2)
+    made = make(folder, out=tmp_path / "two" / "bank.parquet", processes=2, transcriber="none")
+    (folder / "third.wav").unlink()
+    assert [row["prompt_id"] for row in made.prompts] == ["2004-second", "first"] and len(made.without) == 1
+    assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
 
 
 def test_a_long_recording_is_read_in_parts(tmp_path: Path) -> None:
