@@ -22,12 +22,14 @@ def use_config(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
-def use_preset(context: typer.Context, name: str | None, presets: Mapping[str, Preset]) -> str | None:
+def use_preset(
+    context: typer.Context, name: str | None, presets: Mapping[str, Preset], called: str = PRESET
+) -> str | None:
     """Let a preset's values stand where neither command line nor configuration gives any."""
     if name is None:
         return None
     if name not in presets:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(presets)}.", param_hint=flag(PRESET))
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(presets)}.", param_hint=flag(called))
     context.default_map = {**presets[name], **(context.default_map or {})}
     return name
 

@@ -15,20 +15,20 @@ from jobs.option import Option, flag
 
 
 def takes(
-    options: type[Any], presets: Mapping[str, Preset] | None = None
+    options: type[Any], presets: Mapping[str, Preset] | None = None, preset: str = PRESET
 ) -> Callable[[Callable[..., int]], Callable[..., None]]:
     """Make a command of a function of such ``options``, which returns the exit code.
 
     Every field is an option, in their order, those that it has taken over last. The function's further parameters are
-    the command's as they are. With ``presets`` there are ``--preset`` and ``--config`` as well, whose values stand
-    where the command line gives none.
+    the command's as they are. With ``presets`` there are ``--config`` and ``--preset``, or what else ``preset`` calls
+    it, as well: their values stand where the command line gives none.
     """
 
     def command_of(work: Callable[..., int]) -> Callable[..., None]:
         hints = get_type_hints(options, include_extras=True)
         chosen = [_parameter(field, *get_args(hints[field.name])) for field in _own_first(options)]
         others = list(inspect.signature(work).parameters.values())[1:]
-        defaults = [] if presets is None else _defaults(presets)
+        defaults = [] if presets is None else _defaults(presets, preset)
 
         @finishes
         @wraps(work)
@@ -51,11 +51,11 @@ def _own_first(options: type[Any]) -> list[Field[Any]]:
     return sorted(fields(options), key=lambda field: field.name in taken_over)
 
 
-def _defaults(presets: Mapping[str, Preset]) -> list[inspect.Parameter]:
-    """``--config`` and ``--preset``, which are looked at before all others."""
+def _defaults(presets: Mapping[str, Preset], called: str) -> list[inspect.Parameter]:
+    """``--config`` and ``--preset``, or as it is ``called``, which are looked at before all others."""
 
     def choose(context: typer.Context, value: str | None) -> str | None:
-        return use_preset(context, value, presets)
+        return use_preset(context, value, presets, called)
 
     names = ", ".join(presets)
     config = typer.Option(
@@ -69,7 +69,7 @@ def _defaults(presets: Mapping[str, Preset]) -> list[inspect.Parameter]:
     )
     return [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, shown])
-        for name, kind, shown in (("config", Path | None, config), (PRESET, str | None, preset))
+        for name, kind, shown in (("config", Path | None, config), (called, str | None, preset))
     ]
 
 

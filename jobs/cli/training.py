@@ -6,6 +6,7 @@ from jobs.cli.from_options import takes
 from jobs.corpora.pack_options import PackOptions
 from jobs.corpora.prepare_options import PrepareOptions
 from jobs.evaluation.evaluation_options import EvaluationOptions
+from jobs.training.codec_recipes import RECIPES
 from jobs.training.train_codec_options import TrainCodecOptions
 from jobs.training.train_options import TrainOptions
 
@@ -32,7 +33,7 @@ def pack(options: PackOptions) -> int:
     return pack_corpus(options)
 
 
-@takes(TrainCodecOptions)
+@takes(TrainCodecOptions, RECIPES, "recipe")
 def train_codec(options: TrainCodecOptions) -> int:
     """Train a codec on a corpus, from random weights or those of a codec; run it again to go on."""
     from jobs.training.train_codec import train_codec

@@ -26,6 +26,7 @@ from renderer.training.codec_writing import write_codec
 from renderer.training.crops import Crops, CropSettings
 from renderer.training.history import History
 from renderer.training.learning_rate import LearningRate
+from renderer.training.loss_recipe import LOSSES
 from renderer.training.randomness import seed_torch
 from renderer.training.team import Team
 from renderer.weights.checkpoint import CODEC_TYPES, CodecConfig, find_codec, load_codec, make_codec
@@ -131,6 +132,7 @@ def _settings(options: TrainCodecOptions) -> CodecTrainingSettings:
     try:
         return CodecTrainingSettings(
             rate=LearningRate(options.rate, options.warmup, options.steps, options.decay, options.floor),
+            losses=LOSSES[options.losses],
             batch=options.batch,
             unquantized=options.unquantized,
             shallow=options.shallow,
@@ -138,6 +140,7 @@ def _settings(options: TrainCodecOptions) -> CodecTrainingSettings:
             waveform=options.waveform,
             notes=options.notes,
             told=options.told,
+            commitment=options.commitment,
             keep_codes=options.keep_codes,
             adversary=_adversary(options),
             weight_decay=options.weight_decay,
@@ -153,7 +156,13 @@ def _settings(options: TrainCodecOptions) -> CodecTrainingSettings:
 def _adversary(options: TrainCodecOptions) -> AdversarySettings | None:
     if options.adversary_from is None:
         return None
-    return AdversarySettings(begin=options.adversary_from, filters=options.adversary_filters)
+    losses = LOSSES[options.losses]
+    return AdversarySettings(
+        begin=options.adversary_from,
+        filters=options.adversary_filters,
+        hinge=losses.hinge,
+        relative_features=losses.relative_features,
+    )
 
 
 def _codec(options: TrainCodecOptions) -> NeuralCodec:
@@ -163,6 +172,11 @@ def _codec(options: TrainCodecOptions) -> NeuralCodec:
         if isinstance(codec, SinusoidalCodec) and options.told:
             seed_torch(options.seed, "initial weights")
             codec = codec.to_be_told()
+        if isinstance(codec, EncodecCodec) and options.losses == "own":
+            say(
+                "this project's own recipe is used; --recipe encodec is the one of EnCodec, "
+                "with discriminators (renderer/training/README.md)"
+            )
         codec.train().requires_grad_(True)
         return codec
     seed_torch(options.seed, "initial weights")

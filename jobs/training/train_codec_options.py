@@ -1,7 +1,7 @@
 """What a user may ask of a training of a codec."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from jobs.errors import JobError
 from jobs.option import Option, check_at_least, check_choice
@@ -15,8 +15,8 @@ class TrainCodecOptions(TrainingOptions):
     """The options of ``midi-valle train-codec``.
 
     ``init`` None begins with random weights, of the codec ``type``; else it is a codec or model directory, or a file
-    of audiocraft or encodec. ``adversary_from`` is the first step with an adversary, None for none at all. JobError
-    for a value that makes no sense.
+    of audiocraft or encodec. ``losses`` names a ``LossRecipe``. ``adversary_from`` is the first step with an adversary,
+    None for none at all. JobError for a value that makes no sense.
     """
 
     corpus: Annotated[str, Option("The folder or s3:// address of a prepared corpus.", is_argument=True)]
@@ -28,6 +28,7 @@ class TrainCodecOptions(TrainingOptions):
     name: Annotated[str, Option("The trained codec's name.", DATA)] = "codec-trained"
     licence: Annotated[str, Option("Its licence, for its card.", DATA)] = "not stated"
     crop_seconds: Annotated[float, Option("What is learned at a time.", DATA)] = 1.28
+    losses: Annotated[Literal["own", "encodec"], Option("own, or encodec: as it was trained.", COURSE)] = "own"
     steps: Annotated[int, Option("Until the rate is down.", COURSE)] = 20_000
     stop_at: Annotated[int | None, Option("Stop earlier, at this step.", COURSE)] = None
     batch: Annotated[int, Option("Crops a step.", COURSE)] = 16
@@ -36,6 +37,7 @@ class TrainCodecOptions(TrainingOptions):
     resolutions: Annotated[int, Option("Of five, in each step's loss.", COURSE)] = 2
     waveform: Annotated[float, Option("Weight of the samples' differences.", COURSE)] = 0.0
     notes: Annotated[float, Option("Weight of the notes that the codes must tell.", COURSE)] = 0.1
+    commitment: Annotated[float, Option("Weight of what the codes cannot hold.", COURSE)] = 0.25
     told: Annotated[float, Option("Share of crops whose notes the decoder is told; sinusoidal.", COURSE)] = 0.8
     keep_codes: Annotated[bool, Option("With --init: train the decoder alone.", COURSE, negatable=True)] = False
     rate: Annotated[float, Option("The highest learning rate.", COURSE)] = 8e-4
@@ -45,7 +47,7 @@ class TrainCodecOptions(TrainingOptions):
     ] = "cosine"
     floor: Annotated[float, Option("Lowest share of the rate.", COURSE)] = 0.05
     weight_decay: Annotated[float, Option(None, COURSE)] = 0.01
-    clip_norm: Annotated[float, Option("The gradient's largest norm.", COURSE)] = 1.0
+    clip_norm: Annotated[float, Option("The gradient's largest norm; 0: any.", COURSE)] = 1.0
     average_decay: Annotated[float, Option("Of the weights' moving average.", COURSE)] = 0.999
     adversary_from: Annotated[int | None, Option("First step with discriminators.", COURSE)] = None
     adversary_filters: Annotated[int, Option("Their width; published: 32.", COURSE)] = 32
@@ -70,4 +72,10 @@ class TrainCodecOptions(TrainingOptions):
             raise JobError(f"--batch is {self.batch}; {self.workers} workers cannot share it evenly")
         if self.keep_codes and self.init is None:
             raise JobError("--keep-codes needs --init: random weights have no codes that could be kept")
-        check_choice(self, "type")
+        check_choice(self, "type", "losses")
+
+    @property
+    def course(self) -> dict[str, Any]:
+        """See the class above, without what folders of before these options do not say and mean."""
+        unsaid = {"losses": "own", "commitment": 0.25}
+        return {name: value for name, value in super().course.items() if unsaid.get(name) != value}

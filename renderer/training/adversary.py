@@ -13,7 +13,10 @@ from renderer.training.team import Team
 
 @dataclass(frozen=True)
 class AdversarySettings:
-    """``begin`` is the first step with an adversary. The published sizes are 32 filters and windows 2048 to 128."""
+    """``begin`` is the first step with an adversary. The published sizes are 32 filters and windows 2048 to 128.
+
+    ``hinge`` and ``relative_features``: see ``LossRecipe``.
+    """
 
     begin: int
     filters: int = 32
@@ -21,6 +24,8 @@ class AdversarySettings:
     rate: float = 3e-4
     adversarial: float = 4.0
     features: float = 4.0
+    hinge: bool = True
+    relative_features: bool = True
 
 
 class Adversary:
@@ -30,7 +35,7 @@ class Adversary:
         # Here, so that trainings without an adversary run where there is no `encodec`.
         from renderer.codecs.encodec_import import MultiScaleSTFTDiscriminator
 
-        self.team = team
+        self.settings, self.team = settings, team
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*weight_norm.* is deprecated", category=FutureWarning)
             network = MultiScaleSTFTDiscriminator(
@@ -63,9 +68,10 @@ class Adversary:
         fake, fake_features = self.network(audio[:, None])
         with torch.no_grad():
             _, real_features = self.network(reference[:, None])
-        adversarial = torch.stack([functional.relu(1 - f).mean() for f in fake]).mean()
+        hinge = self.settings.hinge
+        adversarial = torch.stack([(functional.relu(1 - f) if hinge else -f).mean() for f in fake]).mean()
         distances = [
-            (f - r).abs().mean() / r.abs().mean()
+            (f - r).abs().mean() / (r.abs().mean() if self.settings.relative_features else 1.0)
             for fakes, reals in zip(fake_features, real_features, strict=True)
             for f, r in zip(fakes, reals, strict=True)
         ]

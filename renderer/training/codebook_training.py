@@ -43,14 +43,16 @@ class CodebookTraining:
     def quantize(
         self, latent: torch.Tensor, depth: torch.Tensor, generator: torch.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents (B, T, D) by the first ``depth`` (B,) codebooks, and how far they lie from their rows (mean square).
+        """Latents (B, T, D) by the first ``depth`` (B,) codebooks; and how far they lie from their rows after each.
 
-        Gradients go through as if nothing were quantized. With a ``generator`` the codebooks learn; it draws new rows.
+        These distances (K,) are mean squares, whose gradients reach the latents, the rows being constants. Gradients of
+        what is quantized go through as if it were not. With a ``generator`` the codebooks learn; it draws new rows.
         """
         shape = latent.shape
         residual = latent.detach().float().reshape(-1, shape[-1])
         deep = depth[:, None].expand(shape[:2]).reshape(-1)
         quantized = torch.zeros_like(residual)
+        distances = []
         for index, table in enumerate(self.tables):
             chosen = nearest(residual, table)
             row = table[chosen]
@@ -58,9 +60,10 @@ class CodebookTraining:
             if generator is not None:
                 self._learn(index, residual, chosen, used, generator)
             quantized = quantized + row * used[:, None]
+            distances.append((latent - quantized.reshape(shape)).square().mean())
             residual = residual - row
         quantized = quantized.reshape(shape)
-        return latent + (quantized - latent).detach(), (latent - quantized).square().mean()
+        return latent + (quantized - latent).detach(), torch.stack(distances)
 
     @torch.no_grad()
     def _learn(

@@ -18,6 +18,8 @@ from renderer.training.codebook_training import CodebookTraining
 from renderer.training.crops import CropBatch, Crops
 from renderer.training.gradient_balance import GradientBalance
 from renderer.training.learning_rate import LearningRate, set_rate
+from renderer.training.loss_recipe import LOSSES, LossRecipe
+from renderer.training.mel_loss import MelLoss
 from renderer.training.moving_average import MovingAverage
 from renderer.training.note_loss import NoteLoss
 from renderer.training.randomness import key_of, random_at, seed_torch
@@ -35,13 +37,15 @@ class CodecTrainingSettings:
     ``unquantized`` steps come before the codebooks: an encoder that has learned nothing gives them nothing to hold.
     A share ``shallow`` of the crops uses fewer than all codebooks, so that the first ones hold what matters most. Each
     step is judged in ``resolutions`` of the spectral loss's, drawn at random. ``spectral`` and ``waveform`` weigh the
-    losses that are not the adversary's, ``notes`` that of the notes that the latents tell.
+    losses that are not the adversary's, ``notes`` that of the notes that the latents tell; ``losses`` says what they
+    are. A ``clip_norm`` of 0 leaves gradients as they are.
 
     A decoder that listens to notes is told those of a share ``told`` of the crops; else it learns to do without.
     With ``keep_codes`` the decoder alone learns: what was encoded before, and models of such codes, stay valid.
     """
 
     rate: LearningRate
+    losses: LossRecipe = LOSSES["own"]
     batch: int = 16
     unquantized: int = 1000
     shallow: float = 0.25
@@ -89,7 +93,7 @@ class CodecTraining:
     ) -> None:
         self.codec, self.crops, self.settings, self.team = codec, crops, settings, team
         self.device = next(codec.parameters()).device
-        self.unquantized = 0 if from_codec else settings.unquantized
+        self.unquantized, self.has_codebooks = 0 if from_codec else settings.unquantized, from_codec
         self.codebooks = CodebookTraining(
             codec.codebook_tables(), settings.codebook_decay, settings.codebook_least_use, team
         )
@@ -98,13 +102,17 @@ class CodecTraining:
             codec.encoder.requires_grad_(False)
         seed_torch(settings.seed, "note loss")
         self.notes = NoteLoss(codec.codebook_tables()[0].shape[1]).to(self.device)
-        self.loss = SpectralLoss(codec.sample_rate).to(self.device)
+        self.loss = (MelLoss if settings.losses.spectra == "mel" else SpectralLoss)(codec.sample_rate).to(self.device)
         self.average = MovingAverage(codec, settings.average_decay)
         self.optimizer = torch.optim.AdamW(
-            self._trained(), lr=settings.rate.peak, betas=(0.8, 0.99), weight_decay=settings.weight_decay, fused=True
+            self._trained(),
+            lr=settings.rate.peak,
+            betas=settings.losses.betas,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.adversary = settings.adversary and Adversary(settings.adversary, self.device, team)
-        self.balance = GradientBalance(self._weights())
+        self.balance = GradientBalance(self._weights(), settings.losses.balance_decay, settings.losses.by_item, team)
         self._ahead: dict[int, Future[CropBatch]] = {}
 
     @property
@@ -124,7 +132,7 @@ class CodecTraining:
         """Learn from the crops of a step; the losses, and the gradient's norm."""
         reading = self._ahead.pop(number, None) or self.crops.ahead(self._numbers(number))
         self._ahead = {number + 1: self.crops.ahead(self._numbers(number + 1))}
-        if number == self.unquantized and number:
+        if number == self.unquantized and not self.has_codebooks:
             self._begin_codebooks()
         self.codec.train()
         self.optimizer.zero_grad(set_to_none=True)
@@ -158,9 +166,10 @@ class CodecTraining:
         is_shallow = random.random(clips) < settings.shallow
         depth = [int(random.integers(1, books)) if shallow and books > 1 else books for shallow in is_shallow]
         chance = torch.Generator().manual_seed(key_of(settings.seed, "codebooks", number))
-        return self.codebooks.quantize(
+        quantized, distances = self.codebooks.quantize(
             latent, torch.tensor(depth, device=self.device), None if settings.keep_codes else chance
         )
+        return quantized, distances.mean() if settings.losses.commitment == "codebooks" else distances[-1]
 
     def _aside(self, latent: torch.Tensor, notes: Sequence[Notes], distance: torch.Tensor) -> dict[str, torch.Tensor]:
         """The losses of the encoder alone; none where it does not learn."""
@@ -191,8 +200,7 @@ class CodecTraining:
     ) -> dict[str, float]:
         """Gradients of all losses; the losses' values, of this process's share."""
         settings = self.settings
-        chosen = order[: settings.resolutions]
-        losses = {"spectral": torch.stack([self.loss(audio, reference, int(r)) for r in chosen]).mean()}
+        losses = {"spectral": self._spectral(audio, reference, order[: settings.resolutions])}
         if settings.waveform:
             losses["waveform"] = (audio - reference).abs().mean()
         figures: dict[str, float] = {}
@@ -209,11 +217,16 @@ class CodecTraining:
             (losses["spectral"] / self.team.size).backward()
         return figures
 
+    def _spectral(self, audio: torch.Tensor, reference: torch.Tensor, chosen: Sequence[int]) -> torch.Tensor:
+        if isinstance(self.loss, MelLoss):
+            return self.loss(audio, reference)
+        return torch.stack([self.loss(audio, reference, int(r)) for r in chosen]).mean()
+
     def _clipped_norm(self, figures: dict[str, float]) -> float:
         shared = {name: torch.tensor(value) for name, value in figures.items() if name != "adversary"}
         self.team.add_up(self._trained(), shared)
         figures.update({name: float(value) for name, value in shared.items()})
-        return float(nn.utils.clip_grad_norm_(self._trained(), self.settings.clip_norm))
+        return float(nn.utils.clip_grad_norm_(self._trained(), self.settings.clip_norm or math.inf))
 
     @torch.no_grad()
     def _begin_codebooks(self) -> None:

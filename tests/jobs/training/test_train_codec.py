@@ -1,5 +1,6 @@
 """``midi-valle train-codec``: from a corpus to a codec that trains and renders, interrupted and resumed."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,40 @@ def test_audiocrafts_file_is_fine_tuned_into_audiocrafts_file(corpus: Path, tmp_
     assert after.keys() == before.keys()
     assert any(not torch.equal(after[name], before[name]) for name in before)
     EncodecCodec(config).load_state_dict(after)
+
+
+def by_recipe(corpus: Path, out: Path, *more: str) -> Any:
+    """``train-codec --recipe encodec`` of a small EnCodec, with what a test has no time for made small."""
+    small = ["--batch", "4", "--crop-seconds", "0.5", "--adversary-filters", "2", "--steps", "24", "--device", "cpu"]
+    pace = ["--checkpoint-every", "8", "--validate-every", "24", "--validation-crops", "2", "--log-every", "8"]
+    init = ["--init", str(ROOT / "tests/fixtures/codec_small.bin"), "--recipe", "encodec", "--rate", "1e-3"]
+    arguments = ["train-codec", str(corpus), "--out", str(out), *init, *small, *pace, *more]
+    return CliRunner().invoke(midi_valle_app(), arguments)
+
+
+def test_encodecs_recipe_brings_its_losses_down_and_resumes_exactly(corpus: Path, tmp_path: Path) -> None:
+    whole = by_recipe(corpus, tmp_path / "whole")
+    assert whole.exit_code == 0, whole.stderr
+    assert "--recipe" not in whole.stderr
+    assert by_recipe(corpus, tmp_path / "parts", "--stop-at", "11").exit_code == 0
+    assert by_recipe(corpus, tmp_path / "parts").exit_code == 0
+    steps, again = ([r for r in curve(tmp_path / name) if "spectral" in r] for name in ("whole", "parts"))
+    assert steps == again and len(steps) == 24
+    losses = {"spectral", "waveform", "adversarial", "features", "commitment", "adversary"}
+    assert all(losses <= step.keys() and step["rate"] == 1e-3 for step in steps)
+    first, last = (sum(float(step["spectral"]) for step in part) for part in (steps[:6], steps[-6:]))
+    assert last < 0.9 * first
+
+
+def test_an_encodec_is_told_of_its_recipe(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = str(ROOT / "tests/fixtures/codec_small.bin")
+    assert train(corpus, tmp_path / "out", init=source, steps=1, warmup=1, validate_every=0) == FINISHED
+    assert "--recipe encodec is the one of EnCodec" in capsys.readouterr().err
+
+
+def test_a_folder_of_before_other_losses_could_be_chosen_goes_on(undisturbed: Path) -> None:
+    course = json.loads((undisturbed / "training.json").read_text())["config"]
+    assert not course.keys() & {"losses", "commitment"}
 
 
 @pytest.mark.parametrize(
