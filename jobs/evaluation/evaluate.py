@@ -16,16 +16,19 @@ from jobs.corpora.corpus import Corpus
 from jobs.corpora.piano_options import read_pianos
 from jobs.errors import JobError
 from jobs.evaluation.evaluation_options import EvaluationOptions
-from jobs.evaluation.judge import EvaluationWork, Judge, Part
+from jobs.evaluation.judge import EvaluationWork, Judge
+from jobs.evaluation.part import Part
 from jobs.evaluation.plots import draw_plots
 from jobs.evaluation.subjects import CorpusSubjects, RunSubjects, Subjects
-from jobs.evaluation.summary import SystemSummary, summarize
-from jobs.evaluation.table import markdown_table
+from jobs.evaluation.table import evaluation_page
 from jobs.storage import Storage, open_storage
 from renderer.device import choose_precision
 from renderer.evaluation.frechet import Gaussian
 from renderer.evaluation.musicnn import INSTALL, musicnn_is_installed
 from renderer.evaluation.optional import MissingExtraError
+from renderer.pianos.open_piano import PianoFiles
+from renderer.pianos.soundfont import INSTALL as INSTALL_FLUIDSYNTH
+from renderer.pianos.soundfont import installed_soundfont
 from renderer.weights.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
 from schemas.evaluation import EVALUATION_SCHEMA
 
@@ -59,7 +62,7 @@ def evaluate(options: EvaluationOptions) -> str:
                 storage.write(keys[index], content)
                 bar.update(len(groups[index]))
     parts = [Part.from_bytes(storage.read(key)) for key in keys]
-    return _report(storage, options, parts)
+    return _report(storage, options, parts, work.subjects.known)
 
 
 def _work(options: EvaluationOptions) -> EvaluationWork:
@@ -82,7 +85,7 @@ def _work(options: EvaluationOptions) -> EvaluationWork:
         codec=codec,
         protocols=tuple(options.protocol) if prompted else (),
         run_name=None if options.run is None else f"run {Path(options.run).name}",
-        pianos=read_pianos(options.piano),
+        pianos=_pianos(options),
         transcriber=options.transcriber,
         musicnn=musicnn,
         device=device,
@@ -90,6 +93,20 @@ def _work(options: EvaluationOptions) -> EvaluationWork:
         batch_size=options.batch_size,
         seed=options.seed,
     )
+
+
+def _pianos(options: EvaluationOptions) -> dict[str, PianoFiles]:
+    """Those that are asked for, and FluidSynth where it is installed; JobError if it must be there and is not."""
+    pianos = read_pianos(options.piano)
+    if options.fluidsynth is False:
+        return pianos
+    soundfont = installed_soundfont()
+    if soundfont is not None:
+        return pianos | {f"FluidSynth, {soundfont.stem}": PianoFiles(soundfont)}
+    if options.fluidsynth:
+        raise JobError(f"--fluidsynth: the program or its soundfont is not installed: {INSTALL_FLUIDSYNTH}")
+    say(f"FluidSynth is not among the rows: {INSTALL_FLUIDSYNTH}")
+    return pianos
 
 
 def _judged(
@@ -178,7 +195,7 @@ def _part_key(index: int, subjects: Subjects) -> str:
     return f"parts/{content[:16]}/{index:05d}.npz" if content else f"parts/{index:05d}.npz"
 
 
-def _report(storage: Storage, options: EvaluationOptions, parts: Sequence[Part]) -> str:
+def _report(storage: Storage, options: EvaluationOptions, parts: Sequence[Part], known: Sequence[str]) -> str:
     rows = [row for part in parts for row in part.rows]
     gaussians: dict[tuple[str, str], Gaussian] = {}
     for part in parts:
@@ -187,8 +204,7 @@ def _report(storage: Storage, options: EvaluationOptions, parts: Sequence[Part])
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=EVALUATION_SCHEMA), buffer)
     storage.write(ROWS_KEY, buffer.getvalue())
-    summaries: list[SystemSummary] = summarize(rows, gaussians)
-    table = markdown_table(summaries, options.transcriber, options.published)
+    table = evaluation_page(rows, gaussians, options.transcriber, known, options.published)
     storage.write(TABLE_KEY, table.encode())
     try:
         for name, content in draw_plots(rows):

@@ -14,7 +14,8 @@ from jobs.storage.s3_options import S3Options
 class EvaluationOptions(S3Options):
     """The options of ``midi-valle evaluate``; JobError for a value that makes no sense.
 
-    ``None`` stands for: where it is installed (``musicnn``), all clips (``limit``), no such thing (the others).
+    ``None`` stands for: where it is installed (``musicnn``, ``fluidsynth``), all clips (``limit``), no
+    such thing (the others).
     """
 
     out: Annotated[str, Option("Where rows, table and plots go; run the same command again to go on.")]
@@ -36,6 +37,9 @@ class EvaluationOptions(S3Options):
         Sequence[str],
         Option("To compare with: NAME=FOLDER, NAME=FILE.sfz or NAME=FILE.sf2#BANK:PRESET; repeatable."),
     ] = ()
+    fluidsynth: Annotated[
+        bool | None, Option("Compare with FluidSynth and its soundfont; by default if they are installed.")
+    ] = None
     transcriber: Annotated[str | None, Option("Score notes as heard by transkun or basic-pitch; off by default.")] = (
         None
     )

@@ -1,16 +1,14 @@
 """The worker's side of an evaluation: it has every system make its audio of some subjects, and measures it."""
 
-import io
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, cast
 
-import numpy as np
 import torch
 
-from jobs.evaluation.subjects import Subject, Subjects
+from jobs.evaluation.measures import Measures
+from jobs.evaluation.part import Part
+from jobs.evaluation.subjects import Subjects
 from jobs.evaluation.systems import (
     GT,
     RC,
@@ -22,24 +20,17 @@ from jobs.evaluation.systems import (
     RunSystem,
     System,
 )
-from renderer.audio.audio_file import FloatSamples, resample
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.device import choose_device
-from renderer.evaluation.chroma import chroma, chroma_distortion
 from renderer.evaluation.embedding import CodecEmbedding, Embedding
 from renderer.evaluation.frechet import Gaussian
 from renderer.evaluation.musicnn import Musicnn
-from renderer.evaluation.note_score import NoteScore
-from renderer.evaluation.spectrogram import SAMPLE_RATE, midi_spectrogram, spectrogram_distortion
-from renderer.evaluation.timbre import Recogniser, timbre
 from renderer.evaluation.transcriber import TRANSCRIBERS
 from renderer.pianos.open_piano import PianoFiles
-from renderer.quality.joints import joint_prominence
 from renderer.renderer import Renderer
 from renderer.segments import SegmentLimits
 from renderer.weights.checkpoint import CodecDescription, ModelDescription, load_codec
 
-_COUNT, _MEAN, _SCATTER, _ROWS = "count", "mean", "scatter", "rows"
 RUN_FRAME_RATE = 50
 """Length errors of a run whose model is not known are counted in frames of so many a second."""
 
@@ -65,39 +56,6 @@ class EvaluationWork:
     threads: int = 1
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """What some subjects gave: rows, and sums for Frechet distances, by system and embedding."""
-
-    rows: Sequence[Mapping[str, Any]]
-    gaussians: Mapping[tuple[str, str], Gaussian] = field(default_factory=dict)
-
-    def to_bytes(self) -> bytes:
-        """As a NumPy archive."""
-        arrays: dict[str, Any] = {_ROWS: np.array(json.dumps(self.rows))}
-        for (system, embedding), gaussian in self.gaussians.items():
-            name = json.dumps([system, embedding])
-            arrays |= {
-                f"{_COUNT}{name}": np.array(gaussian.count),
-                f"{_MEAN}{name}": gaussian.mean,
-                f"{_SCATTER}{name}": gaussian.scatter,
-            }
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        return buffer.getvalue()
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> "Part":
-        """What :meth:`to_bytes` wrote."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            names = [key.removeprefix(_COUNT) for key in arrays.files if key.startswith(_COUNT)]
-            gaussians = {}
-            for name in names:
-                gaussian = Gaussian(int(arrays[_COUNT + name]), arrays[_MEAN + name], arrays[_SCATTER + name])
-                gaussians[cast(tuple[str, str], tuple(json.loads(name)))] = gaussian
-            return cls(json.loads(str(arrays[_ROWS])), gaussians)
-
-
 class Judge:
     """Evaluates subjects by their indexes; loads models once."""
 
@@ -105,11 +63,11 @@ class Judge:
         torch.set_num_threads(work.threads)
         self._work = work
         self._systems: list[System] = []
-        self._embeddings: list[Embedding] = []
+        embeddings: list[Embedding] = []
         if work.codec is not None:
             codec = self._codec_and_models(work, work.codec)
             self._systems.insert(0, CodecSystem(codec))
-            self._embeddings.append(CodecEmbedding(codec))
+            embeddings.append(CodecEmbedding(codec))
         if work.run_name is not None:
             rate = RUN_FRAME_RATE if work.codec is None else work.codec.frame_rate
             limits = None
@@ -119,9 +77,9 @@ class Judge:
         self._systems += [PianoSystem(name, files) for name, files in work.pianos.items()]
         self._systems.insert(0, RecordingSystem())
         if work.musicnn:
-            self._embeddings.append(Musicnn())
-        self._transcriber = TRANSCRIBERS[work.transcriber]() if work.transcriber else None
-        self._recogniser = _recogniser(work.subjects)
+            embeddings.append(Musicnn())
+        transcriber = TRANSCRIBERS[work.transcriber]() if work.transcriber else None
+        self._measures = Measures(embeddings, transcriber, work.subjects.examples())
 
     def _codec_and_models(self, work: EvaluationWork, description: CodecDescription) -> NeuralCodec:
         """The codec; a model that is prompted becomes systems, and its codec is the same."""
@@ -143,92 +101,10 @@ class Judge:
         rows: list[Mapping[str, Any]] = []
         gaussians: dict[tuple[str, str], Gaussian] = {}
         for subject in subjects:
-            rows += self._rows(subject, made[subject.index], gaussians)
+            rows += self._measures.rows(subject, made[subject.index])
+            self._measures.embed(subject, made[subject.index], gaussians)
         return Part(rows, gaussians).to_bytes()
 
     def judge_numbered(self, number: int, indexes: Sequence[int]) -> tuple[int, bytes]:
         """The same, with a number that tells whose it is."""
         return number, self.judge(indexes)
-
-    def _rows(
-        self, subject: Subject, candidates: Mapping[str, Candidate], gaussians: dict[tuple[str, str], Gaussian]
-    ) -> list[Mapping[str, Any]]:
-        measured = {
-            system: _Measured.of(_stretch(subject, candidate.samples), subject.sample_rate)
-            for system, candidate in candidates.items()
-            if subject.recording is not None and candidate.samples is not None
-        }
-        references = {short: measured[name] for short, name in (("gt", GT), ("rc", RC)) if name in measured}
-        rows: list[Mapping[str, Any]] = []
-        for system, candidate in candidates.items():
-            row: dict[str, Any] = {
-                "item_id": subject.item_id,
-                "condition": subject.condition,
-                "system": system,
-                "seconds": subject.seconds - subject.start,
-                "prompt_id": candidate.prompt_id,
-                "error": candidate.error or subject.fault,
-            }
-            if candidate.samples is not None:
-                stretch = _stretch(subject, candidate.samples)
-                if references:
-                    compared = {"gt": references["gt"]} if system in (GT, RC) else references
-                    row |= _distances(compared, measured[system])
-                row |= self._notes(subject, candidate.samples)
-                if self._recogniser is not None:
-                    named = self._recogniser.name(timbre(stretch, subject.sample_rate))
-                    row["piano_recognised"] = float(named == subject.piano)
-                if candidate.joints is not None and len(candidate.joints):
-                    row["joint_prominence"] = joint_prominence(
-                        candidate.samples, subject.sample_rate, subject.notes, candidate.joints
-                    )
-                row["length_error_frames"] = candidate.length_error
-                for embedding in self._embeddings:
-                    frames = embedding.frames(resample(stretch, subject.sample_rate, embedding.sample_rate))
-                    found, key = Gaussian.of(frames), (system, embedding.name)
-                    gaussians[key] = gaussians[key] + found if key in gaussians else found
-            rows.append({key: _known(value) for key, value in row.items()})
-        return rows
-
-    def _notes(self, subject: Subject, samples: FloatSamples) -> dict[str, float]:
-        """Scores of the notes struck in the stretch that is measured."""
-        if self._transcriber is None:
-            return {}
-        heard = self._transcriber.transcribe(samples, subject.sample_rate)
-        played = subject.notes.selected(subject.notes.onset >= subject.start)
-        return asdict(NoteScore.of(played, heard.selected(heard.onset >= subject.start)))
-
-
-def _recogniser(subjects: Subjects) -> Recogniser | None:
-    """What tells the pianos of a corpus apart; None where there are no two."""
-    examples = [(piano, timbre(samples, rate)) for piano, samples, rate in subjects.examples()]
-    pianos, timbres = [piano for piano, _ in examples], [of_clip for _, of_clip in examples]
-    return Recogniser(timbres, pianos) if len(set(pianos)) > 1 else None
-
-
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    spectrogram: Any
-    chroma: Any
-
-    @classmethod
-    def of(cls, samples: FloatSamples, sample_rate: int) -> "_Measured":
-        audio = resample(samples, sample_rate, SAMPLE_RATE)
-        return cls(midi_spectrogram(audio), chroma(audio))
-
-
-def _distances(references: Mapping[str, _Measured], candidate: _Measured) -> dict[str, float]:
-    distances = {}
-    for short, reference in references.items():
-        distances[f"spectrogram_{short}"] = spectrogram_distortion(reference.spectrogram, candidate.spectrogram)
-        distances[f"chroma_{short}"] = chroma_distortion(reference.chroma, candidate.chroma)
-    return distances
-
-
-def _stretch(subject: Subject, samples: FloatSamples | None) -> FloatSamples:
-    assert samples is not None
-    return samples[round(subject.start * subject.sample_rate) :]
-
-
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -32,7 +32,8 @@ SHORTEST_SECONDS = 1.0
 LENGTH_TOLERANCE = 1.0
 """A recording may be so many seconds longer or shorter than what it is compared with before that is said."""
 
-_EXAMPLES, _EXAMPLE_SECONDS = 100, 10.0
+EXAMPLES, _LEAST_EXAMPLES, _MOST_EXAMPLES, _EXAMPLE_SECONDS = 1000, 2, 50, 10.0
+"""So many recordings in all are what sounds are named by, if each condition has between two and fifty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +41,8 @@ class Subject:
     """One clip: its notes, and the recording of them, if there is one; both begin at 0 s and last ``seconds``.
 
     Measures are taken from ``start`` seconds on: before it lies what a system may have been shown. ``rendered`` is
-    what a run made of the notes, where a run is evaluated. ``piano`` is that of the recording, where it is known.
-    ``fault`` says why there is no recording, where there should be one.
+    what a run made of the notes, where a run is evaluated. ``held_out``: whether no training clip has its condition,
+    where that is known. ``fault`` says why there is no recording, where there should be one.
     """
 
     index: int
@@ -54,7 +55,7 @@ class Subject:
     recording: FloatSamples | None = None
     rendered: FloatSamples | None = None
     prompt_id: str | None = None
-    piano: str | None = None
+    held_out: bool | None = None
     fault: str | None = None
 
 
@@ -72,6 +73,8 @@ class Subjects(Protocol):
     """All that is evaluated; picklable, and read one at a time."""
 
     fingerprint: str
+    known: Sequence[str]
+    """The conditions of ``examples``."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -86,7 +89,7 @@ class Subjects(Protocol):
         ...
 
     def examples(self) -> Iterator[tuple[str, FloatSamples, int]]:
-        """Recordings of known pianos that are not evaluated, as (piano, samples, sample rate); there may be none."""
+        """Recordings that are not evaluated, as (condition, samples, sample rate); there may be none."""
         ...
 
 
@@ -101,6 +104,13 @@ class CorpusSubjects:
             known = sorted({clip.split for clip in corpus.clips})
             raise JobError(f"{corpus.uri}: no clip of split {split!r} is long enough; its splits: {', '.join(known)}")
         self._clips = clips if limit is None else clips[:: -(-len(clips) // limit)]
+        evaluated = set(self._clips)
+        self._others: dict[str, list[int]] = {}
+        for place, clip in enumerate(corpus.clips):
+            if place not in evaluated:
+                self._others.setdefault(clip.condition, []).append(place)
+        self.known: Sequence[str] = tuple(self._others)
+        self._trained = {clip.condition for clip in corpus.clips if clip.split == "train"}
         chosen = json.dumps([corpus.fingerprint, [corpus.clips[i].item_id for i in self._clips]])
         self.fingerprint = hashlib.sha256(chosen.encode()).hexdigest()
 
@@ -120,7 +130,7 @@ class CorpusSubjects:
             sample_rate=rate,
             start=PROMPT_SECONDS,
             recording=self.corpus.audio(place),
-            piano=clip.piano,
+            held_out=clip.condition not in self._trained if self._trained else None,
         )
 
     def prompts(self, index: int, protocol: str) -> Iterator[PromptSource]:
@@ -139,20 +149,19 @@ class CorpusSubjects:
                 yield PromptSource(clip.item_id, self.corpus.audio(chosen, 0, wanted), rate, self.corpus.notes(chosen))
 
     def examples(self) -> Iterator[tuple[str, FloatSamples, int]]:
-        """Of every piano up to 100 clips of the split train, 10 s of each."""
+        """Of every condition 10 s of some clips, evenly spread over all splits."""
         most = round(_EXAMPLE_SECONDS * self.corpus.sample_rate)
-        of_piano: dict[str, list[int]] = {}
-        for place, clip in enumerate(self.corpus.clips):
-            if clip.split == "train":
-                of_piano.setdefault(clip.piano, []).append(place)
-        for piano, places in of_piano.items():
-            for place in places[:: -(-len(places) // _EXAMPLES)]:
+        each = min(_MOST_EXAMPLES, max(_LEAST_EXAMPLES, EXAMPLES // max(1, len(self.known))))
+        for condition, places in self._others.items():
+            for place in places[:: -(-len(places) // each)]:
                 samples = min(most, self.corpus.clips[place].samples)
-                yield piano, self.corpus.audio(place, 0, samples), self.corpus.sample_rate
+                yield condition, self.corpus.audio(place, 0, samples), self.corpus.sample_rate
 
 
 class RunSubjects:
     """The rendered items of a finished run, with the recordings of the same name in a folder, if one is given."""
+
+    known: Sequence[str] = ()
 
     def __init__(self, uri: str, references: Path | None, s3: S3Access | None, limit: int | None) -> None:
         self._uri, self._s3 = uri, s3
@@ -234,7 +243,7 @@ class RunSubjects:
         return iter(())
 
     def examples(self) -> Iterator[tuple[str, FloatSamples, int]]:
-        """None: nothing is known of the pianos of a run."""
+        """None: nothing is known of the conditions of a run."""
         return iter(())
 
     def __getstate__(self) -> dict[str, Any]:

@@ -18,7 +18,8 @@ class NoteScore:
     """Precision, recall and F1 of notes heard, by three standards that each ask for more than the one before.
 
     ``onset``: pitch and onset are right. ``offset``: the offset too. ``velocity``: the velocity too, up to a scale.
-    ``velocity_correlation`` is Pearson's over the notes that match by onset, NaN where it is not defined.
+    Over the notes that match by onset: ``velocity_correlation`` is Pearson's, ``velocity_error`` the mean of absolute
+    differences, of 127; NaN where they are not defined.
     """
 
     onset_precision: float
@@ -27,14 +28,15 @@ class NoteScore:
     offset_f1: float
     velocity_f1: float
     velocity_correlation: float
+    velocity_error: float
 
     @classmethod
     def of(cls, played: Notes, heard: Notes) -> "NoteScore":
         """Score what was heard; all is NaN where nothing was to be played and nothing was heard."""
         if not len(played) and not len(heard):
-            return cls(*[float("nan")] * 6)
+            return cls(*[float("nan")] * 7)
         if not len(played) or not len(heard):
-            return cls(0.0, 0.0, 0.0, 0.0, 0.0, float("nan"))
+            return cls(0.0, 0.0, 0.0, 0.0, 0.0, float("nan"), float("nan"))
         by_note = optional_import("mir_eval.transcription", "a score of transcribed notes")
         by_velocity = optional_import("mir_eval.transcription_velocity", "a score of transcribed notes")
         want, got = _intervals(played), _intervals(heard)
@@ -53,6 +55,7 @@ class NoteScore:
             float(offset[2]),
             float(velocity[2]),
             _correlation(played.velocity[pairs[:, 0]], heard.velocity[pairs[:, 1]]),
+            _error(played.velocity[pairs[:, 0]], heard.velocity[pairs[:, 1]]),
         )
 
 
@@ -70,3 +73,7 @@ def _correlation(ours: IntArray, theirs: IntArray) -> float:
     if len(ours) < 3 or not ours.std() or not theirs.std():
         return float("nan")
     return float(np.corrcoef(ours, theirs)[0, 1])
+
+
+def _error(ours: IntArray, theirs: IntArray) -> float:
+    return float(np.abs(ours - theirs).mean()) if len(ours) else float("nan")

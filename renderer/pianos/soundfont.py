@@ -17,9 +17,22 @@ from renderer.pianos.piano import SAMPLE_RATE, reference_gain
 from renderer.pianos.voicing import AS_RECORDED, Voicing
 
 PROGRAM = "fluidsynth"
+INSTALL = "apt-get install fluidsynth fluid-soundfont-gm"
+_USUAL = tuple(
+    Path(folder, name)
+    for folder in ("/usr/share/sounds/sf2", "/usr/share/soundfonts", "/opt/homebrew/share/soundfonts")
+    for name in ("FluidR3_GM.sf2", "default-GM.sf2", "default.sf2")
+)
 _OPTIONS = ("-ni", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(SAMPLE_RATE), "-T", "raw", "-O", "float")
 _SETTINGS = ("synth.dynamic-sample-loading=1", "synth.polyphony=512", "synth.cpu-cores=1")
 TIMEOUT_SECONDS = 300.0
+
+
+def installed_soundfont() -> Path | None:
+    """The soundfont that systems install beside the program, FluidR3 first; None where either is not there."""
+    if shutil.which(PROGRAM) is None:
+        return None
+    return next((path for path in _USUAL if path.is_file()), None)
 
 
 class SoundfontPiano:

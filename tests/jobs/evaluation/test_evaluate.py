@@ -17,11 +17,13 @@ import jobs.evaluation.evaluate as module
 from jobs.errors import JobError
 from jobs.evaluation.evaluate import evaluate
 from jobs.evaluation.evaluation_options import EvaluationOptions
-from jobs.evaluation.judge import Judge, Part
+from jobs.evaluation.judge import Judge
+from jobs.evaluation.part import Part
 from jobs.evaluation.subjects import RunSubjects
 from jobs.evaluation.systems import GT, RC
 from renderer.audio.audio_file import read_audio, write_audio
 from renderer.evaluation.frechet import Gaussian
+from renderer.pianos.soundfont import installed_soundfont
 from schemas.evaluation import EVALUATION_SCHEMA
 from tests.jobs.support.corpus import results
 from tests.jobs.support.played import make_played_corpus
@@ -41,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(out: Path, **changes: Any) -> EvaluationOptions:
-    return EvaluationOptions(out=str(out), musicnn=False, **changes)
+    return EvaluationOptions(out=str(out), **{"musicnn": False, "fluidsynth": False, **changes})
 
 
 def rows(out: Path, system: str | None = None) -> list[dict[str, Any]]:
@@ -80,23 +82,34 @@ def test_pianos_are_recognised_where_the_corpus_has_several(of_codec: Path, tmp_
     evaluate(options(tmp_path / "out", corpus=str(corpus), codec="mini"))
     found = rows(tmp_path / "out", GT)
     assert [row["condition"] for row in found] == ["tones", "dull@far"] * 2
-    assert [row["piano_recognised"] for row in found] == [1.0] * 4
-    assert "| piano |" in (tmp_path / "out" / "table.md").read_text()
+    for kind in ("piano", "room", "condition"):
+        assert [row[f"{kind}_recognised"] for row in found] == [1.0] * 4
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "| piano | room | condition |" in table
+    assert "taken for the recording's, among 2, 2 and 2." in table
+    assert {row["held_out"] for row in rows(tmp_path / "out")} == {False}
+    assert "Conditions apart" not in table
 
 
 def test_the_table_has_all_systems_and_the_published_figures(of_codec: Path) -> None:
     table = (of_codec / "table.md").read_text()
-    lines = [line for line in table.splitlines() if line.startswith("|")]
+    tables = [part.splitlines() for part in table.split("\n\n") if part.startswith("|")]
+    lines = tables[0]
     assert lines[0].startswith("| system | clips | FAD codec, GT | spectrogram, GT |")
-    assert len({line.count("|") for line in lines}) == 1
+    assert [len({line.count("|") for line in lines}) for lines in tables] == [1, 1, 1]
     assert lines[2].startswith("| recording | 3 | 0.000 | 0.000 ± 0.000 |")
     assert any(line.startswith("| codec | 3 |") for line in lines)
-    assert any("Piano-Encodec on ATEPP (published) |  | 0.685 | 0.123 |" in line for line in lines)
+    assert any("Piano-Encodec on ATEPP (published) |  | 0.685 | 0.123 ± 0.002 |" in line for line in lines)
+    assert any(line.startswith("| M2A on ATEPP (published) |  | 11.014 | 0.218 ± 0.005 |") for line in lines)
+    sound, octaves = tables[1:]
+    assert sound[0].startswith("| system | level, dB | above 4 kHz, dB |")
+    assert sound[2].startswith("| recording | 0.0 ± 0.0 | 0.0 ± 0.0 |")
+    assert octaves[0].endswith("| 2000 Hz | 4000 Hz | 8000 Hz |")
 
 
 def test_plots_are_drawn_where_matplotlib_is_installed(of_codec: Path) -> None:
     pytest.importorskip("matplotlib")
-    for name in ("spectrogram_gt.png", "chroma_gt.png"):
+    for name in ("spectrogram_gt.png", "chroma_gt.png", "above_4_khz.png", "octaves.png"):
         assert (of_codec / "plots" / name).read_bytes().startswith(b"\x89PNG")
 
 
@@ -161,6 +174,45 @@ def test_a_run_is_compared_with_recordings_of_the_same_names(run: Path, tmp_path
     assert first["spectrogram_gt"] == 0.0
     assert second["spectrogram_gt"] > 0.1
     assert (first["length_error_frames"], second["length_error_frames"]) == (0.0, 0.0)
+
+
+def test_a_rendering_that_is_duller_than_the_recording_is_so_by_the_decibels_that_it_lacks(
+    run: Path, tmp_path: Path
+) -> None:
+    references = tmp_path / "references"
+    references.mkdir()
+    for row in results(run):
+        samples = read_audio(run / row["audio_path"], 32000)
+        spectrum = np.fft.rfft(samples)
+        spectrum[np.fft.rfftfreq(len(samples), 1 / 32000) >= 4000] *= 10 ** (6 / 20)
+        brighter = np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+        write_audio(references / f"{row['item_id']}.wav", brighter, 32000, "wav-float")
+    table = evaluate(options(tmp_path / "out", run=str(run), references=references))
+    for row in rows(tmp_path / "out", f"run {run.name}"):
+        assert row["above_4_khz"] + row["level"] == pytest.approx(-6.0, abs=0.2)
+        assert row["octave_8000_hz"] + row["level"] == pytest.approx(-6.0, abs=0.2)
+        assert row["octave_250_hz"] + row["level"] == pytest.approx(0.0, abs=0.1)
+    assert "above 4 kHz, dB" in table
+
+
+@pytest.mark.skipif(installed_soundfont() is None, reason="needs FluidSynth and a soundfont")
+def test_fluidsynth_is_a_row_where_it_is_installed(corpus: Path, tmp_path: Path) -> None:
+    evaluate(options(tmp_path, corpus=str(corpus), codec="mini", fluidsynth=None, limit=1))
+    played_by = rows(tmp_path)[-1]
+    assert played_by["system"].startswith("FluidSynth, ")
+    assert 0 < played_by["spectrogram_gt"] < 1
+    assert played_by["level"] == pytest.approx(0.0, abs=1.0)
+
+
+def test_fluidsynth_that_is_not_installed_is_told_or_refused(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "installed_soundfont", lambda: None)
+    with pytest.raises(JobError, match="apt-get install fluidsynth"):
+        evaluate(options(tmp_path, corpus=str(corpus), codec="mini", fluidsynth=True, limit=1))
+    evaluate(options(tmp_path, corpus=str(corpus), codec="mini", fluidsynth=None, limit=1))
+    assert "FluidSynth is not among the rows" in capsys.readouterr().err
+    assert {row["system"] for row in rows(tmp_path)} == {GT, RC}
 
 
 def test_recordings_that_were_replaced_are_measured_anew_and_one_that_cannot_be_read_fails_its_row(

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.evaluation.summary import Estimate, summarize
 from jobs.evaluation.systems import GT
-from jobs.evaluation.table import markdown_table
+from jobs.evaluation.table import evaluation_page
 from renderer.evaluation.frechet import Gaussian
 
 
@@ -36,6 +36,19 @@ def test_failed_and_unmeasured_clips_are_told_apart() -> None:
     assert model.estimates["onset_f1"].count == 2
     assert model.frechet == {("codec", "gt"): pytest.approx(9.0)}
     assert recording.frechet == {("codec", "gt"): pytest.approx(0.0)}
-    table = markdown_table([recording, model], "transkun", published=False)
-    assert "| model | 2 (1 failed) | 9.000 | 0.600 ± 1.271 | 2.000 |" in table
+    table = evaluation_page(rows, gaussians, "transkun", (), published=False)
+    assert "| model | 2 (1 failed) | 9.000 |" in table
+    assert "| model | 2 (1 failed) | 0.600 ± 1.271 |" in table
+    assert "| model | 2.000 |" in table
     assert "published)" not in table
+
+
+def test_held_out_conditions_stand_apart_and_a_measure_of_few_clips_says_so() -> None:
+    rows: list[dict[str, Any]] = [
+        {"system": "model", "held_out": held_out, "piano_recognised": right, "decay_error": decay}
+        for held_out, right, decay in ((False, 1.0, 10.0), (False, 1.0, None), (True, 0.0, 30.0), (True, 0.0, 30.0))
+    ]
+    table = evaluation_page(rows, {}, None, ("a@hall", "a@small", "b@hall"), published=True)
+    assert "among 2, 2 and 3." in table
+    assert "| model | 23 ± 29 (3) | 0.500 ± 0.919 |" in table
+    assert "| model: seen | 2 | 10 (1) | 1.000 ± 0.000 |\n| model: held out | 2 | 30 ± 0 | 0.000 ± 0.000 |" in table

@@ -17,6 +17,7 @@ def test_hearing_exactly_what_was_played_is_perfect() -> None:
     assert (score.onset_precision, score.onset_recall, score.onset_f1) == (1.0, 1.0, 1.0)
     assert (score.offset_f1, score.velocity_f1) == (1.0, 1.0)
     assert score.velocity_correlation == pytest.approx(1.0)
+    assert score.velocity_error == 0.0
 
 
 def test_onsets_offsets_and_velocities_are_told_apart() -> None:
@@ -27,6 +28,7 @@ def test_onsets_offsets_and_velocities_are_told_apart() -> None:
     assert score.offset_f1 == 0.25
     assert score.velocity_f1 == 0.25
     assert math.isnan(score.velocity_correlation)
+    assert score.velocity_error == 0.0  # Of the two that match by onset.
 
 
 def test_precision_and_recall_are_not_swapped() -> None:
@@ -40,6 +42,7 @@ def test_wrong_velocities_count_against_the_strictest_score_alone() -> None:
     assert (score.onset_f1, score.offset_f1) == (1.0, 1.0)
     assert score.velocity_f1 < 1
     assert score.velocity_correlation < 0
+    assert score.velocity_error == pytest.approx((60 + 40 + 20 + 80) / 4)
 
 
 def test_silence_where_notes_were_to_be_played_scores_0() -> None:
