@@ -21,7 +21,7 @@ SHORTEST_SHARE = 0.99
 """A recording that ends before so much of a clip is not the MIDI's."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Recording(Prompt):
     """A recording and its MIDI, which begin at the same moment."""
 
@@ -46,7 +46,9 @@ class RecordingRenderer(OneByOne):
 
     def prompt_from_files(self, audio: Path, midi: Path, prompt_id: str | None = None) -> Prompt:
         """The recording, to be cut."""
-        return Recording(prompt_id or audio.stem, torch.zeros(0, 0, dtype=torch.int64), Notes.none(), audio, midi)
+        return Recording(
+            prompt_id or audio.stem, torch.zeros(0, 0, dtype=torch.int64), Notes.none(), audio=audio, midi=midi
+        )
 
     def rendering(self, request: RenderRequest) -> Rendering:
         """The part of its recording that a request's excerpt names; no tail is added to it.
