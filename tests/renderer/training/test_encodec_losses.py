@@ -43,7 +43,7 @@ def test_the_mel_loss_is_that_of_audiocrafts_configuration() -> None:
 def test_the_commitment_is_the_mean_of_each_codebooks_as_in_encodec() -> None:
     torch.manual_seed(0)
     theirs = ResidualVectorQuantizer(dimension=6, n_q=3, bins=16, kmeans_init=False, threshold_ema_dead_code=0).train()
-    tables = [layer._codebook.embed.clone() for layer in theirs.vq.layers]
+    tables = [layer._codebook.embed.clone() for layer in theirs.vq.layers]  # type: ignore[operator, union-attr]
     latent = torch.randn(2, 40, 6, requires_grad=True)
     _, codes, each = theirs.vq(latent.transpose(1, 2))
     books = CodebookTraining(tables, 0.99, 0.02, Team())
