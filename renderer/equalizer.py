@@ -8,6 +8,7 @@ import torch
 from renderer.audio.audio_file import FloatSamples
 from renderer.codecs.mel import mel_filters
 from renderer.midi.notes import FloatArray
+from renderer.quality.power_spectrum import power_spectrum
 
 BANDS = 40
 _FFT, _HOP = 2048, 512
@@ -58,8 +59,7 @@ class Equalizer:
 
 def band_shares(samples: FloatSamples, sample_rate: int) -> FloatArray:
     """How the power of mono float32 (N,) lies in 40 bands even in mel: (40,), together 1 if anything sounds."""
-    audio = torch.from_numpy(np.pad(samples, _FFT // 2))
-    spectrum = torch.stft(audio, _FFT, _HOP, window=torch.hann_window(_FFT), center=False, return_complex=True)
-    power = spectrum.abs().square().mean(dim=1).double()
+    frames = torch.from_numpy(np.pad(samples, _FFT // 2)).unfold(0, _FFT, _HOP)
+    power = power_spectrum(frames, torch.hann_window(_FFT)).mean(dim=0).double()
     bands = (mel_filters(BANDS, _FFT, sample_rate).double() @ power).numpy()
     return np.asarray(bands / max(float(bands.sum()), 1e-12))

@@ -32,8 +32,7 @@ class ItemResult:
     the level asked for, ``gain_reason`` says why. ``equalizer_db`` are the gains of bands even in mel by which
     the model's audio was brought to its prompt's spectrum; null where it was not. ``seed`` is the one used, whether
     the manifest gave it or not. ``note_report`` counts the decisions about notes that are not rendered as they stand in
-    the MIDI file.
-    ``render_seconds`` is the item's share, by length, of the time its shard took.
+    the MIDI file. ``render_seconds`` is the item's share, by length, of the time its shard took.
 
     ``verdict`` is ``poor`` where a threshold of the run's settings is broken; ``faults`` names those that are. Both
     come from columns beside them, so that other thresholds can be set later: ``notes_found``, the share of notes
