@@ -8,8 +8,9 @@ them, it says in spectra of single keys that add up, as the tones of a piano do.
 
 Where the notes are known, the decoder can be told them, and plays what is written. Codes of 40 bits a frame cannot
 say which keys are struck at every moment: a decoder that must guess it lets all that sounds swell with every attack,
-and strikes notes that nobody struck. Told the notes, it takes from the codes what changes slowly, and noise; when a
-tone begins, and how it swells and fades, is said by the notes alone.
+and strikes notes that nobody struck. Told the notes, it takes from the codes what piano and room sound like, a mean
+over two seconds, and noise; when a tone begins, how loud it is, and how it swells and fades, is said by the notes in
+that sound.
 """
 
 from collections.abc import Sequence
@@ -25,13 +26,14 @@ from renderer.codecs.layers import Block, ResidualQuantizer, overlap_add
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.codecs.oscillators import Oscillators, oscillator_frequencies
 from renderer.codecs.tone_analysis import ToneAnalysis
-from renderer.codecs.touch import Touch, told_roll
+from renderer.codecs.touch import IS_TOLD, Touch, told_roll
 from renderer.midi.notes import KEYS, Notes
 from renderer.model.piano_roll import FEATURES
 
 _LOUDEST_TONE = 3.0
 _QUIET_TONE, _QUIET_KEY, _QUIET_NOISE = -8.0, -6.0, -3.0
-_SLOW_FRAMES = 21
+_SOUND_FRAMES = 201
+_EQUALIZER_BANDS = 32
 
 
 @dataclass(frozen=True)
@@ -158,33 +160,37 @@ class Decoder(nn.Module):
         self.spectra = KeySpectra(config.key_spectra) if config.key_spectra else None
         self.told = nn.Linear(2 * KEYS * (FEATURES + 1), width, bias=False) if config.told_notes else None
         listens_to_keys = config.told_notes and config.key_spectra > 0
-        self.touch = Touch(config.key_spectra, config.velocity_response) if listens_to_keys else None
-        if self.told is not None:
+        self.touch = Touch(config.key_spectra, width, config.velocity_response) if listens_to_keys else None
+        self.equalizer = nn.Linear(width, _EQUALIZER_BANDS) if config.told_notes else None
+        self.register_buffer("bands", _bands(_EQUALIZER_BANDS), persistent=False)
+        if self.told is not None and self.equalizer is not None:
             nn.init.zeros_(self.told.weight)
+            nn.init.zeros_(self.equalizer.weight)
+            nn.init.zeros_(self.equalizer.bias)
 
     def forward(self, latent: torch.Tensor, roll: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """See the class."""
-        x = of_tones = of_keys = self._hidden(latent, roll)
+        x = sound = self._hidden(latent, roll)
         if roll is not None:
-            is_told = roll[:, :1, 0, FEATURES, None] > 0
-            # A single tone must not sound ahead of a strike; a key cannot, and how it sounds is said by what follows.
-            of_tones = torch.where(is_told, slow(x, of_past=True), x)
-            of_keys = torch.where(is_told, slow(x, of_past=False), x)
+            is_told = roll[:, :1, 0, IS_TOLD, None] > 0
+            sound = torch.where(is_told, slow(x), x)
         weights, biases = (part.split([self.tones, self.bins]) for part in (self.head.weight, self.head.bias))
-        tones, noise = (functional.linear(of_tones, weights[0], biases[0]), functional.linear(x, weights[1], biases[1]))
+        tones, noise = (functional.linear(sound, weights[0], biases[0]), functional.linear(x, weights[1], biases[1]))
         amplitude = tones.float().clamp_max(_LOUDEST_TONE).exp()
         if self.keys is not None and self.spectra is not None:
-            loudness = self.keys(of_keys).float()
+            loudness = self.keys(sound).float()
             if self.touch is not None and roll is not None:
-                loudness = loudness + self.touch(roll).flatten(-2)
+                loudness = loudness + self.touch(roll, sound).flatten(-2)
             amplitude = amplitude + self.spectra(loudness.clamp_max(_LOUDEST_TONE).exp()).float()
+        if self.equalizer is not None:
+            amplitude = amplitude * (self.equalizer(sound).float() @ self.bands.float()).exp()
         return amplitude, noise.float()
 
     def _hidden(self, latent: torch.Tensor, roll: torch.Tensor | None) -> torch.Tensor:
         """What is known of each of the frames, (B, 2 T, width)."""
         x = self.input(latent.to(self.input.weight.dtype))
         if self.told is not None and roll is not None:
-            x = x + self.told(roll[..., :-1].reshape(*x.shape[:2], -1).to(x.dtype))
+            x = x + self.told(_features(roll).reshape(*x.shape[:2], -1).to(x.dtype))
         x = self.upsample(self.blocks(x)).reshape(x.shape[0], -1, x.shape[2])
         hidden: torch.Tensor = self.norm(self.fine_blocks(x))
         return hidden
@@ -200,16 +206,26 @@ class Decoder(nn.Module):
             self.keys.bias.fill_(_QUIET_KEY)
 
 
-def slow(x: torch.Tensor, of_past: bool) -> torch.Tensor:
-    """Means (B, F, width) over the fifth of a second up to each frame, or from it on: nothing begins suddenly there."""
-    beyond = (_SLOW_FRAMES - 1, 0) if of_past else (0, _SLOW_FRAMES - 1)
-    padded = functional.pad(x.transpose(1, 2), beyond, mode="replicate")
-    # A convolution, as torch's pooling is several times slower on CPUs.
-    mean = x.new_full((x.shape[2], 1, _SLOW_FRAMES), 1 / _SLOW_FRAMES)
-    return functional.conv1d(padded, mean, groups=x.shape[2]).transpose(1, 2)
+def slow(x: torch.Tensor) -> torch.Tensor:
+    """Means (B, F, width) over the second before and the one after each frame: nothing begins suddenly there."""
+    padded = functional.pad(x.transpose(1, 2), (_SOUND_FRAMES // 2, _SOUND_FRAMES // 2), mode="replicate")
+    total = functional.pad(padded.double().cumsum(-1), (1, 0))
+    return ((total[..., _SOUND_FRAMES:] - total[..., :-_SOUND_FRAMES]) / _SOUND_FRAMES).to(x.dtype).transpose(1, 2)
+
+
+def _bands(count: int) -> torch.Tensor:
+    """Triangles over the logarithm of the frequency (count, oscillators): weights of bands' gains."""
+    frequency = torch.tensor(oscillator_frequencies(), dtype=torch.float64).log()
+    place = (frequency - frequency[0]) / (frequency[-1] - frequency[0]) * (count - 1)
+    return (1 - (place - torch.arange(count)[:, None]).abs()).clamp_min(0).float()
 
 
 def centred(frames: torch.Tensor, hop: int) -> torch.Tensor:
     """Windowed frames (B, F, 2 hop), each centred on the middle of its hop -> audio (B, F hop)."""
     audio = overlap_add(frames, hop)
     return audio[:, hop // 2 : audio.shape[1] - hop // 2]
+
+
+def _features(roll: torch.Tensor) -> torch.Tensor:
+    """What the decoder's first layer is told: features, and that there are any."""
+    return torch.cat([roll[..., :FEATURES], roll[..., IS_TOLD : IS_TOLD + 1]], dim=-1)
