@@ -1,7 +1,6 @@
 """A model directory put together: a trained language model, a codec of the same codes, prompts from a corpus."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +9,6 @@ from safetensors.torch import load_file
 from jobs.corpora.corpus import Corpus
 from jobs.errors import JobError
 from jobs.training.assemble_options import AssembleOptions
-from renderer.codecs.sinusoidal_codec import SinusoidalCodecConfig
 from renderer.prompt import PROMPT_SECONDS, prompt_notes
 from renderer.training.model_writing import ModelMetadata, RecordedPrompt, write_model
 from renderer.weights.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
@@ -21,14 +19,11 @@ _ENCODING = ("encoder.", "quantizer.")
 def assemble_model(options: AssembleOptions) -> None:
     """Write a model directory.
 
-    The prompts are the first 3 s of a corpus' item, each under a name. The velocity response is that of a decoder which
-    is told the notes (renderer/codecs/touch.py). JobError if there is none, if the codec's codes are not the model's,
-    or a prompt cannot be had.
+    The prompts are the first 3 s of a corpus' item, each under a name. JobError if the codec's codes are not the
+    model's, or a prompt cannot be had.
     """
     trained, decoder = find_model(options.model), find_codec(options.codec)
     _check_same_codes(trained, decoder)
-    if options.velocity_response:
-        decoder = replace(decoder, codec=_responding(decoder, options.velocity_response))
     cards = {"language_model": _card(trained.folder), "codec": _card(decoder.folder)}
     facts = ModelMetadata(
         name=options.name,
@@ -44,15 +39,6 @@ def assemble_model(options: AssembleOptions) -> None:
         raise JobError(f"{options.corpus} has {source.sample_rate} Hz, the codec {decoder.sample_rate} Hz")
     recorded = dict(_recorded(text, source) for text in options.prompt)
     write_model(options.out, load_file(trained.folder / "model.safetensors"), facts, decoder, recorded)
-
-
-def _responding(decoder: CodecDescription, velocity_response: float) -> SinusoidalCodecConfig:
-    config = decoder.codec
-    if not isinstance(config, SinusoidalCodecConfig) or not config.told_notes or not config.key_spectra:
-        raise JobError(
-            f"--velocity-response: the decoder of {decoder.folder} is not told the notes; see train-codec --told"
-        )
-    return replace(config, velocity_response=velocity_response)
 
 
 def _judged(decoder: CodecDescription) -> dict[str, str]:

@@ -19,9 +19,6 @@ class AssembleOptions:
     prompt: Annotated[Sequence[str], Option("ID=ITEM: the first 3 s of the corpus' item; repeat.")]
     name: Annotated[str, Option("The model's name.")]
     licence: Annotated[str, Option("Its licence, for its card.")] = "not stated"
-    velocity_response: Annotated[
-        float, Option("By which power of the velocity a decoder that is told the notes plays louder.", least=0)
-    ] = 0.0
     match_prompt: Annotated[
         bool, Option("Bring what is rendered to the spectrum of its prompt's recording, band by band.")
     ] = False

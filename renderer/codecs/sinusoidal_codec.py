@@ -43,8 +43,7 @@ class SinusoidalCodecConfig:
     ``analysis_floor`` is the smallest magnitude that the encoder tells from silence: above the noise of 16 bits, so
     that a recording has the same codes whatever it is stored in. ``key_spectra`` is how many spectra each key has
     (renderer/codecs/key_spectra.py); 0 leaves all to single oscillators. With ``told_notes`` the decoder listens to
-    notes; it still decodes codes alone. ``velocity_response`` is how much louder it plays what is struck harder, beyond
-    what the codes say (renderer/codecs/touch.py): for codes of a language model, not for training.
+    notes; it still decodes codes alone.
     """
 
     encoder_width: int = 256
@@ -57,7 +56,6 @@ class SinusoidalCodecConfig:
     fine_blocks: int = 2
     key_spectra: int = 4
     told_notes: bool = True
-    velocity_response: float = 0.0
     analysis_floor: float = 3e-2
     sample_rate: int = 32000
     frame_rate: int = 50
@@ -127,11 +125,8 @@ class SinusoidalCodec(NeuralCodec):
         return centred(frames, self.config.hop)
 
     def to_be_told(self) -> "SinusoidalCodec":
-        """The same codec to be trained with notes: if its decoder could not listen, it has yet to learn what they mean.
-
-        Its velocity response is 0: it would only be learned away.
-        """
-        codec = SinusoidalCodec(replace(self.config, told_notes=True, velocity_response=0.0))
+        """The same codec to be trained with notes; what they mean, its decoder may have yet to learn."""
+        codec = SinusoidalCodec(replace(self.config, told_notes=True))
         codec.load_state_dict(self.state_dict(), strict=False)
         return codec
 
@@ -160,7 +155,7 @@ class Decoder(nn.Module):
         self.spectra = KeySpectra(config.key_spectra) if config.key_spectra else None
         self.told = nn.Linear(2 * KEYS * (FEATURES + 1), width, bias=False) if config.told_notes else None
         listens_to_keys = config.told_notes and config.key_spectra > 0
-        self.touch = Touch(config.key_spectra, width, config.velocity_response) if listens_to_keys else None
+        self.touch = Touch(config.key_spectra, width) if listens_to_keys else None
         self.equalizer = nn.Linear(width, _EQUALIZER_BANDS) if config.told_notes else None
         self.register_buffer("bands", _bands(_EQUALIZER_BANDS), persistent=False)
         if self.told is not None and self.equalizer is not None:

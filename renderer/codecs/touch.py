@@ -57,13 +57,10 @@ class Touch(nn.Module):
     tells nothing, so is what is added. The logarithms of the decaying features fall by a straight line while a note
     sounds, as the level of a tone does: it begins as the slowest of them, with a tone of medium velocity as loud as the
     codes say, and a key that is not held far below.
-
-    ``velocity_response`` is the power of the velocity by which tones are louder besides.
     """
 
-    def __init__(self, count: int, width: int, velocity_response: float = 0.0) -> None:
+    def __init__(self, count: int, width: int) -> None:
         super().__init__()
-        self.velocity_response = velocity_response
         told = _FEATURES + 2 + DECAYS + _TAILS
         self.straight = nn.Linear(told, count, bias=False)
         self.input = nn.Linear(told, _WIDTH, bias=False)
@@ -80,17 +77,18 @@ class Touch(nn.Module):
         """See the class; float32."""
         features, is_told, strike = roll.split([_FEATURES, 1, 1], dim=-1)
         of_sound = self.of_sound(sound.to(self.of_sound.weight.dtype))
+        is_struck = (features != 0).any(-1)
         if not skips_silent_keys(roll.device):
-            told = torch.cat([features, strike], dim=-1)
-            return is_told * self._added(told, self.of_key + of_sound[..., None, :]) + self.velocity_response * strike
+            place = self.of_key + of_sound[..., None, :] * is_struck[..., None]
+            return is_told * self._added(torch.cat([features, strike], dim=-1), place)
         # Most keys are not struck: what is added to such a key is so faint that the sound does not matter.
         added = is_told * self._added(roll.new_zeros(KEYS, _FEATURES + 1), self.of_key)
-        struck = (features != 0).any(-1).nonzero(as_tuple=True)
+        struck = is_struck.nonzero(as_tuple=True)
         # Looked up, not indexed: the gradient of that adds up in any order.
         moment = torch.arange(of_sound[..., 0].numel()).view(of_sound.shape[:-1])[struck[:-1]]
         place = functional.embedding(struck[-1], self.of_key) + functional.embedding(moment, of_sound.flatten(0, -2))
         added[struck] = self._added(torch.cat([features, strike], dim=-1)[struck], place)
-        return added + self.velocity_response * strike
+        return added
 
     def _added(self, features: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """To keys that are told, (..., _FEATURES + 1), each with its ``place``: (..., count) float32."""

@@ -16,7 +16,7 @@ from renderer.midi.notes import NoteReport, Notes, Performance
 from renderer.rendering import RenderRequest
 from renderer.training.codec_writing import write_codec
 from renderer.training.model_writing import ModelMetadata, write_model
-from renderer.weights.checkpoint import find_codec, load_codec
+from renderer.weights.checkpoint import find_codec
 from tests.jobs.support.train_corpus import MODEL, make_model, make_training_corpus
 
 
@@ -42,11 +42,9 @@ def codec_with(model: Path, folder: Path, name: str) -> Path:
     return folder
 
 
-def assemble(
-    model: Path, codec: Path, corpus: Path, out: Path, prompt: str = "salon=clip-0", response: float = 0.0
-) -> tuple[int, str]:
+def assemble(model: Path, codec: Path, corpus: Path, out: Path, prompt: str = "salon=clip-0") -> tuple[int, str]:
     options = {"--out": out, "--model": model, "--codec": codec, "--corpus": corpus, "--prompt": prompt}
-    arguments = [str(text) for pair in {**options, "--velocity-response": response}.items() for text in pair]
+    arguments = [str(text) for pair in options.items() for text in pair]
     result = CliRunner().invoke(midi_valle_app(), ["models", "assemble", *arguments, "--name", "whole"])
     return result.exit_code, result.output
 
@@ -68,30 +66,18 @@ def test_a_model_with_another_decoder_and_prompts_of_a_corpus_renders(
     assert next(renderer.render([RenderRequest("a", Performance(notes, NoteReport()), prompt)])).samples.any()
 
 
-def test_a_velocity_response_makes_what_is_struck_harder_louder(model: Path, corpus: Path, tmp_path: Path) -> None:
+def test_the_card_says_what_verdicts_judge_where_the_codec_is_told_the_notes(
+    model: Path, corpus: Path, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     config = SinusoidalCodecConfig(codebooks=MODEL.codebooks, codebook_size=MODEL.codebook_size)
-    codec, listening = SinusoidalCodec(config), tmp_path / "listening"
-    codec.decoder.begin_quietly()
-    assert codec.decoder.keys is not None
-    torch.nn.init.zeros_(codec.decoder.keys.bias)  # Now keys are all that is heard.
     facts = ModelMetadata("listening", MODEL, 3.0, "extend", "direct", {})
-    write_codec(tmp_path / "codec", "listening", config, codec.state_dict(), {})
-    write_model(listening, load_file(model / "model.safetensors"), facts, find_codec(str(tmp_path / "codec")))
-    codes = torch.zeros(1, MODEL.codebooks, 50, dtype=torch.int64)
-    louder = {}
-    for response in (0.0, 2.0):
-        code, output = assemble(listening, listening, corpus, tmp_path / f"{response}", response=response)
-        assert code == 0, output
-        assert "judge its decoder" in json.loads((tmp_path / f"{response}/card.json").read_text())["verdicts"]
-        assembled = load_codec(find_codec(str(tmp_path / f"{response}")))
-        soft, hard = (Notes.of([0.1], [0.9], [60], [velocity]) for velocity in (32, 96))
-        with torch.inference_mode():
-            levels = [assembled.decode(codes, notes=[notes])[0, 8000:].square().mean().sqrt() for notes in (soft, hard)]
-        louder[response] = float(levels[1] / levels[0])
-    assert louder[2.0] > 3 * louder[0.0]
-    code, output = assemble(model, model, corpus, tmp_path / "deaf", response=1.0)
-    assert code == 1 and "is not told the notes" in output
+    write_codec(tmp_path / "codec", "listening", config, SinusoidalCodec(config).state_dict(), {})
+    listening, codec = tmp_path / "listening", find_codec(str(tmp_path / "codec"))
+    write_model(listening, load_file(model / "model.safetensors"), facts, codec)
+    code, output = assemble(listening, listening, corpus, tmp_path / "whole")
+    assert code == 0, output
+    assert "judge its decoder" in json.loads((tmp_path / "whole/card.json").read_text())["verdicts"]
 
 
 def test_a_codec_of_other_codes_is_refused(model: Path, corpus: Path, tmp_path: Path) -> None:

@@ -121,12 +121,6 @@ def test_a_codec_learns_to_listen_only_where_it_is_told_notes(corpus: Path, tmp_
     assert train(corpus, tmp_path / "still", told=0.0, **kept) == FINISHED
     still = load_codec(find_codec(str(tmp_path / "still" / "codec")))
     assert isinstance(still, SinusoidalCodec) and not still.config.told_notes
-    # A response to velocities is for codes of a language model: a decoder that learns begins without.
-    settings = tmp_path / "listening" / "codec" / "config.json"
-    settings.write_text(settings.read_text().replace('"velocity_response": 0.0', '"velocity_response": 1.0'))
-    responding = {**kept, "init": str(tmp_path / "listening" / "codec")}
-    assert train(corpus, tmp_path / "again", **responding) == FINISHED
-    assert '"velocity_response": 0.0' in (tmp_path / "again" / "codec" / "config.json").read_text()
 
 
 def test_audiocrafts_file_is_fine_tuned_into_audiocrafts_file(corpus: Path, tmp_path: Path) -> None:

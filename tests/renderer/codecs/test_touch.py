@@ -1,20 +1,19 @@
 """What notes say of the loudness of a tone, before anything is learned."""
 
-import math
-
 import pytest
 import torch
 
 from renderer.codecs.touch import Touch, told_roll
 from renderer.midi.notes import KEYS, Notes
 
-RATE = 100
+RATE, WIDTH = 100, 16
 
 
-def touched(*notes: tuple[float, float, int, int], response: float = 0.0) -> torch.Tensor:
+def touched(*notes: tuple[float, float, int, int]) -> torch.Tensor:
     """What is added to the log loudness of each key's only spectrum in 3 s, (frames, KEYS)."""
     with torch.no_grad():
-        added: torch.Tensor = Touch(1, response)(told_roll(Notes.of(*zip(*notes, strict=True)), 3 * RATE, RATE))
+        roll = told_roll(Notes.of(*zip(*notes, strict=True)), 3 * RATE, RATE)
+        added: torch.Tensor = Touch(1, WIDTH)(roll, torch.randn(3 * RATE, WIDTH))
     assert added.shape == (3 * RATE, KEYS, 1)
     return added[..., 0]
 
@@ -33,19 +32,20 @@ def test_a_louder_strike_adds_more_and_other_keys_stay_silent() -> None:
     assert (added[:, others] < -6).all()
 
 
-def test_a_velocity_response_is_a_power_of_the_velocity_of_the_latest_strike() -> None:
-    # Out of order, and of one key twice: what counts is which was struck last.
-    notes = [(2.0, 2.5, 60, 96), (1.0, 1.5, 60, 32), (1.0, 2.5, 70, 64)]
-    more = touched(*notes, response=1.5) - touched(*notes)
-    assert not more[:100].any() and not more[:, 70 - 21].any()
-    assert torch.allclose(more[100:200, 60 - 21], torch.tensor(1.5 * math.log(0.5)), atol=1e-5)
-    assert torch.allclose(more[200:, 60 - 21], torch.tensor(1.5 * math.log(1.5)), atol=1e-5)
-    assert not touched(*notes, response=1.5)[:, 50].sub(touched(*notes)[:, 50]).any()
+def test_how_a_key_sounds_depends_on_the_sound_and_on_how_hard_it_was_struck() -> None:
+    torch.manual_seed(0)
+    touch = Touch(4, WIDTH)
+    torch.nn.init.normal_(touch.output.weight)
+    soft, hard = (told_roll(Notes.of([0.1], [0.9], [60], [velocity]), RATE, RATE) for velocity in (32, 96))
+    one, other = torch.randn(2, 1, WIDTH).expand(2, RATE, WIDTH)
+    with torch.no_grad():
+        of_key = [touch(roll, sound)[20, 60 - 21] for roll, sound in ((soft, one), (hard, one), (soft, other))]
+    assert (of_key[0] - of_key[1]).abs().min() > 0.01 and (of_key[0] - of_key[2]).abs().min() > 0.01
 
 
 def test_where_nothing_is_told_nothing_is_added() -> None:
     torch.manual_seed(0)
-    touch = Touch(4, velocity_response=1.0)
+    touch = Touch(4, WIDTH)
     for parameter in touch.parameters():
         torch.nn.init.normal_(parameter)
-    assert not touch(told_roll(None, 50, RATE)).any()
+    assert not touch(told_roll(None, 50, RATE), torch.randn(50, WIDTH)).any()
