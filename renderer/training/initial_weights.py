@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from renderer.model.midi_valle import AdaptiveLayerNorm, Layer, MidiValle, TokenEmbedding
+from renderer.model.layers import AdaptiveLayerNorm, Layer, TokenEmbedding
+from renderer.model.midi_valle import MidiValle
 from renderer.model.piano_roll import PianoRoll
 from renderer.model.prompt_summary import PromptSummary
 

@@ -15,7 +15,8 @@ from renderer.decoding.sampling import Sampling, draw
 from renderer.decoding.slot_state import SlotState
 from renderer.device import cache_dtype, even_length, release_memory
 from renderer.model.attention import FullAttention, PrefixAttention
-from renderer.model.midi_valle import MidiValle, plain_product
+from renderer.model.layers import plain_product
+from renderer.model.midi_valle import MidiValle
 from renderer.model.piano_roll import RollNotes, notes_of_rows
 from renderer.model.prompt_summary import TellFrames
 
