@@ -53,8 +53,8 @@ class CodesDecoder:
         for first in range(0, len(segments), at_once):
             group = segments[first : first + at_once]
             codes = [torch.from_numpy(segment.codes.astype("int64")) for segment in group]
-            told = [told_notes(notes, segment, frame_rate) for segment in group]
-            for segment, audio in zip(group, decode_clips(self._codec, codes, told), strict=True):
+            conditioning = [decoder_notes(notes, segment, frame_rate) for segment in group]
+            for segment, audio in zip(group, decode_clips(self._codec, codes, conditioning), strict=True):
                 joiner.add(segment, audio.cpu().numpy())
         return joiner.samples
 
@@ -64,6 +64,6 @@ def codec_on(description: CodecDescription, device: torch.device, arithmetic: to
     return load_codec(description).for_inference().to(device, codec_dtype(device, arithmetic))
 
 
-def told_notes(notes: Notes, segment: Span, frame_rate: int) -> Notes:
-    """What a segment's decoder is told: unlike the model, it is told when notes before the segment were struck."""
+def decoder_notes(notes: Notes, segment: Span, frame_rate: int) -> Notes:
+    """A segment's notes as its decoder is given them: unlike the model, it knows when those before it were struck."""
     return notes_near(notes, segment.start / frame_rate, (segment.start + segment.frames) / frame_rate)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from renderer.codecs.codec import Codec
-from renderer.codes_decoder import told_notes
+from renderer.codes_decoder import decoder_notes
 from renderer.equalizer import Equalizer
 from renderer.midi.notes import Notes
 from renderer.quality.attempts import Trial
@@ -41,8 +41,8 @@ class Piece:
         return frames * (segment.end - segment.keep) / segment.frames / self._codec.frame_rate
 
     def notes_near(self, segment: Segment) -> Notes:
-        """What a segment's decoder is told."""
-        return told_notes(self.request.performance.notes, segment, self._codec.frame_rate)
+        """The notes that a segment's decoder is conditioned on."""
+        return decoder_notes(self.request.performance.notes, segment, self._codec.frame_rate)
 
     def add(self, trial: Trial) -> None:
         """Add the best of a segment's takes."""

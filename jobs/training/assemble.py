@@ -22,7 +22,7 @@ def assemble_model(options: AssembleOptions) -> None:
     """Write a model directory.
 
     The prompts are the first 3 s of a corpus' item, each under a name. The velocity response is that of a decoder which
-    is told the notes (renderer/codecs/touch.py). JobError if there is none, if the codec's codes are not the model's,
+    is note-conditioned (renderer/codecs/touch.py). JobError if there is none, if the codec's codes are not the model's,
     or a prompt cannot be had.
     """
     trained, decoder = find_model(options.model), find_codec(options.codec)

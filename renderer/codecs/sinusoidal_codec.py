@@ -6,10 +6,10 @@ sounds struck. Here tones come from a bank of oscillators at fixed frequencies, 
 each is, and all else is noise that it filters (differentiable synthesis, arXiv 2001.04643). Most of what it says of
 them, it says in spectra of single keys that add up, as the tones of a piano do.
 
-Where the notes are known, the decoder can be told them, and plays what is written. Codes of 40 bits a frame cannot
-say which keys are struck at every moment: a decoder that must guess it lets all that sounds swell with every attack,
-and strikes notes that nobody struck. Told the notes, it takes from the codes what changes slowly, and noise; when a
-tone begins, and how it swells and fades, is said by the notes alone.
+Where the notes are known, the decoder can be conditioned on them, and plays what is written. Codes of 40 bits a
+frame cannot say which keys are struck at every moment: a decoder that must guess it lets all that sounds swell with
+every attack, and strikes notes that nobody struck. Conditioned on notes, it takes from the codes what changes slowly,
+and noise; when a tone begins, and how it swells and fades, is said by the notes alone.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from renderer.codecs.layers import Block, ResidualQuantizer, overlap_add
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.codecs.oscillators import Oscillators, oscillator_frequencies
 from renderer.codecs.tone_analysis import ToneAnalysis
-from renderer.codecs.touch import Touch, told_roll
+from renderer.codecs.touch import Touch, note_roll
 from renderer.midi.notes import KEYS, Notes
 from renderer.model.piano_roll import FEATURES
 
@@ -40,9 +40,9 @@ class SinusoidalCodecConfig:
 
     ``analysis_floor`` is the smallest magnitude that the encoder tells from silence: above the noise of 16 bits, so
     that a recording has the same codes whatever it is stored in. ``key_spectra`` is how many spectra each key has
-    (renderer/codecs/key_spectra.py); 0 leaves all to single oscillators. With ``told_notes`` the decoder listens to
-    notes; it still decodes codes alone. ``velocity_response`` is how much louder it plays what is struck harder, beyond
-    what the codes say (renderer/codecs/touch.py): for codes of a language model, not for training.
+    (renderer/codecs/key_spectra.py); 0 leaves all to single oscillators. With ``told_notes`` the decoder is
+    note-conditioned; it still decodes codes alone. ``velocity_response`` is how much louder it plays what is struck
+    harder, beyond what the codes say (renderer/codecs/touch.py): for codes of a language model, not for training.
     """
 
     encoder_width: int = 256
@@ -117,15 +117,15 @@ class SinusoidalCodec(NeuralCodec):
         if self.config.told_notes and notes is not None and any(of_clip is not None for of_clip in notes):
             rate = self.sample_rate // self.config.hop
             frames, device = 2 * latent.shape[1], latent.device
-            roll = torch.stack([told_roll(of_clip, frames, rate, device) for of_clip in notes])
+            roll = torch.stack([note_roll(of_clip, frames, rate, device) for of_clip in notes])
         tones, noise = self.decoder(latent, roll)
         first_frame = latent.new_zeros(len(latent), dtype=torch.int64) if first_frame is None else first_frame
         start = 2 * first_frame
         frames = self.oscillators(tones, start) + self.noise(noise, start)
         return centred(frames, self.config.hop)
 
-    def to_be_told(self) -> "SinusoidalCodec":
-        """The same codec to be trained with notes: if its decoder could not listen, it has yet to learn what they mean.
+    def note_conditioned(self) -> "SinusoidalCodec":
+        """The same codec to be trained with notes: a decoder that had no use for them has yet to learn what they mean.
 
         Its velocity response is 0: it would only be learned away.
         """
@@ -140,8 +140,8 @@ class SinusoidalCodec(NeuralCodec):
 class Decoder(nn.Module):
     """Latents (B, T, latent) -> amplitudes of tones, and log magnitudes of the noise's bins: (B, 2 T, ...) float32.
 
-    It may be told the notes as well, (B, 2 T, KEYS, TOLD): see renderer/codecs/touch.py. What listens to them has no
-    biases, so that it says nothing of a clip whose notes are not told.
+    It may be conditioned on notes, (B, 2 T, KEYS, NOTE_FEATURES): see renderer/codecs/touch.py. What reads
+    them, ``told`` and ``touch`` in files of weights, have no biases, so that they add nothing to a clip without notes.
     """
 
     def __init__(self, config: SinusoidalCodecConfig) -> None:
@@ -157,8 +157,8 @@ class Decoder(nn.Module):
         self.keys = nn.Linear(width, KEYS * config.key_spectra) if config.key_spectra else None
         self.spectra = KeySpectra(config.key_spectra) if config.key_spectra else None
         self.told = nn.Linear(2 * KEYS * (FEATURES + 1), width, bias=False) if config.told_notes else None
-        listens_to_keys = config.told_notes and config.key_spectra > 0
-        self.touch = Touch(config.key_spectra, config.velocity_response) if listens_to_keys else None
+        plays_keys = config.told_notes and config.key_spectra > 0
+        self.touch = Touch(config.key_spectra, config.velocity_response) if plays_keys else None
         if self.told is not None:
             nn.init.zeros_(self.told.weight)
 
@@ -166,10 +166,10 @@ class Decoder(nn.Module):
         """See the class."""
         x = of_tones = of_keys = self._hidden(latent, roll)
         if roll is not None:
-            is_told = roll[:, :1, 0, FEATURES, None] > 0
+            has_notes = roll[:, :1, 0, FEATURES, None] > 0
             # A single tone must not sound ahead of a strike; a key cannot, and how it sounds is said by what follows.
-            of_tones = torch.where(is_told, slow(x, of_past=True), x)
-            of_keys = torch.where(is_told, slow(x, of_past=False), x)
+            of_tones = torch.where(has_notes, slow(x, of_past=True), x)
+            of_keys = torch.where(has_notes, slow(x, of_past=False), x)
         weights, biases = (part.split([self.tones, self.bins]) for part in (self.head.weight, self.head.bias))
         tones, noise = (functional.linear(of_tones, weights[0], biases[0]), functional.linear(x, weights[1], biases[1]))
         amplitude = tones.float().clamp_max(_LOUDEST_TONE).exp()

@@ -11,17 +11,17 @@ from renderer.model.piano_roll import DECAYS, FEATURES, latest_velocity, roll_of
 _WIDTH = 32
 _FAINTEST = 1e-3
 _USUAL_VELOCITY = 0.5
-TOLD = FEATURES + 2
-"""Of each key: its features, a 1 that says that notes are told, and the log velocity of its latest strike."""
+NOTE_FEATURES = FEATURES + 2
+"""Of each key: its features, a 1 that says that notes are given, and the log velocity of its latest strike."""
 
 
-def told_roll(notes: Notes | None, frames: int, frame_rate: int, device: torch.device = CPU) -> torch.Tensor:
-    """What a decoder is told, (frames, KEYS, TOLD) float32; nothing but 0 where it is not told the notes.
+def note_roll(notes: Notes | None, frames: int, frame_rate: int, device: torch.device = CPU) -> torch.Tensor:
+    """What a decoder is conditioned on, (frames, KEYS, NOTE_FEATURES) float32; all 0 where there are no notes to go by.
 
     The log velocity is counted from the usual one, and 0 on keys that were not struck yet.
     """
     if notes is None:
-        return torch.zeros(frames, KEYS, TOLD, device=device)
+        return torch.zeros(frames, KEYS, NOTE_FEATURES, device=device)
     features = roll_of_notes(notes, frames, frame_rate, device).unflatten(-1, (KEYS, FEATURES))
     velocity = latest_velocity(notes, frames, frame_rate, device)
     strike = torch.where(velocity > 0, velocity / _USUAL_VELOCITY, 1.0).log()
@@ -29,9 +29,9 @@ def told_roll(notes: Notes | None, frames: int, frame_rate: int, device: torch.d
 
 
 class Touch(nn.Module):
-    """What each key's notes add to the log loudness of its spectra: (..., KEYS, TOLD) -> (..., KEYS, count).
+    """What each key's notes add to the log loudness of its spectra: (..., KEYS, NOTE_FEATURES) -> (..., KEYS, count).
 
-    Where all is 0, which tells nothing, so is what is added. The logarithms of the decaying features fall by a straight
+    Where all is 0, as without notes, so is what is added. The logarithms of the decaying features fall by a straight
     line while a note sounds, as the level of a tone does: it begins as the slowest of them, with a tone of medium
     velocity as loud as the codes say, and a key that is not held far below.
 
@@ -56,21 +56,21 @@ class Touch(nn.Module):
 
     def forward(self, roll: torch.Tensor) -> torch.Tensor:
         """See the class; float32."""
-        features, is_told, strike = roll.split([FEATURES, 1, 1], dim=-1)
+        features, has_notes, strike = roll.split([FEATURES, 1, 1], dim=-1)
         if not skips_silent_keys(roll.device):
-            return is_told * self._added(features, self.of_key) + self.velocity_response * strike
+            return has_notes * self._added(features, self.of_key) + self.velocity_response * strike
         # Most keys are not struck: what is added to such a key is always the same, and computed once.
-        added = is_told * self._added(roll.new_zeros(KEYS, FEATURES), self.of_key)
+        added = has_notes * self._added(roll.new_zeros(KEYS, FEATURES), self.of_key)
         struck = (features != 0).any(-1).nonzero(as_tuple=True)
         # Looked up, not indexed: the gradient of that adds up in any order.
         added[struck] = self._added(features[struck], functional.embedding(struck[-1], self.of_key))
         return added + self.velocity_response * strike
 
     def _added(self, features: torch.Tensor, of_key: torch.Tensor) -> torch.Tensor:
-        """To keys that are told, (..., FEATURES), each with its row of ``of_key``: (..., count) float32."""
-        told = torch.cat([functional.pad(features, (0, 1), value=1.0), _above_silence(features[..., :DECAYS])], dim=-1)
-        told = told.to(of_key.dtype)
-        added: torch.Tensor = self.straight(told) + self.output(functional.gelu(self.input(told) + of_key))
+        """To keys whose notes are given, (..., FEATURES), each with its row of ``of_key``: (..., count) float32."""
+        x = torch.cat([functional.pad(features, (0, 1), value=1.0), _above_silence(features[..., :DECAYS])], dim=-1)
+        x = x.to(of_key.dtype)
+        added: torch.Tensor = self.straight(x) + self.output(functional.gelu(self.input(x) + of_key))
         return added.float()
 
 

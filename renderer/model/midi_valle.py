@@ -13,7 +13,7 @@ from torch import nn
 
 from renderer.model.layers import Affine, Decoder, SinePosition, TokenEmbedding
 from renderer.model.piano_roll import PianoRoll, RollNotes
-from renderer.model.prompt_summary import PromptSummary, told_frames
+from renderer.model.prompt_summary import PromptSummary, frame_conditioning
 from renderer.model.tokens import VOCABULARIES
 
 MIDI_WIDTHS = (32, 32, 256, 128, 64, 32)
@@ -96,30 +96,32 @@ class MidiValle(nn.Module):
         """MIDI rows (B, S, 6) int64 at positions (B, S) float32 -> NAR inputs (B, S, d)."""
         return self.nar_text_position(self.nar_text_embedding(self._features(rows)), positions)
 
-    def ar_audio(self, codes: torch.Tensor, positions: torch.Tensor, told: torch.Tensor | None = None) -> torch.Tensor:
+    def ar_audio(
+        self, codes: torch.Tensor, positions: torch.Tensor, conditioning: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Codes of codebook 0 (B, T) at positions (B, T) float32 -> AR inputs (B, T, d).
 
-        ``told`` (B, T, d) is what the frames are told (``ar_told``), where the model tells them anything.
+        ``conditioning`` (B, T, d) is added to the codes' embeddings (``ar_conditioning``), where the model has any.
         """
         embedded = self.ar_audio_embedding(codes)
-        return self.ar_audio_position(embedded if told is None else embedded + told, positions)
+        return self.ar_audio_position(embedded if conditioning is None else embedded + conditioning, positions)
 
     @property
-    def tells_frames(self) -> bool:
-        """Whether frames are told anything beside their codes."""
+    def has_conditioning(self) -> bool:
+        """Whether frames are conditioned on anything beside their codes."""
         return self.ar_roll is not None or self.ar_summary is not None
 
-    def ar_told(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
-        """What the AR decoder is told of each frame beside its codes, (1, frames, d); None of a published network.
+    def ar_conditioning(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
+        """What each frame of the AR decoder is given beside its codes, (1, frames, d); None in a published network.
 
-        Notes (n,) and prompt codes (P, K) are a window's. The prompt's summary is told from its last frame on, as no
+        Notes (n,) and prompt codes (P, K) are a window's. The prompt's summary is given from its last frame on, as no
         frame may know of later ones.
         """
-        return told_frames(self.ar_roll, self.ar_summary, notes, prompt, frames, len(prompt) - 1)
+        return frame_conditioning(self.ar_roll, self.ar_summary, notes, prompt, frames, len(prompt) - 1)
 
-    def nar_told(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
-        """The same for the NAR decoder; the summary is told of all frames."""
-        return told_frames(self.nar_roll, self.nar_summary, notes, prompt, frames, 0)
+    def nar_conditioning(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
+        """The same for the NAR decoder; all frames are given the summary."""
+        return frame_conditioning(self.nar_roll, self.nar_summary, notes, prompt, frames, 0)
 
     def ar_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Final AR hidden states (..., d) -> float32 logits of the next code (..., codebook_size + 1)."""
@@ -131,12 +133,12 @@ class MidiValle(nn.Module):
         return [self.nar_decoder.affines(stage(only)) for stage in self.nar_stage_embeddings]
 
     def nar_audio(
-        self, codes: torch.Tensor, prompt_frames: int, stage: int, told: torch.Tensor | None = None
+        self, codes: torch.Tensor, prompt_frames: int, stage: int, conditioning: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The audio input of a NAR stage, before positions: codes (B, T, K) int64 -> (B, T, d).
 
         A prompt frame is the sum of the embeddings of all its codes, any other frame of codebooks 0 to ``stage``.
-        ``told`` (B, T, d) is what the frames are told (``nar_told``), where the model tells them anything.
+        ``conditioning`` (B, T, d) is added to the codes' embeddings (``nar_conditioning``), where the model has any.
         """
         known = torch.zeros(())
         for book, embedding in enumerate(self.nar_audio_embeddings):
@@ -146,7 +148,7 @@ class MidiValle(nn.Module):
                 known = embedded
             else:
                 known[:, : embedded.shape[1]] += embedded
-        return known if told is None else known + told
+        return known if conditioning is None else known + conditioning
 
     def nar_logits(self, hidden: torch.Tensor, stage: int) -> torch.Tensor:
         """Final NAR hidden states (..., d) -> float32 logits of codebook ``stage + 1`` (..., codebook_size)."""

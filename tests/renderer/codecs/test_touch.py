@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from renderer.codecs.touch import Touch, told_roll
+from renderer.codecs.touch import Touch, note_roll
 from renderer.midi.notes import KEYS, Notes
 
 RATE = 100
@@ -14,7 +14,7 @@ RATE = 100
 def touched(*notes: tuple[float, float, int, int], response: float = 0.0) -> torch.Tensor:
     """What is added to the log loudness of each key's only spectrum in 3 s, (frames, KEYS)."""
     with torch.no_grad():
-        added: torch.Tensor = Touch(1, response)(told_roll(Notes.of(*zip(*notes, strict=True)), 3 * RATE, RATE))
+        added: torch.Tensor = Touch(1, response)(note_roll(Notes.of(*zip(*notes, strict=True)), 3 * RATE, RATE))
     assert added.shape == (3 * RATE, KEYS, 1)
     return added[..., 0]
 
@@ -43,9 +43,9 @@ def test_a_velocity_response_is_a_power_of_the_velocity_of_the_latest_strike() -
     assert not touched(*notes, response=1.5)[:, 50].sub(touched(*notes)[:, 50]).any()
 
 
-def test_where_nothing_is_told_nothing_is_added() -> None:
+def test_without_notes_nothing_is_added() -> None:
     torch.manual_seed(0)
     touch = Touch(4, velocity_response=1.0)
     for parameter in touch.parameters():
         torch.nn.init.normal_(parameter)
-    assert not touch(told_roll(None, 50, RATE)).any()
+    assert not touch(note_roll(None, 50, RATE)).any()
