@@ -6,7 +6,7 @@ from renderer.codecs.codec import Codec
 from renderer.codes_decoder import decoder_notes
 from renderer.equalizer import Equalizer
 from renderer.midi.notes import Notes
-from renderer.quality.attempts import Trial
+from renderer.quality.takes import Takes
 from renderer.rendering import Rendering, RenderRequest
 from renderer.segments import Joiner, Segment, SegmentCodes, SegmentLimits, plan_segments
 
@@ -44,15 +44,15 @@ class Piece:
         """The notes that a segment's decoder is conditioned on."""
         return decoder_notes(self.request.performance.notes, segment, self._codec.frame_rate)
 
-    def add(self, trial: Trial) -> None:
+    def add(self, takes: Takes) -> None:
         """Add the best of a segment's takes."""
-        segment, take = trial.segment, trial.best
+        segment, take = takes.segment, takes.best
         self._joiner.add(segment, take.audio)
         codes = SegmentCodes(segment.start, segment.keep, segment.end, take.codes.astype(np.uint16))
         self._codes[segment.index] = codes
         self._missing -= 1
         self._frames += len(codes.own)
-        self._retried += trial.count > 1
+        self._retried += takes.count > 1
 
     def rendering(self, equalizer: Equalizer) -> Rendering:
         """The whole piece, equalized."""

@@ -10,7 +10,7 @@ from jobs.shard.thresholds import Thresholds
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import Excerpt, PedalChannels, PedalPolicy, Performance
 from renderer.prompt import Prompt
-from renderer.quality.attempts import Attempts
+from renderer.quality.takes import Retakes
 from renderer.rendering import RenderRequest
 from schemas.manifest import ManifestRow
 from schemas.prompts import read_prompt_bank
@@ -33,7 +33,7 @@ class ItemReader:
         self._renderer = renderer
         self._bank = {} if bank is None else read_prompt_bank(inputs.local(bank))
         self._bank_folder = None if bank is None else folder_of(bank)
-        self._attempts = Attempts(settings.attempts, Thresholds.of(settings).takes)
+        self._retakes = Retakes(settings.attempts, Thresholds.of(settings).takes)
         self._prompt_from_files = lru_cache(PROMPTS_KEPT)(renderer.prompt_from_files)
         self._read_midi = lru_cache(PERFORMANCES_KEPT)(read_midi)
 
@@ -47,7 +47,7 @@ class ItemReader:
         performance = self.performance(row) if performance is None else performance
         prompt, seed = self._prompt(row), self.seed(row)
         excerpt, tail = excerpt_of(row), self._settings.tail
-        return RenderRequest(row.item_id, performance, prompt, seed, excerpt, self._attempts, tail)
+        return RenderRequest(row.item_id, performance, prompt, seed, excerpt, self._retakes, tail)
 
     def seed(self, row: ManifestRow) -> int:
         """The row's own seed, or the one that follows from the run's."""

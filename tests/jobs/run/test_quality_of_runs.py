@@ -132,15 +132,15 @@ def test_segments_are_judged_by_the_runs_thresholds_but_clipping_only_where_no_l
     manifest = make_corpus(tmp_path, ["a"])
     (row,) = Manifest.open(manifest).rows()
 
-    def attempts(**options: Any) -> Any:
+    def retakes(**options: Any) -> Any:
         asked = RenderOptions(manifest=str(manifest), device="cpu", actors=1, attempts=3, **options)
         job = prepare(asked, DummyBackend())
         items = ItemReader(job.run.settings, str(manifest), None, job.inputs, DummyRenderer(0))
-        return items.request(row).attempts
+        return items.request(row).retakes
 
-    judged = attempts(quality_threshold=["notes_found=0.7"])
+    judged = retakes(quality_threshold=["notes_found=0.7"])
     assert (judged.most, judged.thresholds.notes_found, judged.thresholds.clipped) == (3, 0.7, 1e-3)
-    assert attempts(peak="-1").thresholds.clipped == attempts(loudness="-23").thresholds.clipped == 1.0
+    assert retakes(peak="-1").thresholds.clipped == retakes(loudness="-23").thresholds.clipped == 1.0
 
 
 def test_the_options_are_the_commands_own(tmp_path: Path, out: Path) -> None:

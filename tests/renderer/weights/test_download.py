@@ -145,7 +145,7 @@ def test_a_server_without_ranges_sends_the_file_from_the_start(server: Server, t
     assert (tmp_path / "f").read_bytes() == BODY
 
 
-def test_a_file_that_changes_between_two_attempts_is_not_stitched_together(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_changes_between_two_requests_is_not_stitched_together(server: Server, tmp_path: Path) -> None:
     changed = BODY[::-1]
     url, _ = server.offer("/f", BODY)
     server.faults = ["cut"]
@@ -191,7 +191,7 @@ def test_a_server_that_stays_busy_is_given_up(server: Server, tmp_path: Path) ->
     assert 1 < len(server.asked) < 1000
 
 
-def test_attempts_that_bring_something_are_not_counted_against_the_limit(server: Server, tmp_path: Path) -> None:
+def test_requests_that_bring_something_are_not_counted_against_the_limit(server: Server, tmp_path: Path) -> None:
     url, md5 = server.offer("/f", BODY)
     server.faults = ["cut"] * 12
     download(url, tmp_path / "f", size=len(BODY), md5=md5, patience=QUICK)
