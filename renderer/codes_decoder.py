@@ -9,8 +9,7 @@ from renderer.codecs.codec import Codec, decode_clips
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.device import choose_device, choose_precision, codec_dtype, compute_the_same_way, precision_named
 from renderer.midi.notes import Notes
-from renderer.model.piano_roll import notes_near
-from renderer.segments import Joiner, SegmentCodes, SegmentLimits, Span
+from renderer.segments import Joiner, SegmentCodes, SegmentLimits, decoder_notes
 from renderer.weights.checkpoint import CodecDescription, find_codec, load_codec
 
 
@@ -62,8 +61,3 @@ class CodesDecoder:
 def codec_on(description: CodecDescription, device: torch.device, arithmetic: torch.dtype) -> NeuralCodec:
     """A codec that decodes on a device, beside a model that multiplies so."""
     return load_codec(description).for_inference().to(device, codec_dtype(device, arithmetic))
-
-
-def decoder_notes(notes: Notes, segment: Span, frame_rate: int) -> Notes:
-    """A segment's notes as its decoder is given them: unlike the model, it knows when those before it were struck."""
-    return notes_near(notes, segment.start / frame_rate, (segment.start + segment.frames) / frame_rate)

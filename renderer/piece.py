@@ -3,12 +3,11 @@
 import numpy as np
 
 from renderer.codecs.codec import Codec
-from renderer.codes_decoder import decoder_notes
 from renderer.equalizer import Equalizer
 from renderer.midi.notes import Notes
 from renderer.quality.takes import Takes
 from renderer.rendering import Rendering, RenderRequest
-from renderer.segments import Joiner, Segment, SegmentCodes, SegmentLimits, plan_segments
+from renderer.segments import Joiner, Segment, SegmentCodes, SegmentLimits, decoder_notes, plan_segments
 
 
 class Piece:

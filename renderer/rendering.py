@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from renderer.audio.audio_file import AudioFormat, FloatSamples, resample, write_audio
 from renderer.audio.loudness import Gain, Level
 from renderer.equalizer import Equalizer
-from renderer.midi.notes import Excerpt, FloatArray, NoteReport, Notes, Performance
+from renderer.midi.notes import FloatArray, NoteReport, Notes, Performance
 from renderer.prompt import Prompt
 from renderer.quality.quality import Quality, measure_quality
 from renderer.quality.takes import Retakes
@@ -21,7 +21,6 @@ from renderer.segments import SegmentCodes
 class RenderRequest:
     """One performance to render with one prompt; ``seed`` decides its noise, and nothing else does.
 
-    ``excerpt`` says which part of a longer one the performance is, for those who want to know; it has been applied.
     ``retakes`` says when a segment is rendered again, with other noise, and how often. ``tail`` is how long what
     sounds is heard after the last offset, in seconds.
     """
@@ -30,7 +29,6 @@ class RenderRequest:
     performance: Performance
     prompt: Prompt
     seed: int = 0
-    excerpt: Excerpt = field(default_factory=Excerpt)
     retakes: Retakes = field(default_factory=Retakes)
     tail: float = 1.0
 

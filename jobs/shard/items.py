@@ -40,14 +40,13 @@ class ItemReader:
     def performance(self, row: ManifestRow) -> Performance:
         """The notes that the row asks for; may be called beside everything else."""
         path = self._inputs.local(row.midi, self._folder)
-        return _part(self._read_midi(path, **_reading(self._settings)), row)
+        return self._read_midi(path, **_reading(self._settings)).excerpt(_excerpt(row))
 
     def request(self, row: ManifestRow, performance: Performance | None = None) -> RenderRequest:
         """The row's performance, which may have been read before, with its prompt and seed."""
         performance = self.performance(row) if performance is None else performance
         prompt, seed = self._prompt(row), self.seed(row)
-        excerpt, tail = excerpt_of(row), self._settings.tail
-        return RenderRequest(row.item_id, performance, prompt, seed, excerpt, self._retakes, tail)
+        return RenderRequest(row.item_id, performance, prompt, seed, self._retakes, self._settings.tail)
 
     def seed(self, row: ManifestRow) -> int:
         """The row's own seed, or the one that follows from the run's."""
@@ -70,7 +69,7 @@ class ItemReader:
 
 def read_performance(row: ManifestRow, folder: str, inputs: Inputs, settings: RunSettings) -> Performance:
     """The notes that a row of a manifest in ``folder`` asks for; MidiError or JobError if there are none."""
-    return _part(read_midi(inputs.local(row.midi, folder), **_reading(settings)), row)
+    return read_midi(inputs.local(row.midi, folder), **_reading(settings)).excerpt(_excerpt(row))
 
 
 class _Reading(TypedDict):
@@ -88,12 +87,7 @@ def _reading(settings: RunSettings) -> _Reading:
     }
 
 
-def _part(performance: Performance, row: ManifestRow) -> Performance:
-    excerpt = excerpt_of(row)
-    return performance if excerpt == Excerpt() else performance.excerpt(excerpt)
-
-
-def excerpt_of(row: ManifestRow) -> Excerpt:
+def _excerpt(row: ManifestRow) -> Excerpt:
     """Which part of its MIDI file a row asks for, and how it is to be changed."""
     return Excerpt(
         start=row.start_s or 0.0,
