@@ -1,14 +1,14 @@
 """From a manifest row to what the renderer takes."""
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TypedDict, cast
 
 from jobs.inputs.inputs import Inputs, folder_of
 from jobs.shard.backend import CorpusRenderer
 from jobs.shard.thresholds import Thresholds
 from renderer.midi.midi_file import read_midi
-from renderer.midi.notes import Excerpt, PedalChannels, PedalPolicy, Performance
+from renderer.midi.notes import Excerpt, Performance
 from renderer.prompt import Prompt
 from renderer.quality.takes import Retakes
 from renderer.rendering import RenderRequest
@@ -39,8 +39,7 @@ class ItemReader:
 
     def performance(self, row: ManifestRow) -> Performance:
         """The notes that the row asks for; may be called beside everything else."""
-        path = self._inputs.local(row.midi, self._folder)
-        return self._read_midi(path, **_reading(self._settings)).excerpt(_excerpt(row))
+        return read_performance(row, self._folder, self._inputs, self._settings, self._read_midi)
 
     def request(self, row: ManifestRow, performance: Performance | None = None) -> RenderRequest:
         """The row's performance, which may have been read before, with its prompt and seed."""
@@ -67,24 +66,24 @@ class ItemReader:
         return self._renderer.prompt(row.prompt)
 
 
-def read_performance(row: ManifestRow, folder: str, inputs: Inputs, settings: RunSettings) -> Performance:
-    """The notes that a row of a manifest in ``folder`` asks for; MidiError or JobError if there are none."""
-    return read_midi(inputs.local(row.midi, folder), **_reading(settings)).excerpt(_excerpt(row))
+def read_performance(
+    row: ManifestRow,
+    folder: str,
+    inputs: Inputs,
+    settings: RunSettings,
+    read: Callable[..., Performance] = read_midi,
+) -> Performance:
+    """The notes that a row of a manifest in ``folder`` asks for; MidiError or JobError if there are none.
 
-
-class _Reading(TypedDict):
-    pedal: PedalPolicy
-    pedal_channels: PedalChannels
-    strict: bool
-
-
-def _reading(settings: RunSettings) -> _Reading:
-    """How a run reads MIDI files. In runs that do not say, each channel has a pedal of its own."""
-    return {
-        "pedal": cast(PedalPolicy, settings.pedal),
-        "pedal_channels": cast(PedalChannels, settings.pedal_channels or "each"),
-        "strict": settings.strict_midi,
-    }
+    In runs that do not say how pedals are read, each channel has one of its own.
+    """
+    whole = read(
+        inputs.local(row.midi, folder),
+        pedal=settings.pedal,
+        pedal_channels=settings.pedal_channels or "each",
+        strict=settings.strict_midi,
+    )
+    return whole.excerpt(_excerpt(row))
 
 
 def _excerpt(row: ManifestRow) -> Excerpt:
