@@ -17,7 +17,7 @@ LOST_SECONDS = 30.0
 
 def check_answers(address: str) -> None:
     """JobError within 30 s if nobody answers at the address of a cluster, or somebody who is no head of Ray's."""
-    told = f"--ray-address {address}"
+    option = f"--ray-address {address}"
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", address)
     host, _, port = address.rpartition(":")
@@ -27,11 +27,11 @@ def check_answers(address: str) -> None:
         _connect(host, int(port))
     except OSError as error:
         raise JobError(
-            f"{told}: nobody answers at {address} ({error.strerror or error}); start the cluster's head, or give the "
+            f"{option}: nobody answers at {address} ({error.strerror or error}); start the cluster's head, or give the "
             "address that `ray start --head` has shown"
         ) from None
     if not _is_head(address):
-        raise JobError(f"{told}: what answers at {address} is no head of a Ray cluster; its port is 6379 by default")
+        raise JobError(f"{option}: what answers at {address} is no head of a Ray cluster; its port is 6379 by default")
 
 
 def _connect(host: str, port: int) -> None:

@@ -9,8 +9,7 @@ from renderer.codecs.codec import Codec, decode_clips
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.device import choose_device, choose_precision, codec_dtype, compute_the_same_way, precision_named
 from renderer.midi.notes import Notes
-from renderer.model.piano_roll import notes_near
-from renderer.segments import Joiner, SegmentCodes, SegmentLimits, Span
+from renderer.segments import Joiner, SegmentCodes, SegmentLimits, decoder_notes
 from renderer.weights.checkpoint import CodecDescription, find_codec, load_codec
 
 
@@ -53,8 +52,8 @@ class CodesDecoder:
         for first in range(0, len(segments), at_once):
             group = segments[first : first + at_once]
             codes = [torch.from_numpy(segment.codes.astype("int64")) for segment in group]
-            told = [told_notes(notes, segment, frame_rate) for segment in group]
-            for segment, audio in zip(group, decode_clips(self._codec, codes, told), strict=True):
+            conditioning = [decoder_notes(notes, segment, frame_rate) for segment in group]
+            for segment, audio in zip(group, decode_clips(self._codec, codes, conditioning), strict=True):
                 joiner.add(segment, audio.cpu().numpy())
         return joiner.samples
 
@@ -62,8 +61,3 @@ class CodesDecoder:
 def codec_on(description: CodecDescription, device: torch.device, arithmetic: torch.dtype) -> NeuralCodec:
     """A codec that decodes on a device, beside a model that multiplies so."""
     return load_codec(description).for_inference().to(device, codec_dtype(device, arithmetic))
-
-
-def told_notes(notes: Notes, segment: Span, frame_rate: int) -> Notes:
-    """What a segment's decoder is told: unlike the model, it is told when notes before the segment were struck."""
-    return notes_near(notes, segment.start / frame_rate, (segment.start + segment.frames) / frame_rate)

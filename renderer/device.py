@@ -191,7 +191,7 @@ def clips_at_once(device: torch.device) -> int:
     return 64 if device.type == "cuda" else 16
 
 
-def takes_at_once(device: torch.device) -> int:
+def fetches_at_once(device: torch.device) -> int:
     """How many segments' audio the host takes care of between two steps: a GPU should not wait for new ones."""
     return 8 if device.type == "cuda" else 1024
 

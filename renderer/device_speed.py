@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 from renderer.stopwatch import Stopwatch
 
-# An attempt has to keep the device busy. On a CPU it has to be over, too, before other programs have their turn.
+# A repetition has to keep the device busy. On a CPU it has to be over, too, before other programs have their turn.
 _PRODUCT_WIDTHS = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
 _READ_MEGABYTES = {"cpu": 16, "cuda": 1024}
-# Attempts read one part after another of what is larger than all caches: some processors have hundreds of megabytes.
+# Repetitions read one part after another of what is larger than all caches: some processors have hundreds of megabytes.
 _BUFFER_MEGABYTES = 1024
 _ROW_BYTES = 2**14
 _LONG_SECONDS = 5.0
@@ -23,7 +23,7 @@ def gemm_gflops(device: torch.device, dtype: torch.dtype) -> float:
 
 def _product_gflops(device: torch.device, dtype: torch.dtype, width: int) -> float:
     a, b = (torch.randn(width, width, device=device, dtype=dtype) for _ in range(2))
-    return 2 * width**3 / _fastest(device, lambda attempt: a @ b, attempts=16) / 1e9
+    return 2 * width**3 / _fastest(device, lambda number: a @ b, repetitions=16) / 1e9
 
 
 @torch.inference_mode()
@@ -35,21 +35,21 @@ def read_gigabytes(device: torch.device) -> dict[str, float]:
     half = single.view(torch.bfloat16)
     vector, half_vector = single[0, :1].clone(), half[0, :1].clone()
     methods: dict[str, Callable[[int], torch.Tensor]] = {
-        "sum": lambda attempt: single[attempt % len(single)].sum(),
-        "row sums": lambda attempt: single[attempt % len(single)].sum(dim=1),
-        "largest": lambda attempt: single[attempt % len(single)].amax(),
-        "fp32 product with a vector": lambda attempt: F.linear(vector, single[attempt % len(single)]),
-        "bf16 product with a vector": lambda attempt: F.linear(half_vector, half[attempt % len(half)]),
+        "sum": lambda number: single[number % len(single)].sum(),
+        "row sums": lambda number: single[number % len(single)].sum(dim=1),
+        "largest": lambda number: single[number % len(single)].amax(),
+        "fp32 product with a vector": lambda number: F.linear(vector, single[number % len(single)]),
+        "bf16 product with a vector": lambda number: F.linear(half_vector, half[number % len(half)]),
     }
     return {name: megabytes * 2**20 / _fastest(device, read) / 1e9 for name, read in methods.items()}
 
 
-def _fastest(device: torch.device, work: Callable[[int], torch.Tensor], attempts: int = 64) -> float:
-    """Seconds of the fastest of several attempts; of two, where they take long, as bf16 does without its hardware."""
+def _fastest(device: torch.device, work: Callable[[int], torch.Tensor], repetitions: int = 64) -> float:
+    """Seconds of the fastest of several repetitions; of two, if they take long, as bf16 does without its hardware."""
     watch = Stopwatch(device)
-    for attempt in range(attempts):
-        with watch(str(attempt)):
-            work(attempt)
-        if attempt and sum(watch.seconds.values()) > _LONG_SECONDS:
+    for number in range(repetitions):
+        with watch(str(number)):
+            work(number)
+        if number and sum(watch.seconds.values()) > _LONG_SECONDS:
             break
     return min(watch.seconds.values())

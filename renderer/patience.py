@@ -32,7 +32,7 @@ class Patience:
 
 
 class News(Protocol):
-    """Who is told how requests fare; by many threads at once."""
+    """Who is notified how requests fare; by many threads at once."""
 
     def failed(self, fault: PassingFault, error: Exception) -> None:
         """A request failed and will be sent again."""

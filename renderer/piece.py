@@ -3,12 +3,11 @@
 import numpy as np
 
 from renderer.codecs.codec import Codec
-from renderer.codes_decoder import told_notes
 from renderer.equalizer import Equalizer
 from renderer.midi.notes import Notes
-from renderer.quality.attempts import Trial
+from renderer.quality.takes import Takes
 from renderer.rendering import Rendering, RenderRequest
-from renderer.segments import Joiner, Segment, SegmentCodes, SegmentLimits, plan_segments
+from renderer.segments import Joiner, Segment, SegmentCodes, SegmentLimits, decoder_notes, plan_segments
 
 
 class Piece:
@@ -41,18 +40,18 @@ class Piece:
         return frames * (segment.end - segment.keep) / segment.frames / self._codec.frame_rate
 
     def notes_near(self, segment: Segment) -> Notes:
-        """What a segment's decoder is told."""
-        return told_notes(self.request.performance.notes, segment, self._codec.frame_rate)
+        """The notes that a segment's decoder is conditioned on."""
+        return decoder_notes(self.request.performance.notes, segment, self._codec.frame_rate)
 
-    def add(self, trial: Trial) -> None:
+    def add(self, takes: Takes) -> None:
         """Add the best of a segment's takes."""
-        segment, take = trial.segment, trial.best
+        segment, take = takes.segment, takes.best
         self._joiner.add(segment, take.audio)
         codes = SegmentCodes(segment.start, segment.keep, segment.end, take.codes.astype(np.uint16))
         self._codes[segment.index] = codes
         self._missing -= 1
         self._frames += len(codes.own)
-        self._retried += trial.count > 1
+        self._retried += takes.count > 1
 
     def rendering(self, equalizer: Equalizer) -> Rendering:
         """The whole piece, equalized."""

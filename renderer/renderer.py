@@ -25,8 +25,8 @@ from renderer.device import (
     choose_device,
     choose_precision,
     compute_the_same_way,
+    fetches_at_once,
     precision_named,
-    takes_at_once,
 )
 from renderer.equalizer import Equalizer
 from renderer.errors import PromptError
@@ -35,7 +35,7 @@ from renderer.midi.notes import PedalPolicy
 from renderer.model.midi_valle import MidiValle
 from renderer.piece import Piece
 from renderer.prompt import Prompt, prompt_from_files
-from renderer.quality.attempts import Attempts, Take, Trial
+from renderer.quality.takes import Retakes, Take, Takes
 from renderer.rendering import Rendering, RenderRequest
 from renderer.segments import SegmentLimits
 from renderer.sound_checks import SoundChecks
@@ -73,9 +73,9 @@ class Renderer:
         self._lanes = Lanes(self._device, overlap)
         self.engine = Engine(make_runner(model, plan.size, decoding, plan.positions, self.limits.longest, self._lanes))
         self._prompts: dict[str, Prompt] = {}
-        self._waiting: deque[tuple[Piece, Trial]] = deque()
+        self._waiting: deque[tuple[Piece, Takes]] = deque()
         """Segments for which there is no slot yet."""
-        self._running: dict[ModelInput, tuple[Piece, Trial]] = {}
+        self._running: dict[ModelInput, tuple[Piece, Takes]] = {}
         """Segments that have a slot, or had one and have not come to the host yet."""
         self._generated: list[Generated] = []
         self._checks = SoundChecks(description.match_prompt)
@@ -152,12 +152,12 @@ class Renderer:
         sampling: Sampling | None = None,
         tail: float = 1.0,
         pedal: PedalPolicy | None = None,
-        attempts: Attempts | None = None,
+        retakes: Retakes | None = None,
     ) -> Rendering:
         """Render one MIDI file with a prompt, given as such or by the id of one that comes with the model."""
         performance = read_midi(midi, pedal or self.description.pedal)
         prompt = self.prompt(prompt) if isinstance(prompt, str) else prompt
-        request = RenderRequest(Path(midi).stem, performance, prompt, seed, attempts=attempts or Attempts(), tail=tail)
+        request = RenderRequest(Path(midi).stem, performance, prompt, seed, retakes=retakes or Retakes(), tail=tail)
         return next(self.render([request], sampling=sampling))
 
     def render(
@@ -189,7 +189,7 @@ class Renderer:
         self._queue(piece)
 
     def _queue(self, piece: Piece) -> None:
-        self._waiting += [(piece, Trial(segment, piece.request.attempts)) for segment in piece.segments]
+        self._waiting += [(piece, Takes(segment, piece.request.retakes)) for segment in piece.segments]
 
     @torch.inference_mode()
     def step(self, sampling: Sampling | None = None) -> list[Rendering]:
@@ -230,31 +230,31 @@ class Renderer:
         drawn = [(sequence, len(codes)) for sequence, codes in self._generated]
         drawn += [(sequence, sequence.frames) for sequence, _ in self._coming]
         for sequence, frames in (*self.engine.frames_drawn(), *drawn):
-            piece, trial = self._running[sequence]
+            piece, takes = self._running[sequence]
             if not self._checks.has_asked(piece.request):
-                seconds[piece.request.item_id] += piece.seconds_of(trial.segment, frames)
+                seconds[piece.request.item_id] += piece.seconds_of(takes.segment, frames)
         return seconds
 
-    def _begin(self, piece: Piece, trial: Trial) -> None:
+    def _begin(self, piece: Piece, takes: Takes) -> None:
         """Give a segment to the engine, with other noise each time."""
         request = piece.request
         sequence = model_input(
-            trial.segment,
+            takes.segment,
             request.prompt,
             request.seed,
             self.model_config,
             self.codec.frame_rate,
             self.description.time_grid,
-            attempt=trial.count,
+            take=takes.count,
         )
-        self._running[sequence] = (piece, trial)
+        self._running[sequence] = (piece, takes)
         self.engine.add(sequence)
 
     def _decode(self, generated: Sequence[Generated]) -> None:
         """Decode segments' codes in one call, and let codes and audio come to the host."""
         parts = [self._running[sequence] for sequence, _ in generated]
         codes = [codes for _, codes in generated]
-        notes = [piece.notes_near(trial.segment) for piece, trial in parts]
+        notes = [piece.notes_near(takes.segment) for piece, takes in parts]
         with self._lanes.beside(()):
             audio = decode_clips(self.codec, codes, notes)
             self._coming += [
@@ -264,18 +264,18 @@ class Renderer:
 
     def _take(self) -> None:
         """Take what has come: some at a time, as meanwhile the device is asked for nothing new."""
-        for _ in range(takes_at_once(self._device)):
+        for _ in range(fetches_at_once(self._device)):
             is_far_behind = len(self._coming) > _FARTHEST_BEHIND * self.codec.clips_at_once
             if not self._coming or not (self._coming[0][1].is_there or self.engine.is_idle or is_far_behind):
                 break
             sequence, fetch = self._coming.popleft()
-            piece, trial = self._running.pop(sequence)
+            piece, takes = self._running.pop(sequence)
             codes, samples = (each.numpy() for each in fetch.result())
-            trial.add(Take(codes, samples), self.sample_rate, self.limits.crossfade)
-            if trial.is_over:
-                piece.add(trial)
+            takes.add(Take(codes, samples), self.sample_rate, self.limits.crossfade)
+            if takes.is_over:
+                piece.add(takes)
             else:
-                self._waiting.appendleft((piece, trial))
+                self._waiting.appendleft((piece, takes))
             if piece.is_whole and self._checks.has_asked(piece.request):
                 self._checks.hear(piece.request, piece.rendering(Equalizer()))
             elif piece.is_whole:

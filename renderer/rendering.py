@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from renderer.audio.audio_file import AudioFormat, FloatSamples, resample, write_audio
 from renderer.audio.loudness import Gain, Level
 from renderer.equalizer import Equalizer
-from renderer.midi.notes import Excerpt, FloatArray, NoteReport, Notes, Performance
+from renderer.midi.notes import FloatArray, NoteReport, Notes, Performance
 from renderer.prompt import Prompt
-from renderer.quality.attempts import Attempts
 from renderer.quality.quality import Quality, measure_quality
+from renderer.quality.takes import Retakes
 from renderer.segments import SegmentCodes
 
 
@@ -21,8 +21,7 @@ from renderer.segments import SegmentCodes
 class RenderRequest:
     """One performance to render with one prompt; ``seed`` decides its noise, and nothing else does.
 
-    ``excerpt`` says which part of a longer one the performance is, for those who want to know; it has been applied.
-    ``attempts`` says when a segment is rendered again, with other noise, and how often. ``tail`` is how long what
+    ``retakes`` says when a segment is rendered again, with other noise, and how often. ``tail`` is how long what
     sounds is heard after the last offset, in seconds.
     """
 
@@ -30,8 +29,7 @@ class RenderRequest:
     performance: Performance
     prompt: Prompt
     seed: int = 0
-    excerpt: Excerpt = field(default_factory=Excerpt)
-    attempts: Attempts = field(default_factory=Attempts)
+    retakes: Retakes = field(default_factory=Retakes)
     tail: float = 1.0
 
     @property
@@ -48,7 +46,7 @@ class Rendering:
     and the tail, in seconds; ``notes`` are the notes that sound in it, on the same clock, and ``report`` counts what
     was decided about the others. ``gain`` is what was done to the level the model gave. ``joints`` (segments - 1,)
     are where segments follow one another, in seconds, each at the end of a cross-fade of ``crossfade`` seconds.
-    ``segments_retried`` counts the segments that were attempted more than once.
+    ``segments_retried`` counts the segments of which there was more than one take.
 
     ``codes`` are the codec's, (K, T): each segment's own frames, one after the other, so T frames cover the piece
     exactly once. The audio was decoded from segments that overlap, with what lies before and after their own

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from renderer.audio.audio_file import FloatSamples
 from renderer.midi.notes import FloatArray, Notes
+from renderer.model.piano_roll import notes_near
 
 _DECAY_SECONDS = 1.0
 
@@ -194,3 +195,8 @@ def _sparse(onset_frame: FloatArray, cut: int, notes: int, frames: int) -> tuple
         int(np.ceil(onset_frame[before])) if before >= 0 else 0,
         int(onset_frame[after]) if after < len(onset_frame) else frames,
     )
+
+
+def decoder_notes(notes: Notes, segment: Span, frame_rate: int) -> Notes:
+    """A segment's notes as its decoder is given them: unlike the model, it knows when those before it were struck."""
+    return notes_near(notes, segment.start / frame_rate, (segment.start + segment.frames) / frame_rate)

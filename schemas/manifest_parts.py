@@ -1,7 +1,7 @@
 """Manifests that are no single Parquet file: CSV, JSON lines, or several files, made one table.
 
-CSV has no types. Numbers are told from text in the columns that must hold numbers; every other one is text as it
-stands there, so that no leading zero is lost.
+CSV has no types. Columns that must hold numbers are read so; every other one is text as it stands there, so that
+no leading zero is lost.
 """
 
 import gzip

@@ -42,7 +42,7 @@ class ItemResult:
     ``clipped_samples`` of ``samples``. They are of the audio as it is written, but for the notes, silences and
     joints, which are of the model's, before it was resampled and levelled. ``quality_score``, 0 to 1, is the harmonic
     mean of ``notes_found`` and ``attacks_explained``. A measure that is not defined is null, never NaN: the joints'
-    where there are none or onsets hide them. ``segments_retried`` counts the ``segments`` that were attempted again.
+    where there are none or onsets hide them. ``segments_retried`` counts the ``segments`` that were rendered again.
     """
 
     item_id: str

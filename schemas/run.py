@@ -69,7 +69,7 @@ class Run:
 
     ``rows_sha256`` is of the rendered rows alone, so that a manifest that only grew is known again.
     ``threads`` (of one actor) and ``versions`` may round a sum differently, which no one hears: where they
-    differ a person is told, but they do not make another run.
+    differ a warning says so, but they do not make another run.
     """
 
     manifest_path: str

@@ -39,8 +39,8 @@ def main(hub: str, steps: int) -> None:
         loss.backward()
         optimizer.step()
         if step % max(1, steps // 4) == 0:
-            told = {name: np.mean([loss_of(model(x), y).item() for x, y in rows]) for name, rows in splits.items()}
-            print(step, *(f"{name} {value:.4f}" for name, value in told.items()))
+            losses = {name: np.mean([loss_of(model(x), y).item() for x, y in rows]) for name, rows in splits.items()}
+            print(step, *(f"{name} {value:.4f}" for name, value in losses.items()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def codec_work(codec: NeuralCodec, frames: int, clips: int) -> Work:
     """Codes of ``clips`` clips of as many ``frames`` each to audio.
 
     Operations are those of products and convolutions; Fourier transforms, activations and oscillators' phases are not
-    counted, nor what a decoder does with the notes that it is told: how much that is depends on them. Traffic is the
+    counted, nor what a decoder does with the notes that it is given: how much that is depends on them. Traffic is the
     decoder's weights, but a recurrent network's inner ones once for every frame.
     """
     shapes = copy.deepcopy(codec).to("meta")  # Where a recurrent network is the products that it is made of.

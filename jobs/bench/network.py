@@ -19,7 +19,7 @@ PUBLISHED_SEGMENT_SECONDS = 15.0
 
 
 class RandomSegment(NamedTuple):
-    """What the model is given, and the notes that the codec's decoder may be told."""
+    """What the model is given, and the notes that the codec's decoder may be given."""
 
     input: ModelInput
     notes: Notes

@@ -18,14 +18,14 @@ from renderer.model.midi_valle import MidiValle
 from renderer.stopwatch import Stopwatch
 
 MEASURED_STEPS = 5
-ATTEMPTS = 2
+REPETITIONS = 2
 
 
 @dataclass(frozen=True)
 class PublishedWay:
     """Seconds that one segment takes: ``decode`` is estimated from ``measured_steps``, the rest measured.
 
-    Of two attempts the faster counts.
+    Of two repetitions the faster counts.
     """
 
     audio_seconds: float
@@ -50,7 +50,7 @@ def measure_published_way(
     prompt, first = segment.prompt[:, 0], torch.zeros(segment.frames, dtype=torch.int64)
     midi = model.ar_midi(segment.rows[None].to(device), segment.positions[None].to(device))
     _step(model, midi, prompt)
-    watches = [Stopwatch(device) for _ in range(ATTEMPTS)]
+    watches = [Stopwatch(device) for _ in range(REPETITIONS)]
     for watch in watches:
         for step in steps:
             with watch(f"step {step}"):

@@ -16,8 +16,8 @@ def export(options: ExportOptions) -> int:
     from jobs.exports.export import export_run
 
     with tqdm(unit=" items", disable=None, leave=False) as bar:
-        told = export_run(options, bar.update)
-    say(told, sys.stdout)
+        summary = export_run(options, bar.update)
+    say(summary, sys.stdout)
     return 0
 
 

@@ -42,7 +42,7 @@ def make(options: MakeOptions) -> int:
     from tqdm import tqdm
 
     from jobs.console import one_line, say
-    from jobs.prompts.make import make_prompts, told
+    from jobs.prompts.make import make_prompts, summary
 
     with tqdm(unit=" recordings", disable=None) as bar:
 
@@ -53,7 +53,7 @@ def make(options: MakeOptions) -> int:
         made = make_prompts(options, advance)
     for row in made.without[:SHOWN_REFUSALS]:
         say(f"refused: {one_line(row['recording'])}: {one_line(row['reason'])}")
-    for line in told(made, options):
+    for line in summary(made, options):
         say(line, sys.stdout)
     return SOME_REFUSED if made.without else 0
 

@@ -29,7 +29,7 @@ Advance = Callable[[int], object]
 def decode_run(options: DecodeOptions, progress: Advance = lambda items: None) -> tuple[int, Totals, Run]:
     """Decode what is finished of a run, as far as it is not decoded yet, into another run's folder.
 
-    Returns the exit code of ``midi-valle decode``, what there is now, and the run that was made; ``progress`` is told
+    Returns the exit code of ``midi-valle decode``, what there is now, and the run that was made; ``progress`` gets
     of items as they are decoded. JobError says what is wrong with the run, or with the folder.
     """
     access = S3Access(options.s3_endpoint_url)

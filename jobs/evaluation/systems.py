@@ -60,7 +60,7 @@ class RecordingSystem:
 class CodecSystem:
     """The recording, encoded and decoded: the best that a model of these codes can give.
 
-    As when rendering, a decoder that listens is told the notes.
+    As when rendering, a note-conditioned decoder is given the notes.
     """
 
     name = RC

@@ -40,7 +40,7 @@ Advance = Callable[[int], object]
 
 
 def export_run(options: ExportOptions, progress: Advance = lambda items: None) -> str:
-    """Export a run; returns what a person is told. ``progress`` is told of items as they are placed.
+    """Export a run; returns a summary of it. ``progress`` is called with items as they are placed.
 
     JobError says what is wrong with the run, or which licence is missing; then nothing was written.
     """
@@ -57,7 +57,7 @@ def export_run(options: ExportOptions, progress: Advance = lambda items: None) -
     sources = licences.sources()
     folder = ExportFolder(options.out, _plan(options, run, survey))
     if not folder.begin():
-        return f"exported already: {_told(survey, folder)}"
+        return f"exported already: {_summary(survey, folder)}"
     form = FORMATS[options.as_](chosen, folder)
     for shard in _placed(chosen, form):
         form.list(shard)
@@ -66,7 +66,7 @@ def export_run(options: ExportOptions, progress: Advance = lambda items: None) -
     folder.write(LICENCES, card.licences().encode())
     form.finish(card)
     folder.finish()
-    return _told(survey, folder)
+    return _summary(survey, folder)
 
 
 def _placed(chosen: Chosen, form: ExportFormat) -> Iterator[ChosenShard]:
@@ -113,7 +113,7 @@ def _plan(options: ExportOptions, run: Run, survey: Survey) -> bytes:
     return (json.dumps(plan, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _told(survey: Survey, folder: ExportFolder) -> str:
+def _summary(survey: Survey, folder: ExportFolder) -> str:
     total = survey.total
     splits = ", ".join(f"{split} {survey.splits[split].items:,}" for split in survey.order)
     return f"{total.items:,} items, {duration(total.seconds)} of audio ({splits}): {folder.out}"

@@ -14,7 +14,8 @@ from pathlib import Path
 from jobs.errors import InputError, JobError, UnavailableError
 from jobs.inputs.input_cache import InputCache
 from jobs.storage import Listed, S3Access, without_file_scheme
-from jobs.storage.s3_storage import S3Storage, bucket_and_key
+from jobs.storage.s3_names import bucket_and_key
+from jobs.storage.s3_storage import S3Storage
 
 CACHE_BYTES = 1 << 30
 MODEL_OBJECTS = 1000

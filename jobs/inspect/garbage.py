@@ -36,7 +36,7 @@ class Garbage:
 def find_garbage(directory: RunDirectory, quiet_seconds: float) -> Garbage:
     """Look for data that no marker names, and for leftovers that are older than ``quiet_seconds``.
 
-    run.json, markers, events and what people put into the folder are never garbage: it is told by the names that a
+    run.json, markers, events and what people put into the folder are never garbage: it is known by the names that a
     run's writers give. Nor is anything while markers may be lost, as result rows without one say.
 
     JobError if there is no run, or if any of its markers cannot be read: then nothing is known to be garbage.

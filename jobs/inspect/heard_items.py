@@ -56,7 +56,7 @@ def choose_items(items: pa.Table, seed: int) -> tuple[Sequence[Row], Sequence[Ro
 
 
 def hear_items(storage: Storage, prompts: PromptRecordings, items: pa.Table) -> list[HeardItem]:
-    """The items to be heard, the worst first; what cannot be had of one is told in its place."""
+    """The items to be heard, the worst first; what cannot be had of one is said in its place."""
     sounds = ItemSounds(storage, prompts)
     worst, sample = choose_items(items, prompts.run.settings.seed)
     rows = [*worst, *sample]

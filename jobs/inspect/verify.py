@@ -27,7 +27,7 @@ def find_problems(
     progress: Advance | None = None,
     spread: Spread | None = None,
 ) -> Iterator[str]:
-    """Everything that is wrong with a run, one line each; ``progress`` is told of items as they are checked.
+    """Everything that is wrong with a run, one line each; ``progress`` is called with items as they are checked.
 
     Each object must have the size and the hash that its marker states, each manifest row exactly one result
     row, and the audio the stated number of samples. ``quick`` goes by sizes alone and decodes nothing. The work is

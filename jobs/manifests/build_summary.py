@@ -1,4 +1,4 @@
-"""What a person is told of a manifest that was built."""
+"""What is said of a manifest that was built."""
 
 import re
 from collections import Counter, defaultdict

@@ -16,7 +16,8 @@ from jobs.errors import InputError, JobError, UnavailableError
 from jobs.inputs.inputs import Inputs, is_s3
 from jobs.manifests.measures import Measures, measure
 from jobs.storage import S3Access
-from jobs.storage.s3_storage import S3Storage, bucket_and_key
+from jobs.storage.s3_names import bucket_and_key
+from jobs.storage.s3_storage import S3Storage
 from renderer.errors import MidiError
 from renderer.midi.midi_file import DEFAULT_LIMITS, read_midi
 from renderer.midi.notes import PedalPolicy

@@ -21,8 +21,13 @@ def write_tar(file: BinaryIO, results: pa.Table, read: Callable[[str], Encoded],
         for row in json_rows(results.drop_columns(["notes"])):
             item_id = row["item_id"]
             encoded = read(item_id)
-            told = json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
-            members = {encoder.suffix: encoded.audio, ".mid": encoded.midi, ".json": told, ".codes.npy": encoded.codes}
+            row_json = json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
+            members = {
+                encoder.suffix: encoded.audio,
+                ".mid": encoded.midi,
+                ".json": row_json,
+                ".codes.npy": encoded.codes,
+            }
             write_members(tar, {f"{item_id}{end}": data for end, data in members.items() if data is not None})
 
 

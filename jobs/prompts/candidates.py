@@ -67,8 +67,8 @@ def places_by_midi(audio: Path, seconds: float, midi: Path, most: int, align: bo
     heard = [_correlation(audio, seconds, notes, window) for window in windows]
     late = _offset(heard[:STRETCHES], audio, seconds, notes, windows[:STRETCHES])
     if late is not None and abs(late) > LARGEST_OFFSET and not align:
-        told = f"its audio is {abs(late):.2f} s {'late' if late > 0 else 'early'} against its MIDI"
-        raise OffsetError(f"{told}; --align mends that", late)
+        fault = f"its audio is {abs(late):.2f} s {'late' if late > 0 else 'early'} against its MIDI"
+        raise OffsetError(f"{fault}; --align mends that", late)
     moved = late if late is not None and align and abs(late) > SMALLEST_MENDED else 0.0
     if moved:
         windows = _windows(notes, most, max(0.0, -moved), seconds - moved)

@@ -57,7 +57,7 @@ class Made:
 
 
 def make_prompts(options: MakeOptions, advance: Callable[[int, int], None]) -> Made:
-    """Make a bank; ``advance`` is told of recordings done and in all.
+    """Make a bank; ``advance`` is called with recordings done and in all.
 
     The same recordings give the same bytes, in their order, whatever the number of processes. The bank appears last,
     when all its clips are there; until then they wait in a hidden folder beside it, where the same command goes on.
@@ -111,8 +111,8 @@ def _publish(made: Made, options: MakeOptions, partial: PartialBank) -> None:
     partial.remove()
 
 
-def told(made: Made, options: MakeOptions) -> Iterator[str]:
-    """What a person is told of it in the end."""
+def summary(made: Made, options: MakeOptions) -> Iterator[str]:
+    """What is said of it in the end, line by line."""
     yield f"{len(made.prompts):,} prompts: {options.out}"
     lacking = sum(row["licence"] is None for row in made.prompts)
     if lacking:

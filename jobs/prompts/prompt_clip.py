@@ -67,7 +67,7 @@ class PromptClip:
         (folder / f"{self.prompt_id}.mid").write_bytes(self.midi)
 
     def facts(self) -> dict[str, Any]:
-        """What a bank says of it beside what everyone is told."""
+        """What a bank says of it beside what is said of all."""
         sound = SoundFacts.of(self.samples, self.rate)
         return {
             "start_s": round(self.place.start, 6),
@@ -82,7 +82,7 @@ class PromptClip:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, without the prompt's id before it, which is told elsewhere."""
+    """What an error says, without the prompt's id before it, which is said elsewhere."""
     return re.sub(r"^prompt '[^']*': ", "", str(error))
 
 

@@ -44,7 +44,7 @@ class Question:
     probe: str
 
     def answers(self) -> dict[str, Any]:
-        """What there is; a fault is told in place of what cannot be had."""
+        """What there is; a fault is said in place of what cannot be had."""
         found: dict[str, Any] = {"agreement": Agreement.of_this_process(), "credentials": "-"}
         try:
             found["model"] = self.backend.describe().model_hash

@@ -4,8 +4,6 @@ Tasks wait in one queue, the longest first. A worker takes the next when its own
 stays full. Toward the end of a run it takes no more than a fair share of what is left. Where others have nothing to
 begin, a worker gives back what it has not begun beyond its share: tasks, or rows of one, whose shard then is in parts.
 So no row waits at one worker while another has nothing to do, however wrong the guess was of how long it takes.
-
-Workers come back all the more often the nearer the end is: after a twentieth of the time that is left.
 """
 
 import math
@@ -13,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from jobs.run.pace import Pace
 from jobs.run.places import Place, Places
 from jobs.run.retries import Outcome, Retries
 from jobs.run.row_weights import RowWeights
@@ -22,23 +21,8 @@ from jobs.shard.orders import News, Orders, Standing
 from jobs.shard.prefetch import ITEMS_AHEAD
 from jobs.shard.task import Fault, Task
 
-LEAST_SHARE_SECONDS = 1.0
-"""A shard is split for so much work: to put it together again costs something as well."""
-
-SHORTEST_CALL, LONGEST_CALL = 1.0, 15.0
-"""Seconds after which a worker comes back, at least and at most."""
-
-GUESSED_SPEED = 1.0
-"""Rows in a second, as long as none is done."""
-
-CALLS_A_SECOND = 200
-"""So many of a fleet's calls come back in a second at most."""
-
 LONGEST_LINE = 4
 """So many tasks are in a worker's line at most, as nobody knows of which of them it died."""
-
-LOOKS = 20
-"""So often would a worker come back if the estimate of what is left stayed as it is."""
 
 
 def rows_ahead(batch_size: int) -> int:
@@ -68,9 +52,7 @@ class Dispatcher:
         self._resting: dict[int, None] = {}
         """In the order in which they came."""
         self._active = 0
-        self._left = sum(self._weight(task) for task in tasks)
-        """The weight of all that is not done: what waits, and what is in lines."""
-        self._rendered, self._seconds = 0.0, 0.0
+        self._pace = Pace(sum(self._weight(task) for task in tasks))
         self._expected = 0
         self._is_stopping = False
 
@@ -87,7 +69,7 @@ class Dispatcher:
     @property
     def speed(self) -> float | None:
         """Weight in a second that one worker renders; None while that is not known."""
-        return self._rendered / self._seconds if self._rendered else None
+        return self._pace.speed
 
     def stop(self) -> None:
         """From now on only what workers have first in line is finished, and what is begun in parts."""
@@ -139,9 +121,9 @@ class Dispatcher:
         rendered = load.done - before
         if finished is not None and not finished.probe:
             rendered += self._weight(finished)
-        self._left -= rendered
+        self._pace.left -= rendered
         if not any(task.probe for task in [*load.tasks, finished] if task is not None):
-            self._rendered, self._seconds = self._rendered + max(rendered, 0.0), self._seconds + seconds
+            self._pace.learn(rendered, seconds)
         self._queue.put_back([*news.given_back, *lost])
         if finished is not None:
             self._finished(load, finished, news)
@@ -149,7 +131,7 @@ class Dispatcher:
     def died(self, worker: int, fault: Fault | None) -> Outcome:
         """A worker is gone with all that it had; without a ``fault`` of the tasks, because its machine is."""
         load = self.gone(worker)
-        self._left += load.done
+        self._pace.left += load.done
         if fault is None or not load.line:
             self._queue.put_back(load.tasks)
             return "tried again"
@@ -189,14 +171,14 @@ class Dispatcher:
         if not load.line:
             return None
         low = self._ahead if self._may_take_more(load) else 0
-        return Orders(tuple(load.tasks), low, self._call_seconds())
+        return Orders(tuple(load.tasks), low, self._pace.call_seconds(len(self._workers), self._level))
 
     def useful_workers(self, seconds: float) -> int:
         """For how many more workers there is work: tasks that wait, or a share of others' of so many seconds."""
         if self._is_stopping:
             return sum(map(self._is_open, self._queue))
-        loads, least = self._workers.values(), (self.speed or GUESSED_SPEED) * seconds
-        queued = self._left - sum(load.left for load in loads)
+        loads, least = self._workers.values(), self._pace.guessed_speed * seconds
+        queued = self._pace.left - sum(load.left for load in loads)
         shares = sum(int(load.waiting / least) for load in loads if load.waiting and not self._has_alone(load))
         return shares + (max(len(self._queue), int(queued / least)) if self._queue else 0)
 
@@ -204,7 +186,7 @@ class Dispatcher:
         """What a worker had in line, of which it has nothing any more; it rests."""
         load = self._workers[worker]
         tasks = load.tasks
-        self._left += load.done
+        self._pace.left += load.done
         self._resting[worker] = None
         load.set((), self._weights)
         return tasks
@@ -219,7 +201,7 @@ class Dispatcher:
 
     def _abandon(self, task: Task) -> None:
         """A shard will have no marker."""
-        self._left -= self._weight(task)
+        self._pace.left -= self._weight(task)
         self.split_shards.forget(task.shard.index)
 
     def _lost(self, load: WorkerLoad, news: News) -> list[Task]:
@@ -234,13 +216,7 @@ class Dispatcher:
     @property
     def _level(self) -> float:
         """What each worker has to do until the end, if all have the same."""
-        return self._left / max(self._active, 1)
-
-    def _call_seconds(self) -> float:
-        shortest = max(SHORTEST_CALL, len(self._workers) / CALLS_A_SECOND)
-        if self.speed is None:
-            return shortest
-        return max(shortest, min(LONGEST_CALL, self._level / self.speed / LOOKS))
+        return self._pace.left / max(self._active, 1)
 
     def _is_open(self, task: Task) -> bool:
         return not self._is_stopping or _is_shared(task)
@@ -269,10 +245,10 @@ class Dispatcher:
 
     def _share_of(self, load: WorkerLoad, task: Task) -> Task:
         """What a worker is to have of a task; the rest waits for others."""
-        if self.speed is None or not task.can_be_split or self._queue.is_alone(task):
+        least = self._pace.least_share
+        if math.isinf(least) or not task.can_be_split or self._queue.is_alone(task):
             return task
         weights = self._weights.of(task)
-        least = self.speed * LEAST_SHARE_SECONDS
         share = max(self._level - load.left, least)
         kept = max(1, int((np.cumsum(weights) <= share).sum()))
         if weights[kept:].sum() < least:
@@ -290,8 +266,7 @@ class Dispatcher:
         if any(map(self._is_open, self._queue)):
             return 0
         hungry = [other for other in self._workers.values() if not other.rows_waiting and not other.is_draining]
-        least = math.inf if self.speed is None else self.speed * LEAST_SHARE_SECONDS
-        count = load.tail(load.left - self._level, least, self._weights) if hungry else 0
+        count = load.tail(load.left - self._level, self._pace.least_share, self._weights) if hungry else 0
         # Whoever rests begins at once what here would wait.
         return count or (load.whole_tail if any(not other.line for other in hungry) else 0)
 

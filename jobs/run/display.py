@@ -20,7 +20,7 @@ class Display:
         self._items = items
         self._items_before, self._audio_before = totals.items, totals.audio_seconds
         self._seconds_before = totals.render_seconds / totals.items if totals.items else 0.0
-        self._told_when = False
+        self._said_when = False
         self._began: float | None = None
         self._last_line = 0.0
         self._bar: tqdm[Any] | None = None
@@ -64,12 +64,12 @@ class Display:
             text += f", {duration((self._items - items) * each)} left"
         if silent_seconds:
             text += f", the storage has not answered for {duration(silent_seconds)}"
-        is_news = until_stop is not None and not self._told_when
+        is_news = until_stop is not None and not self._said_when
         if self._bar is not None:
             self._bar.n = items
             self._bar.set_postfix_str(text)
         elif is_news or now - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line, self._told_when = now, until_stop is not None
+            self._last_line, self._said_when = now, until_stop is not None
             self.say(f"{items:,.1f} of {self._items:,} items, {text}")
 
     def _seconds_per_item(self, items: float, elapsed: float, actors: int) -> float | None:

@@ -8,11 +8,12 @@ import ray
 from jobs.errors import JobError
 from jobs.run.actors import start_board
 from jobs.run.agreement import Agreement
-from jobs.run.dispatcher import LEAST_SHARE_SECONDS, Dispatcher
+from jobs.run.dispatcher import Dispatcher
 from jobs.run.display import Display
 from jobs.run.fleet import Fleet
 from jobs.run.heartbeat import Heartbeat
 from jobs.run.metrics import RunMetrics
+from jobs.run.pace import LEAST_SHARE_SECONDS
 from jobs.run.progress_watch import ProgressWatch
 from jobs.run.setbacks import Setbacks
 from jobs.run.workers import Call, Slot, Workers, draining_nodes

@@ -37,7 +37,7 @@ class Fleet:
         self._display, self._events = display, events
         self._head = head or HeadWatch()
         self._status_seconds = status_seconds if several else 0.0
-        self._told = self._listened = time.monotonic()
+        self._reported = self._listened = time.monotonic()
         self._notes: Any = None
         self._said: set[str] = set()
 
@@ -78,10 +78,10 @@ class Fleet:
 
     def tell_now_and_then(self, under_way: Iterable[tuple[Place, ShardProgress]]) -> None:
         """Tell of each node, if it is time to."""
-        seconds = time.monotonic() - self._told
+        seconds = time.monotonic() - self._reported
         if not self._status_seconds or seconds < self._status_seconds:
             return
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
         for line in self.tally.lines(Counter(self.places.of_workers), under_way, seconds):
             self._display.say(line)
 

@@ -24,7 +24,7 @@ TORCH_SECONDS = 120.0
 
 
 class NodeProbe:
-    """Answers in plain values; what cannot be had is told under ``errors``, by what it is."""
+    """Answers in plain values; what cannot be had is said under ``errors``, by what it is."""
 
     def now(self) -> float:
         """The clock there, in seconds since the epoch."""

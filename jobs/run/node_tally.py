@@ -13,13 +13,13 @@ SHOWN_NODES = 8
 
 @dataclass
 class _Node:
-    """A node's work: ``audio`` is in seconds, ``told`` what of it was told before."""
+    """A node's work: ``audio`` is in seconds, ``reported`` what of it was reported before."""
 
     items: int = 0
     failed: int = 0
     audio: float = 0.0
     deaths: int = 0
-    told: float = 0.0
+    reported: float = 0.0
     vitals: Vitals | None = None
 
 
@@ -42,7 +42,7 @@ class NodeTally:
         self._node(place).deaths += 1
 
     def felt(self, vitals: Vitals) -> None:
-        """A worker there has told how much memory is used."""
+        """A worker there has reported how much memory is used."""
         self._node(vitals.place).vitals = vitals
 
     def lines(
@@ -58,8 +58,8 @@ class NodeTally:
         speed: dict[Place, float] = {}
         for place in {*audio, *workers}:
             node, now = self._node(place), audio.get(place, 0.0)
-            speed[place] = max(0.0, now - node.told) / seconds
-            node.told = max(node.told, now)
+            speed[place] = max(0.0, now - node.reported) / seconds
+            node.reported = max(node.reported, now)
         order = sorted(speed, key=lambda place: (speed[place], place))
         shown = [self._line(place, workers.get(place, 0), speed[place]) for place in order[:SHOWN_NODES]]
         return [*shown, *self._others(order[SHOWN_NODES:], speed)]

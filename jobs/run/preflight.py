@@ -164,7 +164,7 @@ def _roots(options: RenderOptions, *locations: str | None) -> tuple[str, ...]:
 
 @contextmanager
 def _named(path: Path, location: str) -> Iterator[None]:
-    """Problems of a table are told with the location that the user knows, not with that of a copy."""
+    """Problems of a table are reported with the location that the user knows, not with that of a copy."""
     try:
         yield
     except TableError as error:

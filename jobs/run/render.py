@@ -125,8 +125,8 @@ def _render_rest(beginning: Beginning, directory: RunDirectory, totals: Totals, 
                 fleet = Fleet(display, events, several, job.options.node_status, head)
                 dispatcher = Dispatcher(tasks, weights, rows_ahead(run.settings.batch_size), fleet.places)
                 agreement = Agreement.of_this_process() if several else None
-                told = (totals, display, signals, events, heartbeat)
-                Driver(work, *told, limits, dispatcher, actors, fleet, agreement).run()
+                reporting = (totals, display, signals, events, heartbeat)
+                Driver(work, *reporting, limits, dispatcher, actors, fleet, agreement).run()
         finally:
             display.close()
             events.add("driver_ended", items_done=totals.items, failed=totals.failed)

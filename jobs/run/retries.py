@@ -131,8 +131,8 @@ class Retries:
             if len(trial.task.places) > 1:  # After the others: good ones show that the worker is well.
                 trial.parts.append((row,))
             return "tried again"
-        told = replace(fault, message=f"{fault.message} ({tries} times, when it was rendered alone)")
-        trial.task = replace(trial.task, quarantined={**trial.task.quarantined, row: told})
+        final = replace(fault, message=f"{fault.message} ({tries} times, when it was rendered alone)")
+        trial.task = replace(trial.task, quarantined={**trial.task.quarantined, row: final})
         trial.found = True
         return "quarantined"
 

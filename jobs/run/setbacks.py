@@ -106,8 +106,8 @@ class Setbacks:
             self._dispatcher.died(slot.number, None)
             which, where = ", ".join(map(str, shards)), self._fleet.at(slot.place)
             self._display.say(f"shard {which}: its worker died{where}: its machine is gone; tried again")
-            told = {"actor": slot.number, "node": str(slot.place), "shards": shards}
-            self._events.add("actor_died", reason=reason, then="tried again", **told)
+            where_it_was = {"actor": slot.number, "node": str(slot.place), "shards": shards}
+            self._events.add("actor_died", reason=reason, then="tried again", **where_it_was)
         else:
             self._charge(slot, reason)
         if not is_lost and slot.health.died(call.is_loading):

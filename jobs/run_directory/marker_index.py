@@ -29,7 +29,7 @@ class MarkerIndex:
 
     def __init__(self, tables: Sequence[pa.Table] = ()) -> None:
         self.known: set[str] = set()
-        """The markers that it has told."""
+        """The markers that it has given."""
 
         batches = [batch for table in tables for batch in table.to_batches()]
         self._batches = [batch.columns for batch in batches]

@@ -68,7 +68,7 @@ class RunDirectory:
         """JobError that names what differs if ``wanted`` is not the run that began here.
 
         With ``extend``, the manifest may be another one: that its first rows are the run's is not checked here.
-        Returns what differs without making it another run, to be told to the user.
+        Returns what differs without making it another run, to be said to the user.
         """
         differing = differences(existing, wanted, extend)
         planned = existing.shards[0].row_count
@@ -100,7 +100,7 @@ class RunDirectory:
     def own_keys(self, run: Run) -> list[str]:
         """What the run has written, in the order in which it can be deleted; JobError if a link is in the way.
 
-        Told by names, so what else lies in the folder is not among it, and neither is the lease. Markers come first,
+        Known by names, so what else lies in the folder is not among it, and neither is the lease. Markers come first,
         as they promise all else; run.json last, as without it the folder is nobody's: whenever deleting is
         interrupted, it can be repeated.
         """

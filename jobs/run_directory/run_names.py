@@ -1,4 +1,4 @@
-"""The names that a run gives its objects: by them alone it is told what may be deleted."""
+"""The names that a run gives its objects: by them alone it is known what may be deleted."""
 
 import re
 from typing import cast

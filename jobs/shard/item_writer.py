@@ -18,15 +18,17 @@ MESSAGE_CHARACTERS = 1000
 class ItemWriter:
     """Makes the result rows of a task's items; may be called by several threads.
 
-    ``task`` is its key: the shard, and where in it the task begins. ``thresholds`` are those of what is written.
+    ``task`` is its key: the shard, and where in it the task begins. What is written is brought to ``level``, and judged
+    by ``thresholds``.
     """
 
-    def __init__(self, task: tuple[int, int], run: Run, thresholds: QualityThresholds, writer: Writer) -> None:
+    def __init__(
+        self, task: tuple[int, int], run: Run, level: Level, thresholds: QualityThresholds, writer: Writer
+    ) -> None:
         self.task = task
         self._model_id = run.model_id
         self._sample_rate = run.settings.sample_rate
-        self._level = Level(run.settings.loudness, run.settings.peak)
-        self._thresholds = thresholds
+        self._level, self._thresholds = level, thresholds
         self._writer = writer
 
     def write(self, original: Rendering) -> ItemResult:

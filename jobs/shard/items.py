@@ -1,16 +1,16 @@
 """From a manifest row to what the renderer takes."""
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TypedDict, cast
 
 from jobs.inputs.inputs import Inputs, folder_of
 from jobs.shard.backend import CorpusRenderer
 from jobs.shard.thresholds import Thresholds
 from renderer.midi.midi_file import read_midi
-from renderer.midi.notes import Excerpt, PedalChannels, PedalPolicy, Performance
+from renderer.midi.notes import Excerpt, Performance
 from renderer.prompt import Prompt
-from renderer.quality.attempts import Attempts
+from renderer.quality.takes import Retakes
 from renderer.rendering import RenderRequest
 from schemas.manifest import ManifestRow
 from schemas.prompts import read_prompt_bank
@@ -33,21 +33,19 @@ class ItemReader:
         self._renderer = renderer
         self._bank = {} if bank is None else read_prompt_bank(inputs.local(bank))
         self._bank_folder = None if bank is None else folder_of(bank)
-        self._attempts = Attempts(settings.attempts, Thresholds.of(settings).takes)
+        self._retakes = Retakes(settings.attempts, Thresholds.of(settings).takes)
         self._prompt_from_files = lru_cache(PROMPTS_KEPT)(renderer.prompt_from_files)
         self._read_midi = lru_cache(PERFORMANCES_KEPT)(read_midi)
 
     def performance(self, row: ManifestRow) -> Performance:
         """The notes that the row asks for; may be called beside everything else."""
-        path = self._inputs.local(row.midi, self._folder)
-        return _part(self._read_midi(path, **_reading(self._settings)), row)
+        return read_performance(row, self._folder, self._inputs, self._settings, self._read_midi)
 
     def request(self, row: ManifestRow, performance: Performance | None = None) -> RenderRequest:
         """The row's performance, which may have been read before, with its prompt and seed."""
         performance = self.performance(row) if performance is None else performance
         prompt, seed = self._prompt(row), self.seed(row)
-        excerpt, tail = excerpt_of(row), self._settings.tail
-        return RenderRequest(row.item_id, performance, prompt, seed, excerpt, self._attempts, tail)
+        return RenderRequest(row.item_id, performance, prompt, seed, self._retakes, self._settings.tail)
 
     def seed(self, row: ManifestRow) -> int:
         """The row's own seed, or the one that follows from the run's."""
@@ -68,32 +66,27 @@ class ItemReader:
         return self._renderer.prompt(row.prompt)
 
 
-def read_performance(row: ManifestRow, folder: str, inputs: Inputs, settings: RunSettings) -> Performance:
-    """The notes that a row of a manifest in ``folder`` asks for; MidiError or JobError if there are none."""
-    return _part(read_midi(inputs.local(row.midi, folder), **_reading(settings)), row)
+def read_performance(
+    row: ManifestRow,
+    folder: str,
+    inputs: Inputs,
+    settings: RunSettings,
+    read: Callable[..., Performance] = read_midi,
+) -> Performance:
+    """The notes that a row of a manifest in ``folder`` asks for; MidiError or JobError if there are none.
+
+    In runs that do not say how pedals are read, each channel has one of its own.
+    """
+    whole = read(
+        inputs.local(row.midi, folder),
+        pedal=settings.pedal,
+        pedal_channels=settings.pedal_channels or "each",
+        strict=settings.strict_midi,
+    )
+    return whole.excerpt(_excerpt(row))
 
 
-class _Reading(TypedDict):
-    pedal: PedalPolicy
-    pedal_channels: PedalChannels
-    strict: bool
-
-
-def _reading(settings: RunSettings) -> _Reading:
-    """How a run reads MIDI files. In runs that do not say, each channel has a pedal of its own."""
-    return {
-        "pedal": cast(PedalPolicy, settings.pedal),
-        "pedal_channels": cast(PedalChannels, settings.pedal_channels or "each"),
-        "strict": settings.strict_midi,
-    }
-
-
-def _part(performance: Performance, row: ManifestRow) -> Performance:
-    excerpt = excerpt_of(row)
-    return performance if excerpt == Excerpt() else performance.excerpt(excerpt)
-
-
-def excerpt_of(row: ManifestRow) -> Excerpt:
+def _excerpt(row: ManifestRow) -> Excerpt:
     """Which part of its MIDI file a row asks for, and how it is to be changed."""
     return Excerpt(
         start=row.start_s or 0.0,

@@ -24,6 +24,7 @@ from jobs.shard.shard_stream import ShardStream
 from jobs.shard.task import Part, Task
 from jobs.shard.thresholds import Thresholds
 from jobs.storage import Storage
+from renderer.audio.loudness import Level
 from renderer.decoding.schedule import Occupancy
 from schemas.marker import Marker
 from schemas.results import ItemResult
@@ -58,6 +59,7 @@ class ShardRenderer:
         self._committer = Committer(work.storage)
         self._renderer = work.backend.load(work.run.settings.device)
         self._reader = ItemReader(work.run.settings, work.manifest, work.bank, work.inputs, self._renderer)
+        self._level = Level(work.run.settings.loudness, work.run.settings.peak)
         self._thresholds = Thresholds.of(work.run.settings).written
         self._progress = ProgressReporter(report, self._renderer.progress)
         self._stream = ShardStream(self._renderer, work.run.settings, self._progress)
@@ -116,7 +118,7 @@ class ShardRenderer:
         name = f"{shard_name(shard.index)}-{uuid.uuid4().hex}"
         writer = open_writer(self._work.storage, run.settings, name)
         quarantined = {found.rows[place].item_id: fault for place, fault in task.quarantined.items()}
-        item_writer = ItemWriter(task.key, run, self._thresholds, writer)
+        item_writer = ItemWriter(task.key, run, self._level, self._thresholds, writer)
         rows, order = [found.rows[place] for place in sorted(wanted)], [found.rows[place] for place in wanted]
         attempt = ShardAttempt(rows, quarantined, self._reader, item_writer, self._progress, order)
         self._stream.add(attempt)

@@ -136,7 +136,7 @@ class LocalStorage:
             path = self.root / key
             try:
                 status = path.stat()
-            except OSError:  # It cannot be read either, and who does is told why.
+            except OSError:  # It cannot be read either, and who does learns why.
                 yield Listed(key, 0, 0.0)
             else:
                 yield Listed(key, status.st_size, status.st_mtime, _version(status))

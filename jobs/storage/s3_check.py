@@ -18,7 +18,7 @@ _FRAMING = re.compile(rb"[0-9a-f]+(;chunk-signature=[0-9a-f]+)?\r\n")
 
 
 class PartsStorage(Storage, Protocol):
-    """A storage that can be told to write in parts."""
+    """A storage that can be asked to write in parts."""
 
     def write_parts(self, key: str, file: BinaryIO, part_bytes: int) -> None:
         """Write the object from a file, in parts of that size."""

@@ -17,7 +17,7 @@ _LISTED = ("Key", "ETag", "Size", "LastModified")
 
 
 def pages(operation: str, ask: Callable[[dict[str, str]], Any], place: str) -> Iterator[Any]:
-    """The pages of a listing of a ``place``, each asked for with the parameters that the one before has told.
+    """The pages of a listing of a ``place``, each asked for with the parameters that the one before gives.
 
     StorageError if a server holds more and does not say how to ask for it.
     """
@@ -70,5 +70,5 @@ def _take_entries(response_dict: dict[str, Any], customized_response_dict: dict[
 
 
 def _entry(element: ElementTree.Element, space: str) -> dict[str, Any]:
-    told = {name: text for name in _LISTED if (text := element.findtext(f"{space}{name}")) is not None}
-    return told | {"Size": int(told["Size"]), "LastModified": parse_time(told["LastModified"])}
+    found = {name: text for name in _LISTED if (text := element.findtext(f"{space}{name}")) is not None}
+    return found | {"Size": int(found["Size"]), "LastModified": parse_time(found["LastModified"])}

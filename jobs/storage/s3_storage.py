@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, BinaryIO, TypeVar
 
-from jobs.errors import JobError, StorageError, UnavailableError
+from jobs.errors import StorageError, UnavailableError
 from jobs.storage.news import StorageNews
 from jobs.storage.object_parts import ObjectParts
 from jobs.storage.s3_access import S3Access
@@ -17,6 +17,7 @@ from jobs.storage.s3_check import check_round_trip
 from jobs.storage.s3_download import Download
 from jobs.storage.s3_errors import PRECONDITION_FAILED, code, fault_of, refusals, status
 from jobs.storage.s3_listing import pages
+from jobs.storage.s3_names import bucket_and_key, content_type
 from jobs.storage.s3_sizes import sizes_by_listing
 from jobs.storage.s3_upload import PartUpload, UnknownUploadError, content_digest
 from jobs.storage.storage import Listed, checked_key
@@ -33,9 +34,6 @@ IN_MEMORY_BYTES = 8 << 20
 PREFETCHED_BYTES = 128 << 10
 
 _Result = TypeVar("_Result")
-_CONTENT_TYPES = {"html": "text/html; charset=utf-8", "flac": "audio/flac", "wav": "audio/wav", "mp3": "audio/mpeg"}
-_CONTENT_TYPES |= {"ogg": "audio/ogg", "opus": "audio/ogg", "mid": "audio/midi", "json": "application/json"}
-"""By the end of a key, so that browsers show and play what can be shown and played."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ class S3Storage:
         for left in reversed(range(UPLOADS)):
             try:
                 upload = PartUpload(self._client, place, lambda request: self._send("write", key, request))
-                upload.write(file, part_bytes, _content_type(key))
+                upload.write(file, part_bytes, content_type(key))
                 return
             except UnknownUploadError:
                 if not left:
@@ -253,7 +251,7 @@ class S3Storage:
             Bucket=self.bucket,
             Key=self._key(key),
             Body=data,
-            ContentType=_content_type(key),
+            ContentType=content_type(key),
             **content_digest(self._client, data),
             **conditions,
         )
@@ -296,15 +294,3 @@ class S3Storage:
 
     def _uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._key(key)}"
-
-
-def bucket_and_key(location: str) -> tuple[str, str]:
-    """The parts of ``s3://bucket/key``; JobError if it names no bucket."""
-    bucket, _, key = location.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise JobError(f"{location}: names no bucket; it must be s3://bucket/prefix")
-    return bucket, key
-
-
-def _content_type(key: str) -> str:
-    return _CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")

@@ -49,7 +49,7 @@ class Storage(Protocol):
         ...
 
     def sizes(self, keys: Collection[str]) -> Mapping[str, int]:
-        """The bytes of many objects, of those that cost less to be told together than one by one: maybe none."""
+        """The bytes of many objects, of those that cost less to be asked for together than one by one: maybe none."""
         ...
 
     def write(self, key: str, data: bytes) -> None:
@@ -81,7 +81,7 @@ class Storage(Protocol):
         ...
 
     def versions(self, prefix: str = "") -> Iterator[Listed]:
-        """The objects that :meth:`keys` gives, with what can be told without reading them."""
+        """The objects that :meth:`keys` gives, with what is known without reading them."""
         ...
 
     def listing(self) -> Iterator[Listed]:

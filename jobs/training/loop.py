@@ -37,8 +37,8 @@ class TrainingLoop:
     """A training in its folder, from its last checkpoint on.
 
     ``measure`` is asked after each step for figures of a validation, mostly none; the lowest ``score`` among them is
-    the best checkpoint, at which ``keep`` writes what was trained. ``pace`` says how fast it goes. Steps may still be
-    under way on a device when they are told to it: nobody waits for them but when the timetable says so.
+    the best checkpoint, at which ``keep`` writes what was trained. ``pace`` says how fast it goes. Steps are
+    queued on a device, and may still be under way: nobody waits for them but when the timetable says so.
     """
 
     def __init__(
@@ -69,20 +69,20 @@ class TrainingLoop:
         return self.step
 
     def lead(self, is_stopped: Callable[[], bool]) -> int:
-        """Train to the end, or until told to stop; the number of steps done."""
+        """Train to the end, or until asked to stop; the number of steps done."""
         out, timetable = self.checkpoints.folder, self.timetable
         history = History(out / "history.jsonl", self.step)
-        told = _ToldSteps(history, self.step)
+        queued = _QueuedSteps(history, self.step)
         spent, counted, mark = 0.0, 0, time.perf_counter()
         while self.step < timetable.last and not is_stopped():
-            told.add(self.training.step(self.step))
+            queued.add(self.training.step(self.step))
             self.step, counted = self.step + 1, counted + 1
             if not timetable.reads(self.step):
                 continue
-            figures = told.read()
+            figures = queued.read()
             spent += time.perf_counter() - mark
-            if timetable.note(self.step, told.seconds):
-                history.add(self.step, told.total, planned_steps=timetable.steps)
+            if timetable.note(self.step, queued.seconds):
+                history.add(self.step, queued.total, planned_steps=timetable.steps)
                 say(f"step {self.step}: {timetable.steps:,} steps fit into the time; {self.pace(counted, spent)}")
                 spent, counted = 0.0, 0
             elif timetable.is_due(timetable.log_every, self.step):
@@ -90,7 +90,7 @@ class TrainingLoop:
                 spent, counted = 0.0, 0
             mark = time.perf_counter()
             if valid := self.measure(self.step):
-                history.add(self.step, told.total, **valid)
+                history.add(self.step, queued.total, **valid)
                 say(f"step {self.step}: {_listed(valid)}")
                 self._draw(out, history)
             is_last = self.step == timetable.last
@@ -101,7 +101,7 @@ class TrainingLoop:
             if valid:
                 timetable.note_validation(time.perf_counter() - mark)
             mark = time.perf_counter()
-        told.read()
+        queued.read()
         if self.step < timetable.last:
             self.checkpoints.save(self.step)
         self._draw(out, history)
@@ -111,8 +111,8 @@ class TrainingLoop:
         replace_file(out / "curves.svg", curves_svg(history.records, self.settings.panels).encode())
 
 
-class _ToldSteps:
-    """Steps that the device has been told to do, from number ``step`` on, and when."""
+class _QueuedSteps:
+    """Steps that are queued on the device, from number ``step`` on, and when."""
 
     def __init__(self, history: History, step: int) -> None:
         self._history, self._step = history, step

@@ -1,4 +1,4 @@
-"""How many steps a training has, and what is due after which of them: as told, or as the time that there is allows."""
+"""How many steps a training has, and what is due after which of them: as asked, or as the time that there is allows."""
 
 import math
 from dataclasses import dataclass, replace

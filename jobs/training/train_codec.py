@@ -171,7 +171,7 @@ def _codec(options: TrainCodecOptions) -> NeuralCodec:
         codec = _trained_codec(options.init)
         if isinstance(codec, SinusoidalCodec) and options.told:
             seed_torch(options.seed, "initial weights")
-            codec = codec.to_be_told()
+            codec = codec.note_conditioned()
         if isinstance(codec, EncodecCodec) and options.losses == "own":
             say(
                 "this project's own recipe is used; --recipe encodec is the one of EnCodec, "

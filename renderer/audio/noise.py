@@ -19,7 +19,7 @@ _SILENT = 1e-12
 def noise_level(samples: FloatSamples, sample_rate: int) -> float:
     """The background's level in dBFS (RMS) at most, of mono (N,), N of some tenths of a second or more.
 
-    In every octave from 40 Hz to 16 kHz it is told from the quieter bins, between the partials, of the quietest frames.
+    In every octave from 40 Hz to 16 kHz it is that of the quieter bins, between the partials, of the quietest frames.
     What rings on throughout counts as background: of dense playing in a hall it tells 20 dB too much. -120 for digital
     silence.
     """

@@ -49,7 +49,7 @@ class NeuralCodec(nn.Module, ABC):
         """Latents (B, T, D), T >= 1 -> audio (B, T * frame_samples) float32, in the decoder's arithmetic.
 
         ``first_frame`` (B,) int64 says at which frame each clip begins, by default 0, to a codec that has a clock.
-        ``notes`` tells a decoder that listens what is played: see ``Codec.decode``; None where it is not told.
+        ``notes`` is what is played, for a note-conditioned decoder: see ``Codec.decode``; None where it is not to know.
         """
 
     @abstractmethod
@@ -89,16 +89,16 @@ class NeuralCodec(nn.Module, ABC):
         if notes is not None and len(notes) != len(codes):
             raise ValueError(f"there are notes of {len(notes)} clips, and codes of {len(codes)}")
         clips = dict(_clips(codes, lengths))
-        told = [None if notes is None else notes[row] for row in clips]
-        decoded = self._decoded([clip.to(device) for clip in clips.values()], told)
+        played = [None if notes is None else notes[row] for row in clips]
+        decoded = self._decoded([clip.to(device) for clip in clips.values()], played)
         for row, of_clip in zip(clips, decoded, strict=True):
             audio[row, : of_clip.shape[-1]] = of_clip[0]
         return audio
 
     def _decoded(self, clips: Sequence[torch.Tensor], notes: Sequence[Notes | None]) -> Iterator[torch.Tensor]:
         """Codes (1, K, T) of some clips, and their notes -> audio (1, T * frame_samples) of each."""
-        for clip, told in zip(clips, notes, strict=True):
-            yield self.synthesize(self.dequantize(clip), notes=[told])
+        for clip, played in zip(clips, notes, strict=True):
+            yield self.synthesize(self.dequantize(clip), notes=[played])
 
     def for_inference(self) -> Self:
         """Make this codec as fast as it gets, in place; it can no longer be trained. Do it before a cast."""
@@ -107,7 +107,7 @@ class NeuralCodec(nn.Module, ABC):
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
         """What ``to``, ``cuda`` and ``bfloat16`` go through: a cast reaches the decoder alone.
 
-        Encoder and quantizer stay float32: in bfloat16, distances to codebook rows cannot be told apart.
+        Encoder and quantizer stay float32: in bfloat16, distances to codebook rows cannot be distinguished.
         """
 
         def move(tensor: torch.Tensor) -> torch.Tensor:

@@ -6,11 +6,11 @@ sounds struck. Here tones come from a bank of oscillators at fixed frequencies, 
 each is, and all else is noise that it filters (differentiable synthesis, arXiv 2001.04643). Most of what it says of
 them, it says in spectra of single keys that add up, as the tones of a piano do.
 
-Where the notes are known, the decoder can be told them, and plays what is written. Codes of 40 bits a frame cannot
-say which keys are struck at every moment: a decoder that must guess it lets all that sounds swell with every attack,
-and strikes notes that nobody struck. Told the notes, it takes from the codes what piano and room sound like, a mean
-over two seconds, and noise; when a tone begins, how loud it is, and how it swells and fades, is said by the notes in
-that sound.
+Where the notes are known, the decoder can be conditioned on them, and plays what is written. Codes of 40 bits a
+frame cannot say which keys are struck at every moment: a decoder that must guess it lets all that sounds swell with
+every attack, and strikes notes that nobody struck. Conditioned on notes, it takes from the codes what piano and room
+sound like, in the mean of two seconds, and noise. When a tone begins, how loud it is, and how it swells and fades,
+follows from the notes and that sound.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from renderer.codecs.layers import Block, ResidualQuantizer, overlap_add
 from renderer.codecs.neural_codec import NeuralCodec
 from renderer.codecs.oscillators import Oscillators, oscillator_frequencies
 from renderer.codecs.tone_analysis import ToneAnalysis
-from renderer.codecs.touch import IS_TOLD, Touch, told_roll
+from renderer.codecs.touch import HAS_NOTES, Touch, note_roll
 from renderer.midi.notes import KEYS, Notes
 from renderer.model.piano_roll import FEATURES
 
@@ -42,8 +42,8 @@ class SinusoidalCodecConfig:
 
     ``analysis_floor`` is the smallest magnitude that the encoder tells from silence: above the noise of 16 bits, so
     that a recording has the same codes whatever it is stored in. ``key_spectra`` is how many spectra each key has
-    (renderer/codecs/key_spectra.py); 0 leaves all to single oscillators. With ``told_notes`` the decoder listens to
-    notes; it still decodes codes alone.
+    (renderer/codecs/key_spectra.py); 0 leaves all to single oscillators. With ``told_notes`` the decoder is
+    note-conditioned; it still decodes codes alone.
     """
 
     encoder_width: int = 256
@@ -117,14 +117,14 @@ class SinusoidalCodec(NeuralCodec):
         if self.config.told_notes and notes is not None and any(of_clip is not None for of_clip in notes):
             rate = self.sample_rate // self.config.hop
             frames, device = 2 * latent.shape[1], latent.device
-            roll = torch.stack([told_roll(of_clip, frames, rate, device) for of_clip in notes])
+            roll = torch.stack([note_roll(of_clip, frames, rate, device) for of_clip in notes])
         tones, noise = self.decoder(latent, roll)
         first_frame = latent.new_zeros(len(latent), dtype=torch.int64) if first_frame is None else first_frame
         start = 2 * first_frame
         frames = self.oscillators(tones, start) + self.noise(noise, start)
         return centred(frames, self.config.hop)
 
-    def to_be_told(self) -> "SinusoidalCodec":
+    def note_conditioned(self) -> "SinusoidalCodec":
         """The same codec to be trained with notes; what they mean, its decoder may have yet to learn."""
         codec = SinusoidalCodec(replace(self.config, told_notes=True))
         codec.load_state_dict(self.state_dict(), strict=False)
@@ -137,8 +137,8 @@ class SinusoidalCodec(NeuralCodec):
 class Decoder(nn.Module):
     """Latents (B, T, latent) -> amplitudes of tones, and log magnitudes of the noise's bins: (B, 2 T, ...) float32.
 
-    It may be told the notes as well, (B, 2 T, KEYS, TOLD): see renderer/codecs/touch.py. What listens to them has no
-    biases, so that it says nothing of a clip whose notes are not told.
+    It may be conditioned on notes, (B, 2 T, KEYS, NOTE_FEATURES): see renderer/codecs/touch.py. What reads
+    them, ``told`` and ``touch`` in files of weights, have no biases, so that they add nothing to a clip without notes.
     """
 
     def __init__(self, config: SinusoidalCodecConfig) -> None:
@@ -154,8 +154,8 @@ class Decoder(nn.Module):
         self.keys = nn.Linear(width, KEYS * config.key_spectra) if config.key_spectra else None
         self.spectra = KeySpectra(config.key_spectra) if config.key_spectra else None
         self.told = nn.Linear(2 * KEYS * (FEATURES + 1), width, bias=False) if config.told_notes else None
-        listens_to_keys = config.told_notes and config.key_spectra > 0
-        self.touch = Touch(config.key_spectra, width) if listens_to_keys else None
+        plays_keys = config.told_notes and config.key_spectra > 0
+        self.touch = Touch(config.key_spectra, width) if plays_keys else None
         self.equalizer = nn.Linear(width, _EQUALIZER_BANDS) if config.told_notes else None
         self.register_buffer("bands", _bands(_EQUALIZER_BANDS), persistent=False)
         if self.told is not None and self.equalizer is not None:
@@ -167,8 +167,8 @@ class Decoder(nn.Module):
         """See the class."""
         x = sound = self._hidden(latent, roll)
         if roll is not None:
-            is_told = roll[:, :1, 0, IS_TOLD, None] > 0
-            sound = torch.where(is_told, slow(x), x)
+            has_notes = roll[:, :1, 0, HAS_NOTES, None] > 0
+            sound = torch.where(has_notes, slow(x), x)
         weights, biases = (part.split([self.tones, self.bins]) for part in (self.head.weight, self.head.bias))
         tones, noise = (functional.linear(sound, weights[0], biases[0]), functional.linear(x, weights[1], biases[1]))
         amplitude = tones.float().clamp_max(_LOUDEST_TONE).exp()
@@ -222,5 +222,5 @@ def centred(frames: torch.Tensor, hop: int) -> torch.Tensor:
 
 
 def _features(roll: torch.Tensor) -> torch.Tensor:
-    """What the decoder's first layer is told: features, and that there are any."""
-    return torch.cat([roll[..., :FEATURES], roll[..., IS_TOLD : IS_TOLD + 1]], dim=-1)
+    """What the decoder's blocks are conditioned on: features, and that there are any."""
+    return torch.cat([roll[..., :FEATURES], roll[..., HAS_NOTES : HAS_NOTES + 1]], dim=-1)

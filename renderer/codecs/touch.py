@@ -16,20 +16,20 @@ _RING_SECONDS = 2.0
 _TAIL_SECONDS = (0.25, 0.8)
 _TAILS = len(_TAIL_SECONDS)
 _FEATURES = FEATURES + _TAILS
-IS_TOLD = _FEATURES
-TOLD = _FEATURES + 2
-"""Of each key: its features, its tails, a 1 that says that notes are told, and the log velocity of its latest strike.
+HAS_NOTES = _FEATURES
+NOTE_FEATURES = _FEATURES + 2
+"""Of each key: its features, its tails, a 1 that says that notes are given, and the log velocity of its latest strike.
 
 Tails fall slower than the features once a key is released, as what dampers leave and rooms do."""
 
 
-def told_roll(notes: Notes | None, frames: int, frame_rate: int, device: torch.device = CPU) -> torch.Tensor:
-    """What a decoder is told, (frames, KEYS, TOLD) float32; nothing but 0 where it is not told the notes.
+def note_roll(notes: Notes | None, frames: int, frame_rate: int, device: torch.device = CPU) -> torch.Tensor:
+    """What a decoder is conditioned on, (frames, KEYS, NOTE_FEATURES) float32; all 0 where there are no notes to go by.
 
     The log velocity is counted from the usual one, and 0 on keys that were not struck yet.
     """
     if notes is None:
-        return torch.zeros(frames, KEYS, TOLD, device=device)
+        return torch.zeros(frames, KEYS, NOTE_FEATURES, device=device)
     features = roll_of_notes(notes, frames, frame_rate, device).unflatten(-1, (KEYS, FEATURES))
     tails = _tails(notes, frames, frame_rate, device)
     velocity = latest_velocity(notes, frames, frame_rate, device)
@@ -51,19 +51,19 @@ def _tails(notes: Notes, frames: int, frame_rate: int, device: torch.device) -> 
 
 
 class Touch(nn.Module):
-    """What each key's notes add to the log loudness of its spectra: (..., KEYS, TOLD) -> (..., KEYS, count).
+    """What each key's notes add to the log loudness of its spectra: (..., KEYS, NOTE_FEATURES) -> (..., KEYS, count).
 
-    ``sound`` (..., width) is what is known of the piano and the room at each moment. Where all of the roll is 0, which
-    tells nothing, so is what is added. The logarithms of the decaying features fall by a straight line while a note
+    ``sound`` (..., width) is what is known of the piano and the room at each moment. Where all of the roll is 0, as
+    without notes, so is what is added. The logarithms of the decaying features fall by a straight line while a note
     sounds, as the level of a tone does: it begins as the slowest of them, with a tone of medium velocity as loud as the
     codes say, and a key that is not held far below.
     """
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
-        told = _FEATURES + 2 + DECAYS + _TAILS
-        self.straight = nn.Linear(told, count, bias=False)
-        self.input = nn.Linear(told, _WIDTH, bias=False)
+        known = _FEATURES + 2 + DECAYS + _TAILS
+        self.straight = nn.Linear(known, count, bias=False)
+        self.input = nn.Linear(known, _WIDTH, bias=False)
         self.of_key = nn.Parameter(torch.zeros(KEYS, _WIDTH))
         self.of_sound = nn.Linear(width, _WIDTH, bias=False)
         self.output = nn.Linear(_WIDTH, count, bias=False)
@@ -75,14 +75,14 @@ class Touch(nn.Module):
 
     def forward(self, roll: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
         """See the class; float32."""
-        features, is_told, strike = roll.split([_FEATURES, 1, 1], dim=-1)
+        features, has_notes, strike = roll.split([_FEATURES, 1, 1], dim=-1)
         of_sound = self.of_sound(sound.to(self.of_sound.weight.dtype))
         is_struck = (features != 0).any(-1)
         if not skips_silent_keys(roll.device):
             place = self.of_key + of_sound[..., None, :] * is_struck[..., None]
-            return is_told * self._added(torch.cat([features, strike], dim=-1), place)
+            return has_notes * self._added(torch.cat([features, strike], dim=-1), place)
         # Most keys are not struck: what is added to such a key is so faint that the sound does not matter.
-        added = is_told * self._added(roll.new_zeros(KEYS, _FEATURES + 1), self.of_key)
+        added = has_notes * self._added(roll.new_zeros(KEYS, _FEATURES + 1), self.of_key)
         struck = is_struck.nonzero(as_tuple=True)
         # Looked up, not indexed: the gradient of that adds up in any order.
         moment = torch.arange(of_sound[..., 0].numel()).view(of_sound.shape[:-1])[struck[:-1]]
@@ -91,12 +91,12 @@ class Touch(nn.Module):
         return added
 
     def _added(self, features: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        """To keys that are told, (..., _FEATURES + 1), each with its ``place``: (..., count) float32."""
+        """To keys whose notes are given, (..., _FEATURES + 1), each with its ``place``: (..., count) float32."""
         decays = torch.cat([features[..., :DECAYS], features[..., FEATURES:_FEATURES]], dim=-1)
         features, strike = features.split([_FEATURES, 1], dim=-1)
-        told = torch.cat([functional.pad(features, (0, 1), value=1.0), strike, _above_silence(decays)], dim=-1)
-        told = told.to(place.dtype)
-        added: torch.Tensor = self.straight(told) + self.output(functional.gelu(self.input(told) + place))
+        known = torch.cat([functional.pad(features, (0, 1), value=1.0), strike, _above_silence(decays)], dim=-1)
+        known = known.to(place.dtype)
+        added: torch.Tensor = self.straight(known) + self.output(functional.gelu(self.input(known) + place))
         return added.float()
 
 

@@ -39,11 +39,11 @@ def model_input(
     config: ModelConfig,
     frame_rate: int,
     grid: TimeGrid,
-    attempt: int = 0,
+    take: int = 0,
 ) -> ModelInput:
     """The segment's notes follow the prompt's exactly ``PROMPT_SECONDS`` after its start, as its audio does.
 
-    Every ``attempt`` at a segment has noise of its own.
+    Every ``take`` of a segment has noise of its own.
     """
     notes = Notes.joined(prompt.notes, segment.notes.shifted(PROMPT_SECONDS))
     rows = torch.from_numpy(with_markers(rows_of(notes, grid)))
@@ -52,7 +52,7 @@ def model_input(
         positions=row_positions(notes, config, frame_rate),
         prompt=prompt.codes,
         frames=segment.frames,
-        key=noise_key(seed, segment.index, attempt),
+        key=noise_key(seed, segment.index, take),
     )
 
 

@@ -1,6 +1,6 @@
 """From logits to codes: temperature, top-k, top-p, and noise that belongs to a place, not to a moment.
 
-The noise of a code is a pure function of (item seed, segment, attempt at it, step, code). So a segment comes out
+The noise of a code is a pure function of (item seed, segment, take of it, step, code). So a segment comes out
 the same whichever batch or actor renders it.
 """
 
@@ -33,9 +33,9 @@ class Sampling:
             raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1 (off)")
 
 
-def noise_key(seed: int, segment: int, attempt: int = 0) -> int:
-    """The 64-bit key of one segment's noise, from the item's seed, the segment's index and which attempt it is."""
-    place = f"{seed}/{segment}/{attempt}" if attempt else f"{seed}/{segment}"
+def noise_key(seed: int, segment: int, take: int = 0) -> int:
+    """The 64-bit key of one segment's noise, from the item's seed, the segment's index and which take of it."""
+    place = f"{seed}/{segment}/{take}" if take else f"{seed}/{segment}"
     digest = hashlib.blake2b(place.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 

@@ -11,17 +11,17 @@ from renderer.decoding.model_input import ModelInput
 class SlotState:
     """Tensors (slots,) int64, so that a step never asks the device.
 
-    All stay where they are but ``codes`` (slots, steps), and ``told`` (slots, steps, d), what the frames are told
-    where a model has one: these grow with the longest sequence.
+    All stay where they are but ``codes`` (slots, steps), and the frames' ``conditioning`` (slots, steps, d) where a
+    model has one: these grow with the longest sequence.
     """
 
-    def __init__(self, slots: int, device: torch.device, told: torch.Tensor | None) -> None:
+    def __init__(self, slots: int, device: torch.device, conditioning: torch.Tensor | None) -> None:
         zeros = torch.zeros(slots, dtype=torch.int64, device=device)
         self.code, self.step, self.key, self.prefix = (zeros.clone() for _ in range(4))
         self.prompt_frames = zeros + 1
         self.active = zeros.clone()
         self.codes = torch.zeros(slots, 1, dtype=torch.int64, device=device)
-        self.told = told
+        self.conditioning = conditioning
         self._slots = torch.arange(slots, device=device)
 
     def clear(self) -> None:
@@ -50,13 +50,15 @@ class SlotState:
                 tensor[target] = tensor[source]
         self.active[source] = 0
 
-    def admit(self, slot: int, sequence: ModelInput, told: torch.Tensor | None) -> None:
-        """Set a slot to a sequence's first step; ``told`` is (1, at least frames, d)."""
+    def admit(self, slot: int, sequence: ModelInput, conditioning: torch.Tensor | None) -> None:
+        """Set a slot to a sequence's first step; ``conditioning`` is (1, at least frames, d)."""
         if (more := sequence.frames - self.codes.shape[1]) > 0:
             self.codes = F.pad(self.codes, (0, more))
-            self.told = self.told if self.told is None else F.pad(self.told, (0, 0, 0, more))
-        if self.told is not None and told is not None:
-            self.told[slot, : sequence.frames] = told[0, : sequence.frames]
+            self.conditioning = (
+                self.conditioning if self.conditioning is None else F.pad(self.conditioning, (0, 0, 0, more))
+            )
+        if self.conditioning is not None and conditioning is not None:
+            self.conditioning[slot, : sequence.frames] = conditioning[0, : sequence.frames]
         self.code[slot] = sequence.prompt[-1, 0]
         self.step[slot] = 0
         self.active[slot] = 1
@@ -69,9 +71,9 @@ class SlotState:
         self.active[slot] = 0
         return self.codes[slot, : sequence.frames].clone()
 
-    def next_told(self) -> torch.Tensor | None:
-        """What each slot's frame is told at this step, (slots, 1, d)."""
-        return None if self.told is None else self.told[self._slots, self._place()][:, None]
+    def next_conditioning(self) -> torch.Tensor | None:
+        """The conditioning of each slot's frame at this step, (slots, 1, d)."""
+        return None if self.conditioning is None else self.conditioning[self._slots, self._place()][:, None]
 
     def record(self, code: torch.Tensor) -> None:
         """Keep the codes drawn at this step and move on; free slots stay where they are."""
@@ -80,5 +82,5 @@ class SlotState:
         self.step += self.active
 
     def _place(self) -> torch.Tensor:
-        """Where a slot's step lies in ``codes`` and ``told``; a free slot's may lie behind, where it does no harm."""
+        """Where a slot's step lies in ``codes`` and the rest; a free slot's may lie behind, where it does no harm."""
         return self.step.clamp(max=self.codes.shape[1] - 1)

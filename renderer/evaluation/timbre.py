@@ -1,4 +1,4 @@
-"""Which piano a recording is of, told from its spectrum: whether a rendering sounds like its prompt's piano."""
+"""Which piano a recording is of, by its spectrum: whether a rendering sounds like its prompt's piano."""
 
 from collections.abc import Sequence
 

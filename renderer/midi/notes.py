@@ -183,17 +183,21 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Performance:
-    """The notes to render, and what was decided on the way to them."""
+    """The notes to render, and what was decided on the way to them; ``part`` says of what they are an excerpt."""
 
     notes: Notes
     report: NoteReport
+    part: Excerpt = Excerpt()
 
     def excerpt(self, excerpt: Excerpt) -> "Performance":
         """The notes struck in [start, end), cut at the end, transposed and scaled; the start becomes 0 s.
 
         Notes struck before the start are left out even where they still sound: half a note cannot be struck.
-        Raises MidiError where no note is left, or where the tempo makes it longer than ``LONGEST_SECONDS``.
+        Where nothing is to be changed, it is the performance itself. Raises MidiError where no note is left, or where
+        the tempo makes it longer than ``LONGEST_SECONDS``.
         """
+        if excerpt == Excerpt():
+            return self
         notes = self.notes
         end = np.inf if excerpt.end is None else excerpt.end
         pitch = notes.pitch + excerpt.transpose
@@ -224,4 +228,4 @@ class Performance:
                 f"at tempo_scale {excerpt.tempo_scale:g} it ends after {offset.max():.0f} s; "
                 f"at most {LONGEST_SECONDS:.0f} s are rendered as one"
             )
-        return Performance(Notes.of(onset, offset, pitch[kept], velocity[kept]), report)
+        return Performance(Notes.of(onset, offset, pitch[kept], velocity[kept]), report, excerpt)

@@ -2,50 +2,21 @@
 
 An autoregressive (AR) decoder writes codebook 0 frame by frame; a non-autoregressive (NAR) decoder then writes the
 other codebooks, one stage each. Both read MIDI rows first, then audio frames. Module names give the key names of
-the published state dict.
-
-What attends to what is not decided here: every pass takes an ``Attend`` (renderer/model/attention.py), so that
-training, prefill and cached decoding run the same layers.
+the published state dict. What the decoders are made of: renderer/model/layers.py.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from renderer.model.attention import Attend
+from renderer.model.layers import Affine, Decoder, SinePosition, TokenEmbedding
 from renderer.model.piano_roll import PianoRoll, RollNotes
-from renderer.model.prompt_summary import PromptSummary, told_frames
+from renderer.model.prompt_summary import PromptSummary, frame_conditioning
 from renderer.model.tokens import VOCABULARIES
 
 MIDI_WIDTHS = (32, 32, 256, 128, 64, 32)
-
-Affine = tuple[torch.Tensor, torch.Tensor]
-"""Weight and bias of a layer norm, each (d_model,)."""
-
-Product = Callable[[torch.Tensor], torch.Tensor]
-"""X (..., inputs) -> (..., outputs)."""
-
-MakeProduct = Callable[[torch.Tensor, torch.Tensor | None], Product]
-"""Makes one of a weight (outputs, inputs) and a bias (outputs,)."""
-
-
-def plain_product(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Product:
-    """Torch's own, in the type of the weight."""
-    return partial(F.linear, weight=weight, bias=bias)
-
-
-class Products(NamedTuple):
-    """The matrix products of a layer, made of its weights."""
-
-    in_proj: Product
-    out_proj: Product
-    linear1: Product
-    linear2: Product
 
 
 @dataclass(frozen=True)
@@ -84,134 +55,6 @@ class ModelConfig:
         return self.codebook_size
 
 
-class TokenEmbedding(nn.Module):
-    """A lookup table (entries, width)."""
-
-    def __init__(self, entries: int, width: int) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Embedding(entries, width)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens (...) int64 -> (..., width)."""
-        return F.embedding(tokens, self.word_embeddings.weight)
-
-
-class SinePosition(nn.Module):
-    """Adds ``alpha`` times the sinusoidal position; positions are floats and need not be whole."""
-
-    def __init__(self, learned: bool) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.ones(1), requires_grad=learned)
-
-    def forward(self, x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """X (B, T, d), positions (B, T) float32 -> (B, T, d)."""
-        width = x.shape[-1]
-        even = torch.arange(0, width, 2, device=x.device, dtype=torch.float32)
-        angle = positions.float()[..., None] * torch.exp(even * -(torch.tensor(10000.0).log().item() / width))
-        sines = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)
-        return x + self.alpha * sines.to(x.dtype)
-
-
-class PlainLayerNorm(nn.LayerNorm):
-    """A layer norm whose scale and shift are its own, whatever the stage."""
-
-    def affine(self, stage: torch.Tensor | None) -> Affine:
-        """Its weight and bias."""
-        return self.weight, self.bias
-
-
-class AdaptiveLayerNorm(nn.Module):
-    """A layer norm whose scale and shift come from the NAR stage's embedding."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.project_layer = nn.Linear(width, 2 * width)
-        self.norm = nn.LayerNorm(width)
-
-    def affine(self, stage: torch.Tensor | None) -> Affine:
-        """Stage embedding (1, d) -> weight and bias of the plain layer norm that is equal for this stage."""
-        if stage is None:
-            raise TypeError("an adaptive layer norm needs the embedding of its stage")
-        scale, shift = self.project_layer(stage)[0].chunk(2)
-        return scale * self.norm.weight, scale * self.norm.bias + shift
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention with packed query, key and value projections."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.in_proj_weight)
-
-    def forward(self, x: torch.Tensor, attend: partial[torch.Tensor], products: Products) -> torch.Tensor:
-        """X (B, T, d) -> (B, T, d); ``attend`` gets queries, keys and values (B, heads, T, d / heads)."""
-        query, key, value = products.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return products.out_proj(attend(query, key, value).transpose(1, 2).flatten(2))
-
-
-class Layer(nn.Module):
-    """A pre-norm transformer layer with a ReLU feed-forward of four times the width."""
-
-    def __init__(self, config: ModelConfig, adaptive: bool) -> None:
-        super().__init__()
-        norm = AdaptiveLayerNorm if adaptive else PlainLayerNorm
-        self.self_attn = SelfAttention(config.d_model, config.heads)
-        self.linear1 = nn.Linear(config.d_model, 4 * config.d_model)
-        self.linear2 = nn.Linear(4 * config.d_model, config.d_model)
-        self.norm1 = norm(config.d_model)
-        self.norm2 = norm(config.d_model)
-
-    def products(self, make: MakeProduct) -> Products:
-        """The products of its weights."""
-        attention = self.self_attn
-        return Products(
-            make(attention.in_proj_weight, attention.in_proj_bias),
-            make(attention.out_proj.weight, attention.out_proj.bias),
-            make(self.linear1.weight, self.linear1.bias),
-            make(self.linear2.weight, self.linear2.bias),
-        )
-
-    def forward(
-        self, x: torch.Tensor, affine1: Affine, affine2: Affine, attend: partial[torch.Tensor], products: Products
-    ) -> torch.Tensor:
-        """X (B, T, d) -> (B, T, d)."""
-        x = x + self.self_attn(layer_norm(x, affine1), attend, products)
-        return x + products.linear2(F.relu(products.linear1(layer_norm(x, affine2)), inplace=True))
-
-
-class Decoder(nn.Module):
-    """A stack of layers and a final norm."""
-
-    def __init__(self, config: ModelConfig, adaptive: bool) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(Layer(config, adaptive) for _ in range(config.layers))
-        self.norm = (AdaptiveLayerNorm if adaptive else PlainLayerNorm)(config.d_model)
-
-    def affines(self, stage: torch.Tensor | None = None) -> list[Affine]:
-        """Every layer norm's weight and bias, two a layer and the final one.
-
-        With adaptive norms they depend on the stage embedding (1, d) alone: compute them once and keep them.
-        """
-        norms = (module for module in self.modules() if isinstance(module, PlainLayerNorm | AdaptiveLayerNorm))
-        return [norm.affine(stage) for norm in norms]
-
-    def products(self, make: MakeProduct = plain_product) -> list[Products]:
-        """Every layer's; others than the plain ones are made once, and kept."""
-        return [layer.products(make) for layer in self.layers if isinstance(layer, Layer)]
-
-    def forward(
-        self, x: torch.Tensor, affines: list[Affine], attend: Attend, products: Sequence[Products] | None = None
-    ) -> torch.Tensor:
-        """X (B, T, d) -> (B, T, d), after the final norm; ``products`` are by default the plain ones."""
-        for index, (layer, its_products) in enumerate(zip(self.layers, products or self.products(), strict=True)):
-            x = layer(x, affines[2 * index], affines[2 * index + 1], partial(attend, index), its_products)
-        return layer_norm(x, affines[-1])
-
-
 class MidiValle(nn.Module):
     """The language model: MIDI rows and prompt codes in, codes of the performance out."""
 
@@ -225,7 +68,7 @@ class MidiValle(nn.Module):
         self.ar_audio_embedding = TokenEmbedding(size + 1, width)
         self.ar_text_position = SinePosition(learned=True)
         self.ar_audio_position = SinePosition(learned=True)
-        self.ar_decoder = Decoder(config, adaptive=False)
+        self.ar_decoder = Decoder(width, config.heads, config.layers, adaptive=False)
         self.ar_predict_layer = nn.Linear(width, size + 1, bias=False)
         embeddings = [TokenEmbedding(size + 1 if book == 0 else size, width) for book in range(books)]
         heads = [nn.Linear(width, size, bias=False) for _ in range(books - 1)]
@@ -235,7 +78,7 @@ class MidiValle(nn.Module):
         self.nar_audio_embeddings = nn.ModuleList(embeddings)
         self.nar_text_position = SinePosition(learned=False)
         self.nar_audio_position = SinePosition(learned=False)
-        self.nar_decoder = Decoder(config, adaptive=True)
+        self.nar_decoder = Decoder(width, config.heads, config.layers, adaptive=True)
         self.nar_predict_layers = nn.ModuleList(heads)
         self.nar_stage_embeddings = nn.ModuleList(TokenEmbedding(1, width) for _ in range(books - 1))
         rate = config.roll_frame_rate
@@ -253,30 +96,32 @@ class MidiValle(nn.Module):
         """MIDI rows (B, S, 6) int64 at positions (B, S) float32 -> NAR inputs (B, S, d)."""
         return self.nar_text_position(self.nar_text_embedding(self._features(rows)), positions)
 
-    def ar_audio(self, codes: torch.Tensor, positions: torch.Tensor, told: torch.Tensor | None = None) -> torch.Tensor:
+    def ar_audio(
+        self, codes: torch.Tensor, positions: torch.Tensor, conditioning: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Codes of codebook 0 (B, T) at positions (B, T) float32 -> AR inputs (B, T, d).
 
-        ``told`` (B, T, d) is what the frames are told (``ar_told``), where the model tells them anything.
+        ``conditioning`` (B, T, d) is added to the codes' embeddings (``ar_conditioning``), where the model has any.
         """
         embedded = self.ar_audio_embedding(codes)
-        return self.ar_audio_position(embedded if told is None else embedded + told, positions)
+        return self.ar_audio_position(embedded if conditioning is None else embedded + conditioning, positions)
 
     @property
-    def tells_frames(self) -> bool:
-        """Whether frames are told anything beside their codes."""
+    def has_conditioning(self) -> bool:
+        """Whether frames are conditioned on anything beside their codes."""
         return self.ar_roll is not None or self.ar_summary is not None
 
-    def ar_told(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
-        """What the AR decoder is told of each frame beside its codes, (1, frames, d); None of a published network.
+    def ar_conditioning(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
+        """What each frame of the AR decoder is given beside its codes, (1, frames, d); None in a published network.
 
-        Notes (n,) and prompt codes (P, K) are a window's. The prompt's summary is told from its last frame on, as no
+        Notes (n,) and prompt codes (P, K) are a window's. The prompt's summary is given from its last frame on, as no
         frame may know of later ones.
         """
-        return told_frames(self.ar_roll, self.ar_summary, notes, prompt, frames, len(prompt) - 1)
+        return frame_conditioning(self.ar_roll, self.ar_summary, notes, prompt, frames, len(prompt) - 1)
 
-    def nar_told(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
-        """The same for the NAR decoder; the summary is told of all frames."""
-        return told_frames(self.nar_roll, self.nar_summary, notes, prompt, frames, 0)
+    def nar_conditioning(self, notes: RollNotes, prompt: torch.Tensor, frames: int) -> torch.Tensor | None:
+        """The same for the NAR decoder; all frames are given the summary."""
+        return frame_conditioning(self.nar_roll, self.nar_summary, notes, prompt, frames, 0)
 
     def ar_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Final AR hidden states (..., d) -> float32 logits of the next code (..., codebook_size + 1)."""
@@ -288,12 +133,12 @@ class MidiValle(nn.Module):
         return [self.nar_decoder.affines(stage(only)) for stage in self.nar_stage_embeddings]
 
     def nar_audio(
-        self, codes: torch.Tensor, prompt_frames: int, stage: int, told: torch.Tensor | None = None
+        self, codes: torch.Tensor, prompt_frames: int, stage: int, conditioning: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The audio input of a NAR stage, before positions: codes (B, T, K) int64 -> (B, T, d).
 
         A prompt frame is the sum of the embeddings of all its codes, any other frame of codebooks 0 to ``stage``.
-        ``told`` (B, T, d) is what the frames are told (``nar_told``), where the model tells them anything.
+        ``conditioning`` (B, T, d) is added to the codes' embeddings (``nar_conditioning``), where the model has any.
         """
         known = torch.zeros(())
         for book, embedding in enumerate(self.nar_audio_embeddings):
@@ -303,7 +148,7 @@ class MidiValle(nn.Module):
                 known = embedded
             else:
                 known[:, : embedded.shape[1]] += embedded
-        return known if told is None else known + told
+        return known if conditioning is None else known + conditioning
 
     def nar_logits(self, hidden: torch.Tensor, stage: int) -> torch.Tensor:
         """Final NAR hidden states (..., d) -> float32 logits of codebook ``stage + 1`` (..., codebook_size)."""
@@ -312,8 +157,3 @@ class MidiValle(nn.Module):
     def _features(self, rows: torch.Tensor) -> torch.Tensor:
         columns = rows.unbind(-1)
         return torch.cat([embed(column) for embed, column in zip(self.feat_emb, columns, strict=True)], dim=-1)
-
-
-def layer_norm(x: torch.Tensor, affine: Affine) -> torch.Tensor:
-    """Layer norm over the last dimension with the given weight and bias (eps 1e-5)."""
-    return F.layer_norm(x, affine[0].shape, *affine)

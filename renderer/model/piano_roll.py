@@ -1,8 +1,8 @@
 """The notes as audio frames meet them: which keys were struck, how hard, how long ago, and which are held.
 
 The published network leaves it to attention to find the notes of a frame among the MIDI rows. It takes long training
-to learn that. Where a model is small and its training short, each frame is told besides; so can a codec's decoder be
-(renderer/codecs/sinusoidal_codec.py), which then need not guess them from codes.
+to learn that. Where a model is small and its training short, each frame is conditioned on them as well; so can a
+codec's decoder be (renderer/codecs/sinusoidal_codec.py), which then need not guess them from codes.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _EDGE = 1e-3
 
 
 class PianoRoll(nn.Module):
-    """MIDI rows (S, 6) int64, markers included, and a number of frames -> what the frames are told (frames, width).
+    """MIDI rows (S, 6) int64, markers included, and a number of frames -> the frames' conditioning (frames, width).
 
     A frame also learns of the two before it and the two after it.
     """
@@ -50,9 +50,9 @@ class PianoRoll(nn.Module):
 
     def forward(self, rows: torch.Tensor, frames: int) -> torch.Tensor:
         """See the class."""
-        return self.told(piano_roll(rows, frames, self.frame_rate)[None])[0]
+        return self.conditioning(piano_roll(rows, frames, self.frame_rate)[None])[0]
 
-    def told(self, roll: torch.Tensor, is_frame: torch.Tensor | None = None) -> torch.Tensor:
+    def conditioning(self, roll: torch.Tensor, is_frame: torch.Tensor | None = None) -> torch.Tensor:
         """The same of rolls side by side (B, T, ROLL_WIDTH) -> (B, T, width).
 
         Where they are not equally long, ``is_frame`` (B, T) says what belongs to each.
@@ -60,8 +60,8 @@ class PianoRoll(nn.Module):
         seen = functional.relu(self.keys(roll.to(self.keys.weight.dtype)))
         if is_frame is not None:
             seen = seen * is_frame[..., None]
-        told: torch.Tensor = self.spread(seen.transpose(1, 2))
-        return told.transpose(1, 2)
+        spread: torch.Tensor = self.spread(seen.transpose(1, 2))
+        return spread.transpose(1, 2)
 
 
 class RollNotes(NamedTuple):

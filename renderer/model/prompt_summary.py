@@ -1,4 +1,4 @@
-"""What a prompt sounds like, as one vector: for models that every frame tells so, not attention alone.
+"""What a prompt sounds like, as one vector: for models whose frames are all conditioned on it, beside attention.
 
 It is pooled over time, as what tells speakers apart is (x-vectors: Snyder et al., ICASSP 2018), so that it keeps how
 the prompt sounds and loses what is played in it. The published network has none.
@@ -12,20 +12,20 @@ from torch.nn import functional
 
 from renderer.model.piano_roll import ROLL_WIDTH, PianoRoll, RollNotes, roll_of
 
-TellFrames = Callable[[RollNotes, torch.Tensor, int], torch.Tensor | None]
-"""``MidiValle.ar_told`` or ``nar_told``."""
+Conditioning = Callable[[RollNotes, torch.Tensor, int], torch.Tensor | None]
+"""``MidiValle.ar_conditioning`` or ``nar_conditioning``."""
 
 _KERNEL = 5
 _LEAST_VARIANCE = 1e-4
 
 
 class PromptSummary(nn.Module):
-    """A small network over the prompt's codes and, where ``is_told_notes``, the piano roll of what is played in it."""
+    """A small network over the prompt's codes and, where ``is_given_notes``, the piano roll of what is played in it."""
 
-    def __init__(self, codebooks: int, codebook_size: int, width: int, outputs: int, is_told_notes: bool) -> None:
+    def __init__(self, codebooks: int, codebook_size: int, width: int, outputs: int, is_given_notes: bool) -> None:
         super().__init__()
         self.codes = nn.ModuleList(nn.Embedding(codebook_size, width) for _ in range(codebooks))
-        self.notes = nn.Linear(ROLL_WIDTH, width) if is_told_notes else None
+        self.notes = nn.Linear(ROLL_WIDTH, width) if is_given_notes else None
         self.near = nn.Conv1d(width, width, _KERNEL, padding=_KERNEL // 2)
         self.far = nn.Conv1d(width, width, _KERNEL, padding=_KERNEL // 2)
         self.out = nn.Linear(2 * width, outputs)
@@ -50,7 +50,7 @@ class PromptSummary(nn.Module):
         return summary
 
 
-def told_frames(
+def frame_conditioning(
     roll: PianoRoll | None,
     summary: PromptSummary | None,
     notes: RollNotes,
@@ -58,15 +58,15 @@ def told_frames(
     frames: int,
     begin: int,
 ) -> torch.Tensor | None:
-    """What a window's frames are told (1, frames, d): what is played, and, from frame ``begin`` on, the summary.
+    """A window's conditioning (1, frames, d): what is played, and, from frame ``begin`` on, the summary.
 
     Notes (n,) and prompt codes (P, K) are the window's. None where there is neither.
     """
     played = None if roll is None else roll_of(notes, frames, roll.frame_rate)[None]
-    told = None if roll is None or played is None else roll.told(played)
+    conditioning = None if roll is None or played is None else roll.conditioning(played)
     if summary is None:
-        return told
+        return conditioning
     is_heard = torch.ones_like(prompt[None, :, 0], dtype=torch.bool)
     vector = summary(prompt[None], is_heard, None if played is None else played[:, : len(prompt)])
-    is_told = (torch.arange(frames, device=prompt.device) >= begin)[:, None].to(vector.dtype)
-    return is_told * vector[:, None] if told is None else told + is_told * vector[:, None]
+    is_given = (torch.arange(frames, device=prompt.device) >= begin)[:, None].to(vector.dtype)
+    return is_given * vector[:, None] if conditioning is None else conditioning + is_given * vector[:, None]

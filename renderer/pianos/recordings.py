@@ -51,11 +51,11 @@ class RecordingRenderer(OneByOne):
         )
 
     def rendering(self, request: RenderRequest) -> Rendering:
-        """The part of its recording that a request's excerpt names; no tail is added to it.
+        """The part of its recording that a request's performance is of; no tail is added to it.
 
         AudioError if the recording is shorter. Excerpts change nothing: what was recorded was recorded.
         """
-        recording, start, end = request.prompt, request.excerpt.start, request.excerpt.end
+        recording, start, end = request.prompt, request.performance.part.start, request.performance.part.end
         if not isinstance(recording, Recording) or end is None:
             raise PromptError(f"{request.item_id}: needs a recording, and where its clip ends")
         wanted = round((end - start) * self.sample_rate)

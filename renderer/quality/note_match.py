@@ -23,7 +23,7 @@ _RATE, _WINDOW, _HOP = 16_000, 2048, 160
 FRAMES_PER_SECOND = _RATE // _HOP
 
 _LOWEST, _BANDS = 48, 72
-"""Bands of a semitone from C3 up: below, partials of neighbouring keys cannot be told apart in a short window."""
+"""Bands of a semitone from C3 up: below, partials of neighbouring keys cannot be distinguished in a short window."""
 
 _FRAMES_AT_ONCE = 256
 """What is in the works is to stay in a core's cache."""

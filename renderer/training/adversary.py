@@ -63,7 +63,7 @@ class Adversary:
         return float(figures["adversary"])
 
     def losses(self, audio: torch.Tensor, reference: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the codec has to bring down: being told apart, and differing in what the discriminators see."""
+        """What the codec has to bring down: being distinguished, and differing in what the discriminators see."""
         self.network.requires_grad_(False)
         fake, fake_features = self.network(audio[:, None])
         with torch.no_grad():

@@ -40,7 +40,7 @@ class CodecTrainingSettings:
     losses that are not the adversary's, ``notes`` that of the notes that the latents tell; ``losses`` says what they
     are. A ``clip_norm`` of 0 leaves gradients as they are.
 
-    A decoder that listens to notes is told those of a share ``told`` of the crops; else it learns to do without.
+    A note-conditioned decoder is given those of a share ``told`` of the crops; else it learns to do without.
     With ``keep_codes`` the decoder alone learns: what was encoded before, and models of such codes, stay valid.
     """
 
@@ -184,10 +184,10 @@ class CodecTraining:
         random = random_at(self.settings.seed, "clock", number, self.team.rank)
         first_frame = torch.from_numpy(random.integers(_CLOCK_FRAMES, size=len(latent)))
         random = random_at(self.settings.seed, "told", number, self.team.rank)
-        is_told = random.random(len(latent)) < self.settings.told
-        told = [of_crop if is_of_crop else None for of_crop, is_of_crop in zip(notes, is_told, strict=True)]
+        is_given = random.random(len(latent)) < self.settings.told
+        given = [of_crop if is_of_crop else None for of_crop, is_of_crop in zip(notes, is_given, strict=True)]
         with self._cast():
-            audio = self.codec.synthesize(latent, first_frame, told)
+            audio = self.codec.synthesize(latent, first_frame, given)
         return audio.float()
 
     def _backward(

@@ -24,8 +24,8 @@ class CodecValidation:
     def figures(self, codec: NeuralCodec) -> dict[str, float]:
         """``valid_spectral``: the loss in all resolutions; the published spectrogram distortion; codebooks' perplexity.
 
-        A decoder that listens is told the notes. The perplexity is as large as the number of rows that would be chosen,
-        were each chosen as often as another.
+        A note-conditioned decoder is given the notes. The perplexity is as large as the number of rows that would be
+        chosen, were each chosen as often as another.
         """
         codec.eval()
         loss = SpectralLoss(codec.sample_rate)

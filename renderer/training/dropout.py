@@ -5,7 +5,8 @@ from typing import Any
 from torch import nn
 from torch.nn import functional
 
-from renderer.model.midi_valle import MidiValle, SelfAttention, SinePosition
+from renderer.model.layers import SelfAttention, SinePosition
+from renderer.model.midi_valle import MidiValle
 
 
 def add_dropout(model: MidiValle, rate: float) -> None:

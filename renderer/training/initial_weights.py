@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from renderer.model.midi_valle import AdaptiveLayerNorm, Layer, MidiValle, TokenEmbedding
+from renderer.model.layers import AdaptiveLayerNorm, Layer, TokenEmbedding
+from renderer.model.midi_valle import MidiValle
 from renderer.model.piano_roll import PianoRoll
 from renderer.model.prompt_summary import PromptSummary
 
@@ -59,12 +60,12 @@ def embed_codebooks(model: MidiValle, tables: Sequence[torch.Tensor]) -> None:
     """Begin, after :func:`initialise`, with what the codec knows of its codes: which of them sound alike.
 
     ``tables`` are the codec's codebooks (codebook_size, D). Codes are embedded as their rows, so that a frame's sum is
-    the latent that its codes stand for so far, and told by their rows too. The two lie in directions of their own, as
+    the latent that its codes stand for so far, and given by their rows too. The two lie in directions of their own, as
     the NAR decoder's heads are also embeddings of the next codebook. What is learned of one code then holds for those
     near it from the first step on; a decoder that knows codes by number alone must see each of them many times.
     """
     width, depth = model.config.d_model, tables[0].shape[1]
-    heard, told = nn.init.orthogonal_(torch.empty(2 * depth, width)).split(depth)
+    heard, named = nn.init.orthogonal_(torch.empty(2 * depth, width)).split(depth)
     size = _EMBEDDING * width**0.5
     loudest = _row_size(tables[0])
     weights = [embedding.word_embeddings.weight for embedding in _token_embeddings(model)]
@@ -74,9 +75,9 @@ def embed_codebooks(model: MidiValle, tables: Sequence[torch.Tensor]) -> None:
         assert isinstance(head, nn.Linear)
         if head is model.nar_predict_layers[-1]:
             head.weight.zero_()
-        head.weight.add_(table @ told * (size / _row_size(table)))
+        head.weight.add_(table @ named * (size / _row_size(table)))
     own = model.ar_predict_layer.weight[: len(tables[0])]
-    own.copy_(tables[0] @ told * (_row_size(own) / loudest))
+    own.copy_(tables[0] @ named * (_row_size(own) / loudest))
     for summary in (model.ar_summary, model.nar_summary):
         if summary is not None:
             _summarise_codebooks(summary, tables)

@@ -22,7 +22,7 @@ def ar_loss(model: MidiValle, pack: PackedWindows, within: Within = attend_one_b
 def ar_logits(model: MidiValle, pack: PackedWindows, within: Within = attend_one_by_one) -> torch.Tensor:
     """Logits (Y, codebook_size + 1 or more) of these codes."""
     midi = model.ar_midi(pack.rows, pack.positions)
-    x = pack.joined(midi, model.ar_audio(pack.codes[..., 0], pack.frames, pack.ar_told(model)))
+    x = pack.joined(midi, model.ar_audio(pack.codes[..., 0], pack.frames, pack.ar_conditioning(model)))
     with torch.autocast(x.device.type, enabled=False):
         affines = model.ar_decoder.affines()
     hidden = model.ar_decoder(x, affines, pack.prefix_attention(within))
@@ -41,8 +41,8 @@ def nar_loss(model: MidiValle, pack: PackedWindows, stage: int, within: Within =
 def nar_logits(model: MidiValle, pack: PackedWindows, stage: int, within: Within = attend_one_by_one) -> torch.Tensor:
     """Logits (X, codebook_size) of these codes."""
     audio = _nar_audio(model, pack, stage)
-    told = pack.nar_told(model)
-    audio = model.nar_audio_position(audio if told is None else audio + told, pack.frames)
+    conditioning = pack.nar_conditioning(model)
+    audio = model.nar_audio_position(audio if conditioning is None else audio + conditioning, pack.frames)
     x = pack.joined(model.nar_midi(pack.rows, pack.positions), audio)
     with torch.autocast(x.device.type, enabled=False):
         affines = model.nar_decoder.affines(model.nar_stage_embeddings[stage](pack.rows.new_zeros(1)))

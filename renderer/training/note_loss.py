@@ -14,7 +14,7 @@ _WIDTH, _KERNEL = 256, 5
 
 
 class NoteLoss(nn.Module):
-    """Cross-entropy, in nats a frame, of the struck and of the sounding keys as told from latents (B, T, D).
+    """Cross-entropy, in nats a frame, of the struck and of the sounding keys as guessed from latents (B, T, D).
 
     The network that tells them learns beside the codec and is no part of it. It is the encoder that gains: what 40
     bits a frame cannot all hold is chosen by what it means, as in codecs whose first codebook is taught what is
@@ -31,8 +31,8 @@ class NoteLoss(nn.Module):
         keys = np.stack([struck_and_sounding(of_clip, latent.shape[1], frame_rate) for of_clip in notes])
         wanted = torch.from_numpy(keys).to(latent.device)
         spread = functional.gelu(self.spread(latent.transpose(1, 2))).transpose(1, 2)
-        told = self.head(spread).float().unflatten(-1, (2, KEYS))
-        return functional.binary_cross_entropy_with_logits(told, wanted, reduction="none").sum((2, 3)).mean()
+        guessed = self.head(spread).float().unflatten(-1, (2, KEYS))
+        return functional.binary_cross_entropy_with_logits(guessed, wanted, reduction="none").sum((2, 3)).mean()
 
 
 def struck_and_sounding(notes: Notes, frames: int, frame_rate: int) -> NDArray[np.float32]:

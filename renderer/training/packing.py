@@ -42,9 +42,9 @@ class PackedWindows:
     which count from 0 in each window. Places among all positions: ``order`` (N,) where each position's input lies
     among all rows and all frames behind them, ``midi_places`` (sum S,), ``audio_places`` (sum T,). Places among all
     frames: ``ar_places`` (Y,) predict ``ar_targets``, ``nar_places`` (X,) are predicted, of ``given`` (G,) the NAR
-    decoder is told all codes, ``absent`` (A,) have none; ``window`` (sum T,) says whose a frame is. By window:
-    ``prompts`` (W, P) places of the prompt's frames, of which ``ar_heard`` and ``nar_heard`` may be told;
-    ``told`` (sum T,) bool, frames that may know the whole prompt; notes, and ``is_frame`` (W, longest T).
+    decoder is given all codes, ``absent`` (A,) have none; ``window`` (sum T,) says whose a frame is. By window:
+    ``prompts`` (W, P) places of the prompt's frames, of which ``ar_heard`` and ``nar_heard`` may be known;
+    ``knows_prompt`` (sum T,) bool, frames that may know the whole prompt; notes, and ``is_frame`` (W, longest T).
     """
 
     windows: Sequences
@@ -66,7 +66,7 @@ class PackedWindows:
     prompts: torch.Tensor
     ar_heard: torch.Tensor
     nar_heard: torch.Tensor
-    told: torch.Tensor
+    knows_prompt: torch.Tensor
     notes: RollNotes
     is_frame: torch.Tensor
 
@@ -114,7 +114,7 @@ class PackedWindows:
             prompts=frame_starts[:-1, None] + of_prompt,
             ar_heard=(of_prompt < prompt[:, None]) & is_prompted[:, None],
             nar_heard=(of_prompt < prefix[:, None]) & is_prompted[:, None],
-            told=frame >= prompt[window] - 1,
+            knows_prompt=frame >= prompt[window] - 1,
             notes=side_by_side([notes_of_rows(window.rows) for window in windows]),
             is_frame=torch.arange(max(frames for _, frames in spans)) < torch.tensor([t for _, t in spans])[:, None],
         )
@@ -164,41 +164,41 @@ class PackedWindows:
         """Of the AR decoder."""
         return PrefixWithinWindows(self.windows, self.midi, self.midi_places, within)
 
-    def ar_told(self, model: MidiValle) -> torch.Tensor | None:
-        """What the AR decoder is told of the frames, (1, sum T, d): ``MidiValle.ar_told`` of each window."""
-        return self._told(model, model.ar_roll, model.ar_summary, self.ar_heard, self.told)
+    def ar_conditioning(self, model: MidiValle) -> torch.Tensor | None:
+        """The conditioning of the AR decoder's frames, (1, sum T, d): ``MidiValle.ar_conditioning`` of each window."""
+        return self._conditioning(model, model.ar_roll, model.ar_summary, self.ar_heard, self.knows_prompt)
 
-    def nar_told(self, model: MidiValle) -> torch.Tensor | None:
+    def nar_conditioning(self, model: MidiValle) -> torch.Tensor | None:
         """The same for the NAR decoder, whose prompt is the frames that it is given."""
-        return self._told(model, model.nar_roll, model.nar_summary, self.nar_heard, None)
+        return self._conditioning(model, model.nar_roll, model.nar_summary, self.nar_heard, None)
 
-    def _told(
+    def _conditioning(
         self,
         model: MidiValle,
         roll: PianoRoll | None,
         summary: PromptSummary | None,
         is_heard: torch.Tensor,
-        is_told: torch.Tensor | None,
+        knows_prompt: torch.Tensor | None,
     ) -> torch.Tensor | None:
         played = self._roll(model.config.roll_frame_rate) if roll is not None else None
-        told = None
+        conditioning = None
         if roll is not None and played is not None:
             places = self.window * self.is_frame.shape[1] + self.frames[0]
-            told = roll.told(played, self.is_frame).flatten(0, 1).index_select(0, places)
+            conditioning = roll.conditioning(played, self.is_frame).flatten(0, 1).index_select(0, places)
         if summary is not None:
             part = None if played is None else played[:, : self.prompts.shape[1]]
             prompts = self.codes[0, self.prompts].clamp_max(model.config.codebook_size - 1)
             vector = summary(prompts, is_heard, part)[self.window]
-            vector = vector if is_told is None else vector * is_told[:, None]
-            told = vector if told is None else told + vector
-        return None if told is None else told[None]
+            vector = vector if knows_prompt is None else vector * knows_prompt[:, None]
+            conditioning = vector if conditioning is None else conditioning + vector
+        return None if conditioning is None else conditioning[None]
 
     @cached_property
     def _rolls(self) -> dict[int, torch.Tensor]:
         return {}
 
     def _roll(self, rate: int) -> torch.Tensor:
-        """The windows' piano rolls, which both decoders are told."""
+        """The windows' piano rolls, on which both decoders are conditioned."""
         if rate not in self._rolls:
             with torch.no_grad(), torch.autocast(self.rows.device.type, enabled=False):
                 self._rolls[rate] = roll_of(self.notes, self.is_frame.shape[1], rate)
@@ -206,7 +206,7 @@ class PackedWindows:
 
 
 def _hidden(window: Window, end_code: int) -> torch.Tensor:
-    """A window's codes; the prompt's are the end code where they must not be told."""
+    """A window's codes; the prompt's are the end code where they must not be known."""
     if window.is_prompted:
         return window.codes
     codes = window.codes.clone()

@@ -73,7 +73,7 @@ class WindowSettings:
 class Window:
     """One example: ``rows`` (S, 6) int64, ``positions`` (S,) float32, ``codes`` (T, K) int64.
 
-    The first ``prompt_frames`` of the codes are the prompt, whose codes must not be told unless ``is_prompted``.
+    The first ``prompt_frames`` of the codes are the prompt, whose codes must not be known unless ``is_prompted``.
     ``notes`` are the segment's, from its beginning on.
     """
 

@@ -107,7 +107,7 @@ def find_model(
 ) -> ModelDescription:
     """The model by name or directory; ``midi-valle`` is downloaded, or imported from the given files, if need be.
 
-    ``progress`` is told of bytes downloaded and bytes in all, ``announce`` gets the licence. CheckpointError if
+    ``progress`` is called with bytes downloaded and bytes in all, ``announce`` gets the licence. CheckpointError if
     there is no such model, or its directory is not whole.
     """
     if (model_file or codec_file) and model != "midi-valle":

@@ -37,7 +37,7 @@ class DownloadError(CheckpointError):
 
 
 class _TransientError(Exception):
-    """A fault that another attempt may get past."""
+    """A fault that another try may get past."""
 
     def __init__(self, fault: str, retry_after: float = 0.0) -> None:
         super().__init__(fault)
@@ -68,7 +68,7 @@ def download(
         with part.open("ab") as file:
             _check_room(part, size - file.tell())
             transfer = _Transfer(url, file, size, progress or (lambda done, total: None))
-            _retrying(url, transfer.attempt, patience, lambda: transfer.received)
+            _retrying(url, transfer.go_on, patience, lambda: transfer.received)
             file.flush()
             os.fsync(file.fileno())
         found = _md5(part)
@@ -85,7 +85,7 @@ def download(
 def fetch(url: str, patience: Patience = PATIENCE) -> bytes:
     """A small document, whole; DownloadError if it cannot be had."""
 
-    def attempt() -> bytes:
+    def request() -> bytes:
         with contextlib.closing(_open(url, {})) as response:
             body = _read(response, _LARGEST_DOCUMENT + 1)
         if len(body) > _LARGEST_DOCUMENT:
@@ -95,7 +95,7 @@ def fetch(url: str, patience: Patience = PATIENCE) -> bytes:
             raise _TransientError(f"the connection closed after {len(body)} of {stated} bytes")
         return body
 
-    return _retrying(url, attempt, patience)
+    return _retrying(url, request, patience)
 
 
 class _Transfer:
@@ -109,7 +109,7 @@ class _Transfer:
         self._etag: str | None = None
         self.received = 0
 
-    def attempt(self) -> None:
+    def go_on(self) -> None:
         """Appends what the server sends until nothing is missing, or raises."""
         offset = self._file.tell()
         self._progress(offset, self._size)
@@ -166,16 +166,16 @@ class _RangeRefusedError(Exception):
 
 
 def _retrying(
-    url: str, attempt: Callable[[], _Result], patience: Patience, received: Callable[[], int] = lambda: 0
+    url: str, request: Callable[[], _Result], patience: Patience, received: Callable[[], int] = lambda: 0
 ) -> _Result:
-    """What an attempt gives; a server that asks to be left alone (Retry-After) is, as long as patience allows."""
+    """What a request gives; a server that asks to be left alone (Retry-After) is, as long as patience allows."""
     persistence = Persistence(
         patience,
         lambda error: "silent" if isinstance(error, _TransientError) else None,
         asked=lambda error: min(patience.longest_pause, getattr(error, "retry_after", 0.0)),
     )
     try:
-        return persistence.send(attempt, received)
+        return persistence.send(request, received)
     except _TransientError as fault:
         raise DownloadError("; ".join([f"{url}: {fault}", *fault.__notes__]) + ".") from fault
 

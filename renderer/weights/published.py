@@ -48,7 +48,7 @@ def published_directory(
 
     Without files, the record's weights are taken from ``cache`` (``cache_directory()`` by default), or
     downloaded and imported once. A language model and a codec that are given as files are imported into the
-    cache, under a name made from their content. ``progress`` is told how far a download is, ``announce`` what
+    cache, under a name made from their content. ``progress`` is called with how far a download is, ``announce`` what
     the user should read, the licence first of all. CheckpointError if the files cannot be had or are not what
     they should be.
     """
@@ -137,4 +137,4 @@ def _sha256(path: Path) -> str:
 
 
 def _silent(message: str) -> None:
-    """Where nobody asked to be told."""
+    """Where nobody asked for news."""

@@ -26,7 +26,7 @@ _FOREIGN = (
 def read_weights(path: Path, expected: str) -> Mapping[str, object]:
     """The mapping that a PyTorch or safetensors file holds, on the CPU.
 
-    Which of the two it is, is told from the content, not from the name. PyTorch files are read with
+    Which of the two it is, is known from the content, not from the name. PyTorch files are read with
     ``weights_only=True``: tensors and plain values. Of other objects only paths are let through, which
     training checkpoints hold among their options. CheckpointError, which says that ``expected`` was expected,
     if the file is missing, truncated, damaged, or holds anything else.

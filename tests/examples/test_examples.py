@@ -59,8 +59,8 @@ def test_a_phone_recording_becomes_the_prompt_of_a_data_set(
         pytest.importorskip("transkun", reason="no transcriber is installed (transkun)")
         recording = Path(shutil.copy(recording, tmp_path))
     environment |= {"LICENCE": LICENCE}
-    told = run(environment, EXAMPLES / "own_prompt/make.sh", recording, midi, tmp_path / "own", 3)
-    assert "3 of 3 items rendered" in told and "1 prompts" in told
+    output = run(environment, EXAMPLES / "own_prompt/make.sh", recording, midi, tmp_path / "own", 3)
+    assert "3 of 3 items rendered" in output and "1 prompts" in output
     (prompt,) = pq.read_table(tmp_path / "own/bank.parquet").to_pylist()
     assert prompt["prompt_id"] == "phone" and prompt["licence"] == LICENCE
     assert (prompt["transcriber"] is None) == has_transcription

@@ -17,7 +17,8 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.run.dispatcher import LEAST_SHARE_SECONDS, Dispatcher, rows_ahead
+from jobs.run.dispatcher import Dispatcher, rows_ahead
+from jobs.run.pace import LEAST_SHARE_SECONDS
 from jobs.run.plan import plan_shards
 from jobs.run.row_weights import RowWeights
 from jobs.shard.orders import News

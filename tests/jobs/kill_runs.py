@@ -96,14 +96,14 @@ class DisturbedRun:
             process = self._start()
             while self.killed.total() < self._kills and self._wait(process):
                 self._kill(process, server)
-            _, told = process.communicate()
+            _, printed = process.communicate()
             for stale in self._pids.iterdir():
                 stale.unlink()
             if process.returncode == 0:
                 return
             died = process.returncode == -signal.SIGKILL and self.killed["driver"] > before["driver"]
             refused = process.returncode == 1 and self.killed["server"] > before["server"]
-            assert (died or refused) and self.starts < MOST_STARTS, f"exit code {process.returncode}:\n{told}"
+            assert (died or refused) and self.starts < MOST_STARTS, f"exit code {process.returncode}:\n{printed}"
 
     def _start(self) -> subprocess.Popen[str]:
         self.starts += 1

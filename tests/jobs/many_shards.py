@@ -53,11 +53,11 @@ def measure(*words: str) -> str:
         process = subprocess.Popen([sys.executable, "-c", COMMAND, *words], cwd=ROOT, stdout=file, stderr=file)
         _, status, usage = os.wait4(process.pid, 0)
         file.seek(0)
-        told = file.read().decode()
-    assert os.waitstatus_to_exitcode(status) == 0 and "not finished:" not in told, told
+        output = file.read().decode()
+    assert os.waitstatus_to_exitcode(status) == 0 and "not finished:" not in output, output
     cpu = usage.ru_utime + usage.ru_stime
     # What the system says of a child is also what its parent had when it began.
-    peak = int(told.rpartition("VmHWM:")[2].split()[0]) >> 10
+    peak = int(output.rpartition("VmHWM:")[2].split()[0]) >> 10
     return f"{time.monotonic() - began:.1f} s, {cpu:.1f} s CPU, {peak} MiB"
 
 

@@ -137,11 +137,11 @@ def measure(manifest: Path, out: str, layout: str, actors: int) -> Cost:
     with Meter(os.environ[OURS]) as meter:
         time.sleep(2 * SAMPLING_SECONDS)
         command = [sys.executable, "-m", "tests.jobs.overhead", "--run", manifest, out, layout, actors]
-        with tempfile.TemporaryFile() as told:
-            process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=told, stderr=told)
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=output, stderr=output)
             _, status, usage = os.wait4(process.pid, 0)
-            told.seek(0)
-            assert os.waitstatus_to_exitcode(status) == 0, told.read().decode()
+            output.seek(0)
+            assert os.waitstatus_to_exitcode(status) == 0, output.read().decode()
         time.sleep(2 * SAMPLING_SECONDS)
     start, end, items = _rendered(out)
     return Cost(items, (end - start).total_seconds(), meter.between(start, end), usage.ru_maxrss << 10)

@@ -38,7 +38,7 @@ def silent() -> Iterator[str]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def test_an_address_where_nobody_listens_is_told_at_once(tmp_path: Path) -> None:
+def test_an_address_where_nobody_listens_is_reported_at_once(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     words = ["--out", tmp_path / "out", "--ray-address", address, "--actors", "1", "--device", "cpu"]
     began = time.monotonic()
@@ -56,7 +56,7 @@ def test_an_address_where_nobody_listens_is_told_at_once(tmp_path: Path) -> None
     assert not (tmp_path / "out/_state/driver.json").exists()
 
 
-def test_what_is_no_head_is_told_within_the_time(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_head_is_reported_within_the_time(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.cluster_head, "ANSWER_SECONDS", 1.0)
     monkeypatch.setenv("RAY_ADDRESS", silent)
     began = time.monotonic()
@@ -81,7 +81,7 @@ def test_a_head_is_lost_when_it_has_not_answered_for_long(silent: str, monkeypat
         assert lost.fault.startswith(f"the cluster's head at {gone} has not answered for 1 s: it is lost")
 
 
-def test_a_ray_of_our_own_that_does_not_start_on_a_busy_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_of_our_own_that_does_not_start_on_a_busy_machine_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def time_out(**options: object) -> None:
         raise Exception("The current node timed out during startup. This could happen because")
 

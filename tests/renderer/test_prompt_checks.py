@@ -109,13 +109,13 @@ def test_one_sample_short_at_another_rate_is_long_enough(rate: int, codec: Neura
     assert prompt.codes.shape == (150, codec.codebooks)
 
 
-def test_what_cannot_be_read_is_told_with_what_can(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_reported_with_what_can(tmp_path: Path) -> None:
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x1cftypM4A \0\0\0\0M4A mp42isom" + bytes(1000))
     with pytest.raises(AudioError, match=r"a\.m4a: cannot be read as audio: Format not recogni.ed \(WAV.*ffmpeg"):
         read_audio(tmp_path / "a.m4a", RATE)
 
 
-def test_a_wav_that_was_streamed_is_read_or_told_from_an_empty_one(tmp_path: Path) -> None:
+def test_a_wav_that_was_streamed_is_read_or_known_from_an_empty_one(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.full(1000, 0.1), RATE)
     whole = (tmp_path / "a.wav").read_bytes()
     size = whole.index(b"data") + 4

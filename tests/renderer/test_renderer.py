@@ -70,23 +70,23 @@ def test_what_is_rendered_beside_it_does_not_change_a_sample(renderer: Renderer)
     assert together == backwards == alone
 
 
-def test_the_codec_is_told_each_segments_own_part_of_the_notes(
+def test_the_codec_is_conditioned_on_each_segments_own_part_of_the_notes(
     renderer: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = performance(24.0)
-    told: list[tuple[int, Notes]] = []
+    given: list[tuple[int, Notes]] = []
     decode = renderer.codec.decode
 
     def listen(codes: torch.Tensor, lengths: torch.Tensor, notes: list[Notes]) -> torch.Tensor:
-        told.extend(zip(lengths.tolist(), notes, strict=True))
+        given.extend(zip(lengths.tolist(), notes, strict=True))
         return decode(codes, lengths, notes)
 
     monkeypatch.setattr(renderer.codec, "decode", listen)
     list(renderer.render([RenderRequest("x", asked, renderer.prompt("splendid-chamber"))]))
     frames = -(-round((asked.notes.end + 1) * RATE) // 640)
     segments = list(plan_segments(asked.notes, frames, 50, renderer.limits))
-    assert len(segments) == len(told) > 2
-    heard = {len(notes): (length, notes) for length, notes in told}
+    assert len(segments) == len(given) > 2
+    heard = {len(notes): (length, notes) for length, notes in given}
     for segment in segments:
         start, stop = segment.start / 50, segment.stop / 50
         inside = (asked.notes.onset >= start) & (asked.notes.onset < stop)
@@ -96,7 +96,7 @@ def test_the_codec_is_told_each_segments_own_part_of_the_notes(
             if np.isclose(notes.onset[:, None] + start, asked.notes.onset[inside], atol=1e-9).any(0).all()
         ]
         assert [length for length, _ in found] == [segment.frames]
-        # What was struck before the segment is told with its own velocity and as struck before it.
+        # What was struck before the segment is given with its own velocity and as struck before it.
         notes = found[0][1]
         assert (notes.offset > -2).all() and set(notes.velocity) <= set(asked.notes.velocity)
         assert segment.start == 0 or (notes.onset < 0).any()

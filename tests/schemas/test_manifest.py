@@ -110,10 +110,10 @@ def test_whole_numbers_with_gaps_are_integers_however_pandas_stores_them(tmp_pat
     rows = list(manifest.rows())
     assert [(row.seed, row.transpose) for row in rows] == [(7, 12), (None, None), (-3, 0)]
     assert all(type(row.seed) is int for row in rows if row.seed is not None)
-    told = manifest.rows_sha256(3)
+    output = manifest.rows_sha256(3)
     columns: dict[str, Any] = {"item_id": ["a", "b", "c"], "midi": ["m"] * 3, "prompt": ["p"] * 3}
     integers = write(tmp_path, **columns, seed=[7, None, -3], transpose=[12, None, 0])
-    assert Manifest.open(integers).rows_sha256(3) == told
+    assert Manifest.open(integers).rows_sha256(3) == output
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_ids_may_hold_slashes_where_something_stands_for_them(
     assert expected in str(error.value)
 
 
-def test_every_problem_is_told_at_once_with_the_first_rows_of_each(tmp_path: Path) -> None:
+def test_every_problem_is_reported_at_once_with_the_first_rows_of_each(tmp_path: Path) -> None:
     count = 100
     path = write(
         tmp_path,

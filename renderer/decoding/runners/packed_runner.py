@@ -23,7 +23,7 @@ from renderer.device import cache_dtype, release_memory
 from renderer.model.midi_valle import MidiValle
 from renderer.model.packed_attention import PackedFullAttention, PackedPrefixAttention
 from renderer.model.piano_roll import RollNotes, notes_of_rows
-from renderer.model.prompt_summary import TellFrames
+from renderer.model.prompt_summary import Conditioning
 from renderer.model.varlen import VarlenKernel
 from renderer.transfer import Backlog, Lanes, sent
 
@@ -109,8 +109,10 @@ class PackedRunner:
             self._kernel,
         )
         self._cache.reserve(sizes.positions)
-        told = self._model.ar_predict_layer.weight.new_empty(0, config.d_model) if self._model.tells_frames else None
-        self._table = SlotTable(max(slots, sizes.step), sizes.frames, self._device, told)
+        conditioning = (
+            self._model.ar_predict_layer.weight.new_empty(0, config.d_model) if self._model.has_conditioning else None
+        )
+        self._table = SlotTable(max(slots, sizes.step), sizes.frames, self._device, conditioning)
         self._step = CapturedStep(
             self._draw,
             lambda: (*self._cache.tensors, *self._table.tensors),
@@ -122,11 +124,11 @@ class PackedRunner:
         """See ``ModelRunner``."""
         self._cache.reserve(max(sequence.prefix + sequence.frames for _, sequence in admitted))
         parts = [Part(each.rows, each.positions, each.prompt[:-1, :1], 0) for _, each in admitted]
-        told = [self._told(self._model.ar_told, sequence) for _, sequence in admitted]
+        conditioning = [self._conditioning(self._model.ar_conditioning, sequence) for _, sequence in admitted]
         firsts = [self._cache.first_place(slot) for slot, _ in admitted]
         for some in shared_out([part.length for part in parts], self._sizes.prefill):
-            self._fill([parts[n] for n in some], [firsts[n] for n in some], [told[n] for n in some])
-        self._table.admit(admitted, told)
+            self._fill([parts[n] for n in some], [firsts[n] for n in some], [conditioning[n] for n in some])
+        self._table.admit(admitted, conditioning)
 
     def move(self, source: int, target: int) -> None:
         """See ``ModelRunner``."""
@@ -151,14 +153,14 @@ class PackedRunner:
                 completed += self._completed([parts[number] for number in some], [drawn[number] for number in some])
         return completed
 
-    def _fill(self, parts: list[Part], firsts: list[int], told: list[torch.Tensor | None]) -> None:
+    def _fill(self, parts: list[Part], firsts: list[int], conditioning: list[torch.Tensor | None]) -> None:
         """Run a pack of MIDI rows and prompts through the AR decoder, which fills caches from these places on."""
         model, cache = self._model, self._cache
         size = in_whole(sum(part.length for part in parts), self._sizes.prefill)
         pack = Pack.of(parts, size, self._device, firsts, cache.first_place(cache.slots))
         is_midi = pack.kind == MIDI
         midi = model.ar_midi(pack.rows[None], pack.positions[None])
-        audio = model.ar_audio(pack.codes[None, :, 0], pack.positions[None], self._packed(told, parts, pack))
+        audio = model.ar_audio(pack.codes[None, :, 0], pack.positions[None], self._packed(conditioning, parts, pack))
         attend = PackedPrefixAttention(
             pack.spans,
             pack.midi,
@@ -168,30 +170,32 @@ class PackedRunner:
         )
         model.ar_decoder(torch.where(is_midi[None, :, None], midi, audio), self._ar_affines, attend)
 
-    def _packed(self, told: Sequence[torch.Tensor | None], parts: Sequence[Part], pack: Pack) -> torch.Tensor | None:
-        """What frames are told, one sequence after another (each's first frames, d) -> (1, N, d)."""
+    def _packed(
+        self, conditioning: Sequence[torch.Tensor | None], parts: Sequence[Part], pack: Pack
+    ) -> torch.Tensor | None:
+        """The conditioning of frames, one sequence after another (each's first frames, d) -> (1, N, d)."""
         packed = None
-        for of_frames, part, start in zip(told, parts, pack.starts, strict=False):
+        for of_frames, part, start in zip(conditioning, parts, pack.starts, strict=False):
             if of_frames is not None:
                 packed = of_frames.new_zeros(1, len(pack.kind), of_frames.shape[1]) if packed is None else packed
                 first, end = start + len(part.rows), start + part.length
                 packed[0, first:end] = of_frames[: end - first]
         return packed
 
-    def _told(self, tell: TellFrames, sequence: ModelInput) -> torch.Tensor | None:
-        """What a sequence's frames are told, the prompt's included, (T, d), if the model tells them anything."""
-        if not self._model.tells_frames:
+    def _conditioning(self, condition: Conditioning, sequence: ModelInput) -> torch.Tensor | None:
+        """The conditioning of a sequence's frames, the prompt's included, (T, d), if the model has any."""
+        if not self._model.has_conditioning:
             return None
         # Which rows are notes is found on the host.
         *notes, prompt = sent([*notes_of_rows(sequence.rows), sequence.prompt], self._device)
-        told = tell(RollNotes(*notes), prompt, len(sequence.prompt) + sequence.frames)
-        return None if told is None else told[0]
+        conditioning = condition(RollNotes(*notes), prompt, len(sequence.prompt) + sequence.frames)
+        return None if conditioning is None else conditioning[0]
 
     def _draw(self, sampling: Sampling) -> None:
         """Draw the next codes of codebook 0, some steps of all slots; the end code is never drawn."""
         model, table = self._model, self._table
         for _ in range(self.steps_at_once):
-            x = model.ar_audio(table.code[:, None], table.frame[:, None].float(), table.next_told())
+            x = model.ar_audio(table.code[:, None], table.frame[:, None].float(), table.next_conditioning())
             hidden = model.ar_decoder(x, self._ar_affines, self._cache.attend(table.position))
             logits = model.ar_logits(hidden[:, 0])[:, : model.config.end_code]
             table.record(draw(logits, sampling, table.key, table.step))
@@ -208,12 +212,16 @@ class PackedRunner:
             new = slice(start + len(part.rows) + len(part.prompt), start + part.length)
             codes[new, 0] = each.codes
             news.append(new)
-        told = self._packed([self._told(model.nar_told, each.sequence) for each in drawn], parts, pack)
+        conditioning = self._packed(
+            [self._conditioning(model.nar_conditioning, each.sequence) for each in drawn], parts, pack
+        )
         midi = model.nar_midi(pack.rows[None], pack.positions[None])
         attend = PackedFullAttention(pack.spans, self._kernel)
         for stage, affines in enumerate(self._nar_affines):
             known = self._known(codes, pack.kind == PROMPT, stage)[None]
-            audio = model.nar_audio_position(known if told is None else known + told, pack.positions[None])
+            audio = model.nar_audio_position(
+                known if conditioning is None else known + conditioning, pack.positions[None]
+            )
             hidden = model.nar_decoder(torch.where(is_midi[None, :, None], midi, audio), affines, attend)
             found = model.nar_logits(hidden[0], stage).argmax(-1)
             codes[:, stage + 1] = torch.where(is_new, found, codes[:, stage + 1])

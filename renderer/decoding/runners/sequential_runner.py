@@ -15,9 +15,10 @@ from renderer.decoding.sampling import Sampling, draw
 from renderer.decoding.slot_state import SlotState
 from renderer.device import cache_dtype, even_length, release_memory
 from renderer.model.attention import FullAttention, PrefixAttention
-from renderer.model.midi_valle import MidiValle, plain_product
+from renderer.model.layers import plain_product
+from renderer.model.midi_valle import MidiValle
 from renderer.model.piano_roll import RollNotes, notes_of_rows
-from renderer.model.prompt_summary import TellFrames
+from renderer.model.prompt_summary import Conditioning
 
 
 class _StepKind(NamedTuple):
@@ -69,8 +70,8 @@ class SequentialRunner:
             cache_dtype(self._device, self._decoding),
             self._device,
         )
-        told = torch.zeros(slots, 1, config.d_model, dtype=weight.dtype, device=self._device)
-        self._state = SlotState(slots, self._device, told if self._model.tells_frames else None)
+        conditioning = torch.zeros(slots, 1, config.d_model, dtype=weight.dtype, device=self._device)
+        self._state = SlotState(slots, self._device, conditioning if self._model.has_conditioning else None)
         self._step = CapturedStep(
             self._draw_next,
             lambda: (*self._cache.tensors, *self._state.tensors),
@@ -105,29 +106,29 @@ class SequentialRunner:
     def _filled(self, slot: int, sequence: ModelInput) -> torch.Tensor | None:
         """Fill a slot's cache with the sequence's MIDI rows and its prompt, but for the last prompt frame.
 
-        Returns what that frame and all that follow are told, (1, frames + 1, d).
+        Returns the conditioning of that frame and all that follow, (1, frames + 1, d).
         """
         self._cache.reserve(sequence.prefix + sequence.frames + 1)
-        told = self._told(self._model.ar_told, sequence)
+        conditioning = self._conditioning(self._model.ar_conditioning, sequence)
         codes = sequence.prompt[None, :-1, 0].to(self._device)
         frame = torch.arange(codes.shape[1], device=self._device)[None].float()
         midi = self._model.ar_midi(sequence.rows[None].to(self._device), sequence.positions[None].to(self._device))
-        of_prompt = None if told is None else told[:, : codes.shape[1]]
+        of_prompt = None if conditioning is None else conditioning[:, : codes.shape[1]]
         x = torch.cat([midi, self._model.ar_audio(codes, frame, of_prompt)], dim=1)
         attend = PrefixAttention(len(sequence.rows), lambda layer, *kept: self._cache.fill(layer, slot, *kept))
         self._model.ar_decoder(x, self._ar_affines, attend, self._ar_products)
-        return None if told is None else told[:, codes.shape[1] :]
+        return None if conditioning is None else conditioning[:, codes.shape[1] :]
 
-    def _told(self, tell: TellFrames, sequence: ModelInput) -> torch.Tensor | None:
-        """What a sequence's frames are told, the prompt's included, (1, T, d), if the model tells them anything."""
+    def _conditioning(self, condition: Conditioning, sequence: ModelInput) -> torch.Tensor | None:
+        """The conditioning of a sequence's frames, the prompt's included, (1, T, d), if the model has any."""
         notes = RollNotes(*(column.to(self._device) for column in notes_of_rows(sequence.rows)))
-        return tell(notes, sequence.prompt.to(self._device), len(sequence.prompt) + sequence.frames)
+        return condition(notes, sequence.prompt.to(self._device), len(sequence.prompt) + sequence.frames)
 
     def _draw_next(self, kind: _StepKind) -> None:
         """Draw the next code of codebook 0 in the first slots; the end code is never drawn."""
         state = self._state.of_first(kind.slots)
         frame = (state.prompt_frames - 1 + state.step)[:, None].float()
-        x = self._model.ar_audio(state.code[:, None], frame, state.next_told())
+        x = self._model.ar_audio(state.code[:, None], frame, state.next_conditioning())
         attend = self._cache.attend(state.prefix + state.step, kind.extents)
         hidden = self._model.ar_decoder(x, self._ar_affines, attend, self._ar_products)
         logits = self._ar_head(hidden[:, 0])[:, : self._model.config.end_code].float()
@@ -142,11 +143,13 @@ class SequentialRunner:
         codes[0, prompt_frames:, 0] = first
         midi = self._model.nar_midi(sequence.rows[None].to(self._device), sequence.positions[None].to(self._device))
         frame = torch.arange(codes.shape[1], device=self._device)[None].float()
-        told = self._told(self._model.nar_told, sequence)
+        conditioning = self._conditioning(self._model.nar_conditioning, sequence)
         length = rows + codes.shape[1]
         filling = even_length(length, self._device) - length
         for stage, affines in enumerate(self._nar_affines):
-            audio = self._model.nar_audio_position(self._model.nar_audio(codes, prompt_frames, stage, told), frame)
+            audio = self._model.nar_audio_position(
+                self._model.nar_audio(codes, prompt_frames, stage, conditioning), frame
+            )
             x = F.pad(torch.cat([midi, audio], dim=1), (0, 0, 0, filling))
             hidden = self._model.nar_decoder(x, affines, FullAttention(length))
             logits = self._model.nar_logits(hidden[:, rows + prompt_frames : length], stage)

@@ -7,7 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from jobs.bench.codec_work import codec_work
 from jobs.bench.work import Span, Work, complete_work, decode_work, prefill_work
 from renderer.codecs.encodec_codec import EncodecCodec, EncodecConfig
-from renderer.model.midi_valle import AdaptiveLayerNorm, MidiValle, ModelConfig
+from renderer.model.layers import AdaptiveLayerNorm
+from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.weights.checkpoint import find_model, load_codec
 
 TINY = ModelConfig(d_model=32, heads=2, layers=2, codebooks=3, codebook_size=16)

@@ -247,7 +247,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("typed", "expected"), MISTAKES, ids=[typed for typed, _ in MISTAKES])
-def test_a_mistake_is_told_and_nothing_is_written(
+def test_a_mistake_is_reported_and_nothing_is_written(
     typed: str, expected: str, apps: Mapping[str, typer.Typer], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "--device cuda" in typed and torch.cuda.is_available():

@@ -92,7 +92,7 @@ def test_an_interrupted_pack_goes_on_with_the_codes_that_were_made(
     assert [path.name for path in tmp_path.iterdir()] == ["p.safetensors"]
 
 
-def test_mistakes_are_told_in_a_sentence(folder: Path, tmp_path: Path) -> None:
+def test_mistakes_are_reported_in_a_sentence(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError, match="has no codes of one codec: give --codec"):
         pack_corpus(PackOptions(corpus=str(folder / "plain"), out=tmp_path / "pack.safetensors"))
     with pytest.raises(JobError, match="there is no folder"):

@@ -204,7 +204,7 @@ def test_fluidsynth_is_a_row_where_it_is_installed(corpus: Path, tmp_path: Path)
     assert played_by["level"] == pytest.approx(0.0, abs=1.0)
 
 
-def test_fluidsynth_that_is_not_installed_is_told_or_refused(
+def test_fluidsynth_that_is_not_installed_is_reported_or_refused(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "installed_soundfont", lambda: None)
@@ -310,7 +310,7 @@ def mortal(letters: Path, deaths: int) -> type[Judge]:
     return MortalJudge
 
 
-def test_a_worker_that_dies_costs_nothing_and_one_that_always_does_is_told(
+def test_a_worker_that_dies_costs_nothing_and_one_that_always_does_is_reported(
     of_codec: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letters = tmp_path / "letters"

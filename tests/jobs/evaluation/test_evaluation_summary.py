@@ -19,7 +19,7 @@ def test_the_interval_is_students() -> None:
     assert math.isnan(Estimate.of([5.0]).half_width)
 
 
-def test_failed_and_unmeasured_clips_are_told_apart() -> None:
+def test_failed_and_unmeasured_clips_are_distinguished() -> None:
     rows: list[dict[str, Any]] = [
         {"system": GT, "onset_f1": 1.0},
         {"system": "model", "onset_f1": 0.5, "length_error_frames": 0.0},

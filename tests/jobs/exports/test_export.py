@@ -84,8 +84,8 @@ def test_datasets_reads_a_hugging_face_export_with_the_manifests_splits(
     import datasets
 
     run, out = make_run(tmp_path, layout), tmp_path / "hub"
-    told = export(run, out, "huggingface")
-    assert told.endswith(f"(train 4, validation 1, test 1): {out}") and told.startswith("6 items, ")
+    printed = export(run, out, "huggingface")
+    assert printed.endswith(f"(train 4, validation 1, test 1): {out}") and printed.startswith("6 items, ")
     loaded = load_dataset(out)
     assert {split: list(part["item_id"]) for split, part in loaded.items()} == {
         "train": ["item 0", "item 2", "item 3", "item 5"],

@@ -94,7 +94,7 @@ def test_a_short_item_is_heard_whole_and_a_prompt_for_three_seconds_at_any_rate(
 
 
 @pytest.mark.parametrize("content", [b"", b"no audio", b"RIFF"])
-def test_what_is_no_audio_is_told(content: bytes) -> None:
+def test_what_is_no_audio_is_reported(content: bytes) -> None:
     with pytest.raises(AudioError, match="cannot be read as audio"):
         item_clip(io.BytesIO(content), Notes.none(), False)
 

@@ -1,4 +1,4 @@
-"""What is told of each node, by a run's events."""
+"""What is reported of each node, by a run's events."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def with_events(directory: RunDirectory) -> None:
     log.write()
 
 
-def test_every_node_is_told_with_its_failures_and_faults(tmp_path: Path, out: Path) -> None:
+def test_every_node_is_reported_with_its_failures_and_faults(tmp_path: Path, out: Path) -> None:
     directory = render_run(make_corpus(tmp_path, ["a", "b"]), out)
     assert read_nodes(directory.storage) == []
     with_events(directory)
@@ -47,8 +47,8 @@ def test_every_node_is_told_with_its_failures_and_faults(tmp_path: Path, out: Pa
         "  x.mid: No such\\nfile (3 times)",
         "  time and again",
     ]
-    told = CliRunner().invoke(midi_valle_app(), ["status", str(out), "--nodes"])
-    assert told.exit_code == 0 and f"{A}: 2 shards" in told.output
+    result = CliRunner().invoke(midi_valle_app(), ["status", str(out), "--nodes"])
+    assert result.exit_code == 0 and f"{A}: 2 shards" in result.output
     assert A not in CliRunner().invoke(midi_valle_app(), ["status", str(out)]).output
 
 

@@ -56,9 +56,9 @@ def test_a_page_of_ten_thousand_items_is_below_ten_megabytes(tones: RunReport) -
     heard = [
         HeardItem(tones.heard[0].row, place < 8, tones.heard[0].clip, tones.heard[0].prompt) for place in range(16)
     ]
-    told = page(replace(tones, items=many(PAGE_ITEMS), heard=heard))
-    assert len(told.encode()) < 10e6
-    assert told.count("data:audio/mpeg") == 32 and "MIDI-Unprocessed_009999" in told
+    output = page(replace(tones, items=many(PAGE_ITEMS), heard=heard))
+    assert len(output.encode()) < 10e6
+    assert output.count("data:audio/mpeg") == 32 and "MIDI-Unprocessed_009999" in output
 
 
 def test_of_more_items_a_page_has_a_sample_that_is_the_same_every_time(tones: RunReport) -> None:
@@ -69,7 +69,7 @@ def test_of_more_items_a_page_has_a_sample_that_is_the_same_every_time(tones: Ru
     assert 0.08 < verdicts["poor"] / PAGE_ITEMS < 0.12 and 0.005 < verdicts["failed"] / PAGE_ITEMS < 0.015
 
 
-def test_items_are_told_by_prompt_and_split_those_with_most_that_is_wrong_first() -> None:
+def test_items_are_reported_by_prompt_and_split_those_with_most_that_is_wrong_first() -> None:
     items = many(1000)
     by_prompt, by_split = groups(items, "prompt"), groups(items, "split")
     assert [group.name for group in by_split] == ["test", "train"] and sum(group.items for group in by_split) == 1000

@@ -22,16 +22,16 @@ def marker(shard: int, *failed: tuple[str, str]) -> Marker:
     )
 
 
-def test_shards_are_added_up_and_reasons_told_with_their_first_items() -> None:
+def test_shards_are_added_up_and_reasons_reported_with_their_first_items() -> None:
     totals = Totals()
     totals.add(marker(0, ("AudioError", "z"), *(("MidiError", item_id) for item_id in "ab")))
     totals.add(marker(2, *(("MidiError", item_id) for item_id in "cde")))
     assert totals.shards == {0: 0, 2: 0} and totals.items == 20 and totals.failed == 6
-    told = summary(totals, 30, "/out", "files")
-    assert "14 of 30 items rendered, 60.0 s of audio: /out/audio\ntheir notes as MIDI: /out/midi; one row" in told
+    output = summary(totals, 30, "/out", "files")
+    assert "14 of 30 items rendered, 60.0 s of audio: /out/audio\ntheir notes as MIDI: /out/midi; one row" in output
     assert "60.0 s of audio: /out/shards\none row for every item" in summary(totals, 30, "/out", "parquet")
     assert "60.0 s of audio\none row for every item: /out/metadata" in summary(totals, 30, "/out", "none")
-    assert told.endswith("6 items failed:\n  MidiError: 5 (a, b, c, ...)\n  AudioError: 1 (z)")
+    assert output.endswith("6 items failed:\n  MidiError: 5 (a, b, c, ...)\n  AudioError: 1 (z)")
 
 
 def test_progress_is_lines_where_there_is_no_terminal(
@@ -45,11 +45,11 @@ def test_progress_is_lines_where_there_is_no_terminal(
     assert capsys.readouterr().err == ""  # Nothing has begun yet.
     display.begin()
     display.show(12.5, 40.0, 1, actors=2)
-    told = capsys.readouterr().err
-    assert told.startswith("12.5 of 20 items, 40.0 s of audio, ") and told.endswith(" 1 failed, 1.1 s left\n")
+    output = capsys.readouterr().err
+    assert output.startswith("12.5 of 20 items, 40.0 s of audio, ") and output.endswith(" 1 failed, 1.1 s left\n")
 
 
-def test_how_long_stopping_takes_is_told_at_once(
+def test_how_long_stopping_takes_is_reported_at_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     display = Display(20, Totals())
@@ -60,8 +60,8 @@ def test_how_long_stopping_takes_is_told_at_once(
     assert capsys.readouterr().err == ""  # It is too early for a line.
     # Ten items in 5 s by two actors: one of them needs 1 s for an item.
     display.show(10, 30.0, 0, actors=2, until_stop=3.0)
-    told = capsys.readouterr().err
-    assert told.endswith("0 failed, stopping in about 3.0 s (interrupt once more to drop what is in flight)\n")
+    output = capsys.readouterr().err
+    assert output.endswith("0 failed, stopping in about 3.0 s (interrupt once more to drop what is in flight)\n")
     display.show(11, 33.0, 0, actors=2, until_stop=2.0)
     assert capsys.readouterr().err == ""
 

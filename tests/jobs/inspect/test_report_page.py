@@ -57,11 +57,11 @@ class Parsed(HTMLParser):
         return " ".join(self.text.split())
 
 
-def test_what_was_asked_done_and_failed_is_told(tmp_path: Path, out: Path) -> None:
+def test_what_was_asked_done_and_failed_is_reported(tmp_path: Path, out: Path) -> None:
     ids = ["a b%20#ü", "raises-1", "b", "unreadable-1", "c", "d", "e", "f"]
     shown = Parsed(page(report_of(render_run(make_corpus(tmp_path, ids), out, leave_out={3}))))
-    for told in ("4 of 8 items", "cannot render raises-1", "not a MIDI file", "2 items in 1 shards", "100.0% full"):
-        assert told in shown.words
+    for output in ("4 of 8 items", "cannot render raises-1", "not a MIDI file", "2 items in 1 shards", "100.0% full"):
+        assert output in shown.words
     assert "RuntimeError : 1 items row item MIDI message 1 raises-1 midi/raises-1.mid" in shown.words
     assert shown.data["items"]["id"] == ids[:6]
     numbers, names = shown.data["items"]["wrong"]["values"], shown.data["items"]["wrong"]["names"]
@@ -108,7 +108,7 @@ def test_a_run_without_audio_says_so(tmp_path: Path, out: Path) -> None:
     assert "audio" not in shown.tags and shown.data["items"]["level"][0] < 0
 
 
-def test_what_cannot_be_heard_is_told_in_its_place(tmp_path: Path, out: Path) -> None:
+def test_what_cannot_be_heard_is_reported_in_its_place(tmp_path: Path, out: Path) -> None:
     directory = render_run(make_corpus(tmp_path, ["a", "b"]), out)
     (out / "audio/b.flac").unlink()
     shown = Parsed(page(report_of(directory)))
@@ -143,12 +143,12 @@ def test_whatever_a_manifest_a_file_or_a_person_says_is_text(tmp_path: Path, out
     totals.add(replace(marker, failures=count_failures([(HOSTILE, HOSTILE)])))
     items = pa.Table.from_pylist([row, failed, row | {"prompt": "calm", "split": "calm"}], calm.items.schema)
     heard = [HeardItem(row, True, HOSTILE, calm.heard[0].clip)]
-    told = page(replace(calm, place=HOSTILE, run=run, totals=totals, items=items, heard=heard))
-    shown = Parsed(told)
+    output = page(replace(calm, place=HOSTILE, run=run, totals=totals, items=items, heard=heard))
+    shown = Parsed(output)
     assert shown.tags.count("script") == 2 and "img" not in shown.tags
     assert not {name for name, _ in shown.attributes if name.startswith("on")}
     assert shown.text.count("<script>alert(1)</script>") >= 15 and "{{ 7 * 7 }}" in shown.text
-    assert "\x1b" not in told and "\u202e" not in told
+    assert "\x1b" not in output and "\u202e" not in output
     assert all(value.startswith(("%22", "data:image/png;base64,")) for value in shown.of("href"))
     (policy,) = (value for value in shown.of("content") if value.startswith("default-src"))
     assert policy.startswith("default-src 'none'; script-src 'sha256-") and "unsafe" not in policy and "*" not in policy
@@ -166,8 +166,8 @@ def test_the_same_run_has_the_same_page(tmp_path: Path, out: Path) -> None:
 
 def test_the_verb_writes_it_and_overwrite_removes_it(tmp_path: Path, out: Path) -> None:
     directory = render_run(make_corpus(tmp_path, ["a", "b"]), out)
-    told = CliRunner().invoke(midi_valle_app(), ["report", str(out)])
-    assert told.exit_code == 0 and told.stdout == f"{out}/report.html\n"
+    result = CliRunner().invoke(midi_valle_app(), ["report", str(out)])
+    assert result.exit_code == 0 and result.stdout == f"{out}/report.html\n"
     assert "2 of 2 items" in (out / "report.html").read_text()
     overwrite(directory, yes=True)
     assert not (out / "report.html").exists()
@@ -175,8 +175,8 @@ def test_the_verb_writes_it_and_overwrite_removes_it(tmp_path: Path, out: Path) 
 
 def test_a_report_on_s3_holds_what_is_heard_and_is_a_page_that_browsers_show(tmp_path: Path, s3: S3Server) -> None:
     directory = render_tones(tmp_path, ["a", "b", "c"], s3.uri(), "webdataset")
-    told = CliRunner().invoke(midi_valle_app(), ["report", directory.storage.uri])
-    assert told.exit_code == 0 and told.stdout == f"{directory.storage.uri}/report.html\n"
+    result = CliRunner().invoke(midi_valle_app(), ["report", directory.storage.uri])
+    assert result.exit_code == 0 and result.stdout == f"{directory.storage.uri}/report.html\n"
     shown = Parsed(directory.storage.read("report.html").decode())
     assert "3 of 3 items" in shown.words and shown.tags.count("audio") == 6
     storage: Any = directory.storage

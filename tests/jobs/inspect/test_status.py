@@ -17,16 +17,16 @@ from tests.jobs.support.corpus import make_corpus
 from tests.jobs.support.rendered import render_run
 
 
-def test_what_is_done_failed_and_not_finished_is_told(tmp_path: Path, out: Path) -> None:
+def test_what_is_done_failed_and_not_finished_is_reported(tmp_path: Path, out: Path) -> None:
     manifest = make_corpus(tmp_path, ["a", "raises-1", "b", "c", "unreadable-1", "d", "unreadable-2"])
-    told = status(render_run(manifest, out, leave_out={1})).splitlines()
-    assert told[0].startswith(f"{out}: begun 20") and "model dummy, layout files, format flac" in told[0]
-    assert told[1] == "items: 2 of 7 rendered, 3 failed, 2 not finished"
-    assert told[2] == "shards: 3 of 4 finished; not finished: 1"
-    assert told[3].startswith("audio: 3.")
-    assert float(told[4].removeprefix("speed: ").split()[0]) > 0
-    assert told[5] == "quality: 0 items good, 2 poor (attacks_explained 2)"
-    assert told[6:] == [
+    output = status(render_run(manifest, out, leave_out={1})).splitlines()
+    assert output[0].startswith(f"{out}: begun 20") and "model dummy, layout files, format flac" in output[0]
+    assert output[1] == "items: 2 of 7 rendered, 3 failed, 2 not finished"
+    assert output[2] == "shards: 3 of 4 finished; not finished: 1"
+    assert output[3].startswith("audio: 3.")
+    assert float(output[4].removeprefix("speed: ").split()[0]) > 0
+    assert output[5] == "quality: 0 items good, 2 poor (attacks_explained 2)"
+    assert output[6:] == [
         "3 items failed:",
         "  MidiError: 2 (unreadable-1, unreadable-2)",
         "  RuntimeError: 1 (raises-1)",
@@ -34,12 +34,12 @@ def test_what_is_done_failed_and_not_finished_is_told(tmp_path: Path, out: Path)
 
 
 def test_a_run_that_has_only_begun_has_no_speed(tmp_path: Path, out: Path) -> None:
-    told = status(render_run(make_corpus(tmp_path, [f"i{n}" for n in range(24)]), out, leave_out=range(12)))
-    assert "0 of 24 rendered, 0 failed, 24 not finished" in told and "speed" not in told
-    assert "0 of 12 finished; not finished: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ..." in told
+    output = status(render_run(make_corpus(tmp_path, [f"i{n}" for n in range(24)]), out, leave_out=range(12)))
+    assert "0 of 24 rendered, 0 failed, 24 not finished" in output and "speed" not in output
+    assert "0 of 12 finished; not finished: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ..." in output
 
 
-def test_shards_in_flight_are_told_while_a_driver_is_at_work(
+def test_shards_in_flight_are_reported_while_a_driver_is_at_work(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = render_run(make_corpus(tmp_path, [f"i{n}" for n in range(8)]), out, leave_out={1, 2, 3})

@@ -161,17 +161,17 @@ def test_audio_that_no_marker_names_is_found(run: RunDirectory, out: Path) -> No
     assert problems(run) == ["audio/d.flac is not among the objects of its marker"]
 
 
-def test_a_marker_that_leads_out_of_the_run_is_told_and_not_followed(run: RunDirectory, out: Path) -> None:
+def test_a_marker_that_leads_out_of_the_run_is_reported_and_not_followed(run: RunDirectory, out: Path) -> None:
     change_marker(out, 2, lambda values: values["objects"][1].update(key="../../etc/passwd"))
     assert problems(run) == ["../../etc/passwd cannot be read: key '../../etc/passwd' leads out of the storage"]
 
 
-def test_shards_without_a_marker_are_told_with_how_many_rows_that_is(tmp_path: Path, out: Path) -> None:
+def test_shards_without_a_marker_are_reported_with_how_many_rows_that_is(tmp_path: Path, out: Path) -> None:
     run = render_run(make_corpus(tmp_path, IDS), out, leave_out={0, 2})
     assert problems(run) == ["not finished: 2 shards (0, 2), so 3 manifest rows have no result"]
 
 
-def test_a_manifest_that_has_changed_since_is_told_but_it_may_have_grown(run: RunDirectory, tmp_path: Path) -> None:
+def test_a_manifest_that_has_changed_since_is_reported_but_it_may_have_grown(run: RunDirectory, tmp_path: Path) -> None:
     make_corpus(tmp_path, [*IDS, "e"])
     assert problems(run) == []
     make_corpus(tmp_path, [*IDS[:-1], "e"])

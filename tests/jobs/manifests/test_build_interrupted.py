@@ -28,8 +28,8 @@ def test_an_interrupted_build_leaves_nothing_and_can_be_done_again(
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
     assert len(children) >= 2
     running.send_signal(sent)
-    told = running.communicate(timeout=60)[1]
-    assert running.returncode == code and "Traceback" not in told
+    output = running.communicate(timeout=60)[1]
+    assert running.returncode == code and "Traceback" not in output
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{child}/cmdline").exists() for child in children):

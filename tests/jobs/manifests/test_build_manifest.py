@@ -95,9 +95,9 @@ def test_what_cannot_be_rendered_is_no_row_and_it_is_said_why(
     assert "truncated" in files["cut.mid"]["error"] and files["cut.mid"]["rows"] == 0
     assert files["cut.mid"]["duration_s"] is None and files["good.mid"]["error"] is None
     assert dict(files["mended.mid"]["note_report"])["tracks_miscounted"] == 1
-    told = capsys.readouterr().err
-    assert "5 files read" in told and "2 can be rendered, 3 cannot" in told
-    assert "(cut.mid)" in told and "damaged, and mended: 1" in told
+    output = capsys.readouterr().err
+    assert "5 files read" in output and "2 can be rendered, 3 cannot" in output
+    assert "(cut.mid)" in output and "damaged, and mended: 1" in output
 
 
 def test_the_expected_duration_is_that_of_the_audio(tmp_path: Path) -> None:

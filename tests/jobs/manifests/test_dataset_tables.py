@@ -153,8 +153,8 @@ def test_a_folder_s_table_is_pointed_at(tmp_path: Path, capsys: pytest.CaptureFi
     path = table(tmp_path / "maestro-v3.0.0.csv", MAESTRO, *MAESTRO_ROWS)
     table(tmp_path / "other.csv", "a,b", "1,2")
     build(tmp_path / "m.parquet", tmp_path)
-    told = capsys.readouterr().err
-    assert f"{path} is MAESTRO's table: give it in place of its folder" in told and "other.csv" not in told
+    output = capsys.readouterr().err
+    assert f"{path} is MAESTRO's table: give it in place of its folder" in output and "other.csv" not in output
 
 
 def test_files_that_a_table_names_in_vain(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ def test_a_name_that_is_no_utf8_is_left_out_and_said(tmp_path: Path, capsys: pyt
         add_midi(tmp_path / "corpus", os.fsdecode(name))
     rows = build(tmp_path / "m.parquet", tmp_path / "corpus")
     assert values(rows, "midi") == ["corpus/good.mid", "corpus/é.mid"]
-    told = capsys.readouterr().err
-    assert "1 file(s) left out, whose names are not UTF-8: b'" in told and r"caf\xe9.mid" in told
+    output = capsys.readouterr().err
+    assert "1 file(s) left out, whose names are not UTF-8: b'" in output and r"caf\xe9.mid" in output
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_file_whose_name_is_a_pattern(tmp_path: Path) -> None:
     assert values(build(tmp_path / "m.parquet", tmp_path / "a[1].mid"), "midi") == ["a[1].mid"]
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_midi(tmp_path, "a.mid")
     add_midi(tmp_path, "closed/b.mid")
     (tmp_path / "closed").chmod(0)

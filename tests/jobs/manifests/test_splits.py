@@ -48,7 +48,7 @@ def test_the_seed_draws_and_shares_are_met_with_few_pieces_and_with_many() -> No
         draw_splits([[0], [1, 2]], ["a", "b", "b"], [1.0] * 3, (0.8, 0.1, 0.1), 0)
 
 
-def test_a_piece_that_a_table_parts_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_piece_that_a_table_parts_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a.mid", "b.mid", "c.mid"):
         add_midi(tmp_path, name, melody(5))
     (tmp_path / "t.csv").write_text("midi,split\na.mid,train\nb.mid,test\nc.mid,train\n")

@@ -1,4 +1,4 @@
-"""What a user is told who types it wrong: the thing, and what to do."""
+"""What a user reads who types it wrong: the thing, and what to do."""
 
 from pathlib import Path
 
@@ -87,6 +87,6 @@ def test_a_wrong_invocation_is_answered_in_words(
     before = sorted(here.rglob("*"))
     arguments = [word.strip("'") for word in words.split()]
     result = CliRunner().invoke(midi_valle_app(), ["manifest", "build", *arguments], env={"COLUMNS": "200"})
-    told = " ".join((result.output + capsys.readouterr().err).replace("│", " ").split())
-    assert message in told and result.exit_code != 0
-    assert "Traceback" not in told and sorted(here.rglob("*")) == before
+    printed = " ".join((result.output + capsys.readouterr().err).replace("│", " ").split())
+    assert message in printed and result.exit_code != 0
+    assert "Traceback" not in printed and sorted(here.rglob("*")) == before

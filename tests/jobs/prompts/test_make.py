@@ -130,7 +130,7 @@ def spoilt(samples: FloatSamples) -> dict[str, tuple[FloatSamples, str]]:
     }
 
 
-def test_what_no_prompt_can_be_cut_from_is_told_for_each_recording(tmp_path: Path) -> None:
+def test_what_no_prompt_can_be_cut_from_is_reported_for_each_recording(tmp_path: Path) -> None:
     samples, notes = sound(5)
     for name, (content, _) in spoilt(samples).items():
         write(tmp_path / "in" / f"{name}.wav", content, notes)
@@ -199,7 +199,7 @@ def test_a_recording_without_midi_is_transcribed_and_the_bank_says_so(
         np.testing.assert_allclose(heard.onset, notes.onset[inside] - row["start_s"], atol=0.005)
 
 
-def test_without_the_transcriber_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_transcriber_is_reported_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> Ear:
         raise MissingExtraError("transcription by transkun needs the package transkun: pip install transkun")
 

@@ -114,7 +114,7 @@ def test_the_prompts_of_a_model_are_good() -> None:
     assert [line.split(": ")[1] for line in ran.stdout.splitlines()] == ["good"] * 4
 
 
-def test_what_is_no_bank_is_told(tmp_path: Path) -> None:
+def test_what_is_no_bank_is_reported(tmp_path: Path) -> None:
     for verb in (["check"], ["show", "--out", str(tmp_path / "p.html")]):
         ran = CliRunner().invoke(midi_valle_app(), ["prompts", *verb, str(tmp_path / "none.parquet")])
         assert ran.exit_code == 1

@@ -24,7 +24,7 @@ def test_builds_of_one_torch_agree_and_so_do_copies_of_one_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "told"),
+    ("there", "difference"),
     [
         (
             replace(OURS, versions={**OURS.versions, "torch": "2.8.0"}),
@@ -40,8 +40,8 @@ def test_builds_of_one_torch_agree_and_so_do_copies_of_one_code() -> None:
         ),
     ],
 )
-def test_what_differs_is_told(there: Agreement, told: str) -> None:
-    assert list(OURS.differences(there)) == [told]
+def test_what_differs_is_reported(there: Agreement, difference: str) -> None:
+    assert list(OURS.differences(there)) == [difference]
 
 
 def test_another_model_is_refused_and_a_run_of_other_versions_goes_on(tmp_path: Path, out: Path) -> None:

@@ -139,8 +139,8 @@ def test_nine_actors_make_a_cluster_without_gpus_grow_by_two_nodes_of_eight(
     ids = [f"item-{number:02d}" for number in range(27)]
     began = time.monotonic()
     ran = start(make_corpus(tmp_path, ids), out, cluster)
-    _, told = ran.communicate(timeout=PATIENCE)
-    assert ran.returncode == 0, told
+    _, output = ran.communicate(timeout=PATIENCE)
+    assert ran.returncode == 0, output
     print(f"{time.monotonic() - began:.1f} s")
     assert [row["item_id"] for row in results(out)] == ids
     assert sum(gpu_nodes(cluster)) == 2
@@ -154,6 +154,6 @@ def test_a_node_goes_while_an_item_on_another_takes_long(tmp_path: Path, out: Pa
         time.sleep(2.0)
         seen = gpu_nodes(cluster)
     assert ran.poll() is None and seen == (1, 1), ran.communicate()
-    _, told = ran.communicate(timeout=PATIENCE)
-    assert ran.returncode == 0, told
+    _, output = ran.communicate(timeout=PATIENCE)
+    assert ran.returncode == 0, output
     assert [row["item_id"] for row in results(out)] == ids

@@ -193,6 +193,6 @@ def test_a_model_that_does_not_exist_is_named(tmp_path: Path, out: Path) -> None
 def test_a_few_missing_files_are_only_a_warning(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = make_corpus(tmp_path, ["a", "missing-\x1b[2J"], item_id=["a", "b"])
     assert render_corpus(RenderOptions(manifest=str(manifest), out=str(out), dry_run=True), DummyBackend()) == 0
-    told = capsys.readouterr()
-    assert r"column 'midi': 1 of 2 files do not exist: 'midi/missing-\x1b[2J.mid'" in told.err
-    assert "\x1b" not in told.err + told.out
+    output = capsys.readouterr()
+    assert r"column 'midi': 1 of 2 files do not exist: 'midi/missing-\x1b[2J.mid'" in output.err
+    assert "\x1b" not in output.err + output.out

@@ -5,7 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from jobs.run.dispatcher import LEAST_SHARE_SECONDS, Dispatcher
+from jobs.run.dispatcher import Dispatcher
+from jobs.run.pace import LEAST_SHARE_SECONDS
 from jobs.run.row_weights import RowWeights
 from jobs.shard.orders import News, Standing
 from jobs.shard.task import Fault, Task

@@ -84,7 +84,7 @@ def test_nodes_with_another_model_or_code_or_no_manifest_are_refused_in_words(
     assert ran.stderr.count("says: decoding goes on without CUDA graphs") == 1
 
 
-def test_a_node_that_is_killed_is_told_in_a_sentence(nodes: RayNodes, tmp_path: Path, out: Path) -> None:
+def test_a_node_that_is_killed_is_reported_in_a_sentence(nodes: RayNodes, tmp_path: Path, out: Path) -> None:
     manifest = make_corpus(tmp_path, [f"item-{i:02d}" for i in range(24)])
     nodes.add()
     lost = nodes.add()

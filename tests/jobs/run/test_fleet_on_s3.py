@@ -123,7 +123,7 @@ def take_the_storage_away(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("disturb", "event", "told"),
+    ("disturb", "event", "message"),
     [
         (kill_and_replace, "actor_died", "its worker died on "),
         (lambda fleet: fleet.nodes.drain(), "actor_draining", "its machine will be gone soon"),
@@ -133,7 +133,7 @@ def take_the_storage_away(fleet: Fleet) -> None:
     ids=["killed", "drained", "frozen", "no storage"],
 )
 def test_a_disturbed_run_ends_in_the_bytes_of_a_calm_one(
-    fleet: Fleet, disturb: Callable[[Fleet], None], event: str | None, told: str
+    fleet: Fleet, disturb: Callable[[Fleet], None], event: str | None, message: str
 ) -> None:
     def disturb_in_time() -> None:
         wait_until(lambda: fleet.finished() >= 2)
@@ -143,7 +143,7 @@ def test_a_disturbed_run_ends_in_the_bytes_of_a_calm_one(
     disturbing.start()
     ran = fleet.run(DUMMY_SECONDS_PER_ITEM="4")
     disturbing.join()
-    assert ran.returncode == 0 and told in ran.stderr and "Traceback" not in ran.stderr, ran.stderr
+    assert ran.returncode == 0 and message in ran.stderr and "Traceback" not in ran.stderr, ran.stderr
     fleet.check_is_like_a_calm_run(IDS)
     if event is not None:
         (found,) = (each for each in fleet.events(event) if event != "actor_died" or "then" in each)
@@ -167,15 +167,15 @@ def test_a_cluster_that_is_lost_is_replaced_and_a_second_driver_is_refused(fleet
     with ray_nodes() as nodes:
         nodes.add_apart(fleet.corpus.parent)
         another = fleet._replace(nodes=nodes)
-        told: list[subprocess.CompletedProcess[str]] = []
-        going_on = threading.Thread(target=lambda: told.append(another.run(DUMMY_SECONDS_PER_ITEM="3")))
+        ended: list[subprocess.CompletedProcess[str]] = []
+        going_on = threading.Thread(target=lambda: ended.append(another.run(DUMMY_SECONDS_PER_ITEM="3")))
         going_on.start()
         wait_until(lambda: fleet.finished() > before)
         second = another.run()
         going_on.join()
     assert second.returncode == 1, second.stderr
     assert f"error: {fleet.out}: another driver is at work on this run: process " in second.stderr
-    assert told[0].returncode == 0, told[0].stderr
+    assert ended[0].returncode == 0, ended[0].stderr
     fleet.check_is_like_a_calm_run(IDS)
 
 

@@ -100,7 +100,7 @@ def test_an_actor_that_waits_for_a_silent_storage_is_not_taken_for_hung(monkeypa
     assert killed == ["actor"]
 
 
-def test_a_driver_that_lost_its_run_is_told_at_the_next_beat(storage: SilentStorage) -> None:
+def test_a_driver_that_lost_its_run_is_reported_at_the_next_beat(storage: SilentStorage) -> None:
     lease = Lease(storage)
     lease.acquire(print)
     storage.write(LEASE_KEY, json.dumps({"id": "another", "host": "elsewhere", "pid": 7}).encode())

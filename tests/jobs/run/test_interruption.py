@@ -82,9 +82,9 @@ def test_a_run_that_is_killed_and_interrupted_comes_out_like_an_undisturbed_one(
     process = start(manifest, out, seconds_per_item=0.3, actors=1)
     wait_for_more_shards(out, process)
     os.killpg(process.pid, signal.SIGINT)  # As a terminal does: to the whole group.
-    _, told = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130, told
-    assert "stopping: shards in flight are being finished" in told and "Traceback" not in told
+    _, output = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, output
+    assert "stopping: shards in flight are being finished" in output and "Traceback" not in output
     after_interrupt = finished_shards(out)
     assert after_kill.items() <= after_interrupt.items() and len(after_kill) < len(after_interrupt) < 12
     assert [row["status"] for row in results(out)] == ["ok"] * 2 * len(after_interrupt)

@@ -55,8 +55,8 @@ def test_a_worker_that_dies_while_it_loads_is_given_up_after_three_tries(
     tries = tmp_path / "tries"
     assert run(make_corpus(tmp_path, ["a"]), out, DummyBackend(dies_loading=str(tries)), actors=1) == 1
     assert len(tries.read_text()) == 3
-    told = capsys.readouterr().err
-    assert "worker 0 is given up: it died 3 times in a row" in told and "1 of 1 shards are not finished" in told
+    output = capsys.readouterr().err
+    assert "worker 0 is given up: it died 3 times in a row" in output and "1 of 1 shards are not finished" in output
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -84,8 +84,8 @@ def test_a_worker_that_is_killed_by_chance_charges_no_item_and_ray_does_not_spea
     }
     # Not counting the temporary file of a worker that was killed just then.
     assert len([name for name in markers(out) if not name.startswith(".tmp-")]) == 8
-    told = capfd.readouterr()
-    assert "its worker died" in told.err and "(raylet)" not in told.out + told.err
+    output = capfd.readouterr()
+    assert "its worker died" in output.err and "(raylet)" not in output.out + output.err
 
 
 def markers_exist(out: Path) -> bool:

@@ -81,12 +81,12 @@ def interrupted(process: subprocess.Popen[str]) -> str:
     since = time.monotonic()
     process.send_signal(signal.SIGINT)
     try:
-        _, told = process.communicate(timeout=2 * WAIT)
+        _, printed = process.communicate(timeout=2 * WAIT)
     finally:
         process.kill()
-    assert (process.returncode, time.monotonic() - since < SECONDS) == (130, True), told
-    assert "Traceback" not in told
-    return told
+    assert (process.returncode, time.monotonic() - since < SECONDS) == (130, True), printed
+    assert "Traceback" not in printed
+    return printed
 
 
 @pytest.mark.slow
@@ -121,9 +121,9 @@ def test_long_outages_at_many_moments_are_waited_for(
     # Who has bad luck finds the server away at each of its tries, from the first outage to the last.
     assert run(manifest, 0.3, storage_patience=LONG_PATIENCE) == 0
     disturbing.join()
-    told = capsys.readouterr().err
-    assert f"{OUT} does not answer: trying for up to 20.0 min" in told and f"{OUT} answers again, after" in told
-    assert "items, " in told and ", the storage has not answered for " in told
+    printed = capsys.readouterr().err
+    assert f"{OUT} does not answer: trying for up to 20.0 min" in printed and f"{OUT} answers again, after" in printed
+    assert "items, " in printed and ", the storage has not answered for " in printed
     render_run(manifest, tmp_path / "undisturbed", shard_items=2)
     assert held(OUT) == held(str(tmp_path / "undisturbed"))
     for begins, command in enumerate(("status", "verify", "report", "gc"), 2):
@@ -140,9 +140,9 @@ def test_a_run_that_is_interrupted_while_its_storage_is_away_ends_in_seconds(ser
     wait_until(lambda: any("_state/done" in name for name in list(server.objects)) or process.poll() is not None)
     server.down = True
     time.sleep(13.0)  # So long the driver may need to notice.
-    told = interrupted(process)
-    assert "stopping at once: the storage does not answer" in told
-    assert "shards are not finished; the same command goes on" in told
+    printed = interrupted(process)
+    assert "stopping at once: the storage does not answer" in printed
+    assert "shards are not finished; the same command goes on" in printed
     server.down = False
     assert 1 <= len(list(RunDirectory(open_storage(OUT)).markers())) < 6
 

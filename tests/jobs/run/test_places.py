@@ -72,7 +72,7 @@ def test_a_run_works_on_a_real_file_system_without_hard_links(tmp_path: Path) ->
         assert list(find_problems(RunDirectory(LocalStorage(stick / "out")), Inputs())) == []
 
 
-def test_too_little_address_space_for_ray_is_told_at_once(tmp_path: Path) -> None:
+def test_too_little_address_space_for_ray_is_reported_at_once(tmp_path: Path) -> None:
     manifest, begun = make_corpus(tmp_path, ["a"]), time.monotonic()
     ran = subprocess.run(
         command(manifest, "--out", tmp_path / "out"),
@@ -86,7 +86,7 @@ def test_too_little_address_space_for_ray_is_told_at_once(tmp_path: Path) -> Non
     assert "error: each process may have 4.0 GiB of address space (ulimit -v), and Ray's need 8" in ran.stderr
 
 
-def test_a_loopback_that_is_switched_off_is_told_at_once(tmp_path: Path) -> None:
+def test_a_loopback_that_is_switched_off_is_reported_at_once(tmp_path: Path) -> None:
     unshare = [shutil.which("unshare") or "unshare", "--net"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no permission for a network of one's own")

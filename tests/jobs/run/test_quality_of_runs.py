@@ -62,9 +62,9 @@ def test_markers_summary_and_status_count_verdicts_and_faults(tmp_path: Path, ou
         QualityCount(0, 2, {"level": 2}),
         QualityCount(0, 1, {"level": 1}),
     ]
-    told = "quality: 0 items good, 3 poor (level 3)"
-    assert told in summary(totals_of(directory), 4, "/out", "files").splitlines()
-    assert told in status(directory).splitlines()
+    line = "quality: 0 items good, 3 poor (level 3)"
+    assert line in summary(totals_of(directory), 4, "/out", "files").splitlines()
+    assert line in status(directory).splitlines()
 
 
 def test_items_that_are_rendered_again_are_counted_once(tmp_path: Path, out: Path) -> None:
@@ -86,8 +86,8 @@ def test_a_run_of_a_version_that_did_not_judge_can_be_read_but_not_continued(tmp
     manifest = make_corpus(tmp_path, ["a", "raises-1", "b"])
     directory = render_run(manifest, out)
     make_older(directory)
-    told = page(report_of(directory))
-    assert "of those judged" not in told and "<audio" in told
+    output = page(report_of(directory))
+    assert "of those judged" not in output and "<audio" in output
     assert "quality" not in status(directory) and "quality" not in summary(totals_of(directory), 3, "/out", "files")
     assert list(find_problems(directory, Inputs())) == []
     job = prepare(RenderOptions(manifest=str(manifest), out=str(out), device="cpu", actors=1), DummyBackend())
@@ -112,7 +112,7 @@ def test_attempts_and_thresholds_make_another_run(tmp_path: Path, out: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"quality_threshold": ["loud=1"]}, "there is no 'loud'; there are length_error, clipped, level"),
         ({"quality_threshold": ["silence"]}, "'' is no number; write NAME=VALUE"),
@@ -122,31 +122,31 @@ def test_attempts_and_thresholds_make_another_run(tmp_path: Path, out: Path) -> 
         ({"attempts": 2, "temperature": 0.0}, "all attempts would be alike"),
     ],
 )
-def test_what_makes_no_sense_is_refused(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+def test_what_makes_no_sense_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(JobError) as error:
         prepare(RenderOptions(manifest=str(make_corpus(tmp_path, ["a"])), **options), DummyBackend())
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_segments_are_judged_by_the_runs_thresholds_but_clipping_only_where_no_level_is_set(tmp_path: Path) -> None:
     manifest = make_corpus(tmp_path, ["a"])
     (row,) = Manifest.open(manifest).rows()
 
-    def attempts(**options: Any) -> Any:
+    def retakes(**options: Any) -> Any:
         asked = RenderOptions(manifest=str(manifest), device="cpu", actors=1, attempts=3, **options)
         job = prepare(asked, DummyBackend())
         items = ItemReader(job.run.settings, str(manifest), None, job.inputs, DummyRenderer(0))
-        return items.request(row).attempts
+        return items.request(row).retakes
 
-    judged = attempts(quality_threshold=["notes_found=0.7"])
+    judged = retakes(quality_threshold=["notes_found=0.7"])
     assert (judged.most, judged.thresholds.notes_found, judged.thresholds.clipped) == (3, 0.7, 1e-3)
-    assert attempts(peak="-1").thresholds.clipped == attempts(loudness="-23").thresholds.clipped == 1.0
+    assert retakes(peak="-1").thresholds.clipped == retakes(loudness="-23").thresholds.clipped == 1.0
 
 
 def test_the_options_are_the_commands_own(tmp_path: Path, out: Path) -> None:
     manifest = make_corpus(tmp_path, ["a"])
     asked = ["--attempts", "2", "--quality-threshold", "silence=1", "--quality-threshold", "sound=1"]
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         render_app, [str(manifest), "--out", str(out), "--device", "cpu", *asked], obj=lambda options: DummyBackend()
     )
-    assert told.exit_code == 1 and "--quality-threshold sound=1: there is no 'sound'" in told.stderr
+    assert result.exit_code == 1 and "--quality-threshold sound=1: there is no 'sound'" in result.stderr

@@ -44,11 +44,11 @@ def race(manifest: Path, place: str, home: Path) -> tuple[str, str]:
         )
         for _ in range(2)
     ]
-    told = [driver.communicate(timeout=300)[1] for driver in drivers]
-    assert sorted(driver.returncode for driver in drivers) == [0, 1], told
+    output = [driver.communicate(timeout=300)[1] for driver in drivers]
+    assert sorted(driver.returncode for driver in drivers) == [0, 1], output
     if drivers[0].returncode:
-        told.reverse()
-    return told[0], told[1]
+        output.reverse()
+    return output[0], output[1]
 
 
 def check_is_one_run(place: str, manifest: Path, undisturbed: Path) -> RunDirectory:

@@ -57,9 +57,9 @@ def test_failed_items_end_in_code_3_and_the_same_command_again_renders_nothing(
 ) -> None:
     manifest = make_corpus(tmp_path, ["a", "raises-1", "unreadable-1", "missing-1", "b"])
     assert run(manifest, out) == 3
-    told = capsys.readouterr().out
-    assert "2 of 5 items rendered" in told and "3 items failed:" in told
-    assert "  MidiError: 2 (unreadable-1, missing-1)" in told and "  RuntimeError: 1 (raises-1)" in told
+    output = capsys.readouterr().out
+    assert "2 of 5 items rendered" in output and "3 items failed:" in output
+    assert "  MidiError: 2 (unreadable-1, missing-1)" in output and "  RuntimeError: 1 (raises-1)" in output
     assert [row["status"] for row in results(out)] == ["ok", "failed", "failed", "failed", "ok"]
 
     before = modified(out)
@@ -67,15 +67,15 @@ def test_failed_items_end_in_code_3_and_the_same_command_again_renders_nothing(
     assert run(manifest, out, actors=2) == 3
     assert modified(out) == before
     again = capsys.readouterr()
-    assert "everything is rendered already" in again.err and again.out == told
+    assert "everything is rendered already" in again.err and again.out == output
 
 
-def test_a_model_that_cannot_be_loaded_is_told_without_a_traceback(
+def test_a_model_that_cannot_be_loaded_is_reported_without_a_traceback(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(make_corpus(tmp_path, IDS), out, DummyBackend(fails_to_load="weights are torn")) == 1
-    told = capsys.readouterr().err
-    assert "it cannot load the model: weights are torn" in told and "Traceback" not in told
+    output = capsys.readouterr().err
+    assert "it cannot load the model: weights are torn" in output and "Traceback" not in output
 
 
 @pytest.mark.parametrize("layout", ["files", "webdataset", "parquet"])
@@ -113,18 +113,18 @@ def test_a_dry_run_tells_how_much_it_is_and_writes_nothing(
 ) -> None:
     manifest = make_corpus(tmp_path, [*IDS, "unreadable-1"])
     assert run(manifest, out, DummyBackend(seconds_per_item=0.02), dry_run=True, actors=2) == 0
-    told = capsys.readouterr().out
-    assert "items: 13 in 2 shards, of which 0 items are done" in told
-    assert "unreadable: 1 of 13 rows read" in told and "unreadable-1: " in told
-    assert "audio-seconds per second with one actor" in told and "audio: 19.2 s" in told
-    assert "with 2 actors on cpu" in told
-    sizes = dict(re.findall(r"\b(flac|wav|wav24|opus) ([\d.]+) kB", told))
+    output = capsys.readouterr().out
+    assert "items: 13 in 2 shards, of which 0 items are done" in output
+    assert "unreadable: 1 of 13 rows read" in output and "unreadable-1: " in output
+    assert "audio-seconds per second with one actor" in output and "audio: 19.2 s" in output
+    assert "with 2 actors on cpu" in output
+    sizes = dict(re.findall(r"\b(flac|wav|wav24|opus) ([\d.]+) kB", output))
     # 19.2 s at 8 kHz, and 460 bytes a row: noise cannot be made smaller without loss.
     assert float(sizes["wav"]) == pytest.approx(19.2 * 16 + 13 * 0.46, rel=0.1)
     assert float(sizes["wav24"]) == pytest.approx(19.2 * 24 + 13 * 0.46, rel=0.1)
     assert float(sizes["opus"]) < 0.7 * float(sizes["flac"]) < float(sizes["wav24"])
-    assert f"storage: about {sizes['flac']} kB as flac; " in told
-    assert "memory: " in told and "GPU hours" not in told
+    assert f"storage: about {sizes['flac']} kB as flac; " in output
+    assert "memory: " in output and "GPU hours" not in output
     assert not out.exists()
 
 

@@ -30,8 +30,8 @@ def test_a_report_that_cannot_be_made_changes_no_exit_code(
     manifest = make_corpus(tmp_path, ["a", "raises-1"])
     options = RenderOptions(manifest=str(manifest), out=str(out), actors=1, device="cpu")
     assert render_corpus(options, DummyBackend()) == 3
-    told = capsys.readouterr().err
-    assert f"warning: no report was written: {str(fault) or type(fault).__name__}; midi-valle report {out}" in told
+    output = capsys.readouterr().err
+    assert f"warning: no report was written: {str(fault) or type(fault).__name__}; midi-valle report {out}" in output
 
 
 def test_a_report_is_made_at_the_end_and_its_prompts_are_those_of_the_run_s_own_folders(

@@ -145,11 +145,11 @@ def test_failures_everywhere_stop_a_run_that_can_go_on(
 ) -> None:
     manifest = make_corpus(tmp_path, [f"raises-{i}" for i in range(20)])
     assert run(manifest, out, max_failures=4) == 1
-    told = capsys.readouterr().err
-    assert "4 items failed, --max-failures is 4" in told
-    assert re.search("[678] of 10 shards are not finished", told)  # What was under way is finished, or not.
-    told_of = [event["event"] for event in events(out)]
-    assert "halted" in told_of and told_of[-1] == "driver_ended"
+    output = capsys.readouterr().err
+    assert "4 items failed, --max-failures is 4" in output
+    assert re.search("[678] of 10 shards are not finished", output)  # What was under way is finished, or not.
+    names = [event["event"] for event in events(out)]
+    assert "halted" in names and names[-1] == "driver_ended"
     assert run(manifest, out) == 3
     assert len(results(out)) == 20
     assert not (out / LEASE_KEY).exists()

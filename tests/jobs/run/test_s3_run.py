@@ -102,7 +102,7 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(s3: S3Server, t
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_an_outage_at_any_moment_is_waited_for_and_told_of(
+def test_an_outage_at_any_moment_is_waited_for_and_reported_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.storage.news.SECONDS_TO_TELL", 0.5)
@@ -125,8 +125,10 @@ def test_an_outage_at_any_moment_is_waited_for_and_told_of(
         server.go_down(1.0)
         assert run(local, out, 0.3, shard_items=2) == 0
         outages.join()
-        told = capsys.readouterr().err
-        assert f"{out} does not answer: trying for up to 5.0 min" in told and f"{out} answers again, after" in told
+        printed = capsys.readouterr().err
+        assert (
+            f"{out} does not answer: trying for up to 5.0 min" in printed and f"{out} answers again, after" in printed
+        )
         render_run(local, tmp_path / "undisturbed", shard_items=2)
         assert rendered(out) == rendered(str(tmp_path / "undisturbed"))
         assert len([name for name in server.objects if name.startswith(markers)]) == 6
@@ -187,8 +189,8 @@ def test_a_manifest_that_is_replaced_under_a_run_stops_it(
 
     monkeypatch.setattr(RunDirectory, "start", begin)
     assert run(manifest, out, shard_items=2) == 1
-    told = capsys.readouterr().err
-    assert f"error: {manifest} was changed while the run was under way" in told and "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert f"error: {manifest} was changed while the run was under way" in printed and "Traceback" not in printed
     assert list(RunDirectory(open_storage(out)).markers()) == []
 
 
@@ -210,9 +212,9 @@ def test_credentials_that_expire_half_way_stop_the_run_and_new_ones_finish_it(
         watch.start()
         assert run(local, out, 0.2, shard_items=2, s3_endpoint_url=proxy.endpoint) == 1
         watch.join()
-    told = capsys.readouterr().err
-    assert f"{out}/" in told and "the AWS credentials have expired; renew them and run the command again" in told
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert f"{out}/" in printed and "the AWS credentials have expired; renew them and run the command again" in printed
+    assert "Traceback" not in printed
     before = set(S3Storage.at(out).keys("_state/done"))
     assert 1 <= len(before) < 6
     assert run(local, out, shard_items=2) == 0
@@ -240,8 +242,8 @@ def test_a_prompt_bank_and_prompts_are_read_from_s3_and_what_is_missing_fails_al
     corpus, out = s3.uri("corpus"), s3.uri("out")
     manifest = uploaded(tmp_path, corpus)
     assert run(manifest, out, prompts=f"{corpus}/bank/bank.parquet", actors=1) == 3
-    told = capsys.readouterr().err
-    assert "column 'midi': 1 of 5 files do not exist: 'midi/missing-1.mid'; 1 of 5 files may not be read" in told
+    printed = capsys.readouterr().err
+    assert "column 'midi': 1 of 5 files do not exist: 'midi/missing-1.mid'; 1 of 5 files may not be read" in printed
     (table,) = RunDirectory(open_storage(out)).results()
     rows = table.to_pylist()
     assert [row["prompt_id"] for row in rows] == ["mine", "own", "plain", None, None]

@@ -1,4 +1,4 @@
-"""What workers note of their places, and how it is told."""
+"""What workers note of their places, and how it is reported."""
 
 import warnings
 from collections import Counter
@@ -44,11 +44,11 @@ def test_a_line_for_every_node_the_slowest_first() -> None:
         "H200 1.0 of 2.0 GB",
         "alpha (node 11111111): 2 workers, 10 items finished, 11.0 audio-s/s",
     ]
-    tally.finished(A, marker(1, 60.0))  # What was under way is finished: that is no more audio than was told.
+    tally.finished(A, marker(1, 60.0))  # What was under way is finished: that is no more audio than was reported.
     assert "alpha (node 11111111): 2 workers, 11 items finished, 0.0 audio-s/s" in tally.lines(workers, [], 60.0)
 
 
-def test_of_many_nodes_only_the_slowest_are_told() -> None:
+def test_of_many_nodes_only_the_slowest_are_reported() -> None:
     tally = NodeTally()
     places = [Place(f"node-{number:02d}", str(number)) for number in range(20)]
     for number, place in enumerate(places):
@@ -58,7 +58,7 @@ def test_of_many_nodes_only_the_slowest_are_told() -> None:
     assert lines[-1] == f"12 faster nodes: 12 items finished, {sum(range(8, 20)):.1f} audio-s/s"
 
 
-def test_a_warning_is_told_once_for_every_place() -> None:
+def test_a_warning_is_reported_once_for_every_place() -> None:
     board = ProgressBoard()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -73,7 +73,7 @@ def test_a_warning_is_told_once_for_every_place() -> None:
     assert board.read_notes().warnings == ((A, "hotter"),)
 
 
-def test_memory_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     board = ProgressBoard()
     reporter = VitalsReporter(A, board.feel)
     for _ in range(3):

@@ -16,7 +16,7 @@ from jobs.storage import open_storage
 
 
 def quiet(text: str) -> None:
-    """Nobody needs to be told."""
+    """Nobody needs to hear of it."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,10 +78,10 @@ def test_a_silent_drivers_claim_is_taken_over_and_it_notices_when_it_comes_back(
     storage = open_storage(str(out))
     silent = Lease(storage)
     silent.acquire(quiet)
-    told: list[str] = []
+    messages: list[str] = []
     follower = Lease(storage)
-    follower.acquire(told.append)
-    assert "watching" in told[0] and "going on" in told[1]
+    follower.acquire(messages.append)
+    assert "watching" in messages[0] and "going on" in messages[1]
     silent._renewed = 0.0
     with pytest.raises(JobError, match="another driver has taken over"):
         silent.renew()
@@ -99,6 +99,6 @@ def test_the_claim_of_a_process_that_died_here_is_taken_over_at_once(out: Path) 
     lease.acquire(quiet)
     content = json.loads(storage.read(LEASE_KEY))
     storage.write(LEASE_KEY, json.dumps({**content, "id": "another", "pid": dead.pid}).encode())
-    told: list[str] = []
-    Lease(storage).acquire(told.append)
-    assert told == []
+    messages: list[str] = []
+    Lease(storage).acquire(messages.append)
+    assert messages == []

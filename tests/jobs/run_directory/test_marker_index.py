@@ -70,7 +70,7 @@ def count_reads(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Counter[st
 
 
 def check(run: RunDirectory) -> None:
-    """That what is told with the index is what the markers say."""
+    """That what is said with the index is what the markers say."""
     summaries = list(run.summaries())
     assert summaries == [marker.summary() for marker in run.markers()]
     assert [summary.shard for summary in summaries] == list(range(len(summaries)))
@@ -82,8 +82,8 @@ def test_what_is_indexed_is_not_read_again(run: RunDirectory, monkeypatch: pytes
     check_again = list(run.summaries())
     assert [summary.shard for summary in check_again] == list(range(SHARDS))
     assert asked == {INDEX_FOLDER: 3}
-    told = status(run)
-    assert f"{SHARDS} of {SHARDS} finished" in told and asked == {INDEX_FOLDER: 6, "": 1}
+    output = status(run)
+    assert f"{SHARDS} of {SHARDS} finished" in output and asked == {INDEX_FOLDER: 6, "": 1}
     check(run)
 
 

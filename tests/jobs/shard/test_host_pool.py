@@ -1,4 +1,4 @@
-"""Host work beside the renderer, before and after: it overlaps, it is bounded, and whoever is at fault is told."""
+"""Host work beside the renderer, before and after: it overlaps, it is bounded, and whoever is at fault is named."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What a driver is told while shards are under way: it rises, reaches all, and does not drift."""
+"""What a driver hears while shards are under way: it rises, reaches all, and does not drift."""
 
 import pytest
 import torch

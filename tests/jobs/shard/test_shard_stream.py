@@ -179,7 +179,7 @@ class Full(Slow):
         return super().create(key, data)
 
 
-def test_what_is_wrong_with_the_next_shard_is_told_when_that_is_asked_for(tmp_path: Path, out: Path) -> None:
+def test_what_is_wrong_with_the_next_shard_is_reported_when_that_is_asked_for(tmp_path: Path, out: Path) -> None:
     backend, storage = Recorder(), Full(out)
     work = work_for(make_corpus(tmp_path, list("abcdef")), storage, backend)
     first, second = tasks(work)
@@ -250,18 +250,18 @@ def test_a_renderer_that_loses_items_is_no_endless_loop(
         ShardRenderer(work).render(tasks(work)[0])
 
 
-def test_both_shards_progress_is_told(tmp_path: Path, out: Path) -> None:
+def test_both_shards_progress_is_reported(tmp_path: Path, out: Path) -> None:
     work = work_for(make_corpus(tmp_path, list("abcdef")), LocalStorage(out), DummyBackend(seconds_per_item=0.6))
-    told: list[ShardProgress] = []
+    reports: list[ShardProgress] = []
     first, second = tasks(work)
-    renderer = ShardRenderer(work, told.append)
+    renderer = ShardRenderer(work, reports.append)
     work_on(renderer, first, second)
-    assert {progress.shard for progress in told} == {0, 1}
+    assert {progress.shard for progress in reports} == {0, 1}
     renderer.render(second)
     for shard in (0, 1):
-        items = [progress.items for progress in told if progress.shard == shard]
+        items = [progress.items for progress in reports if progress.shard == shard]
         assert items == sorted(items) and items[-1] <= 3
-    assert told[-1].shard == 1
+    assert reports[-1].shard == 1
 
 
 def test_the_model_decodes_shards_in_one_batch_with_the_same_bytes(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ NAMES = ["plain", "with space", "plus+and%20", "été é", "a&b<c>\"'", "deep/er
 TOLD = ("Key", "ETag", "Size", "LastModified")
 
 
-def told(client: Any, prefix: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def output(client: Any, prefix: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     page = client.list_objects_v2(Bucket="corpus", Prefix=prefix, MaxKeys=4)
     entries = [{name: entry[name] for name in TOLD} for entry in page.pop("Contents", [])]
     return entries, {name: page[name] for name in ("IsTruncated", "KeyCount", "Name", "Prefix") if name in page}
@@ -27,11 +27,11 @@ def test_a_page_is_what_botocore_makes_of_it() -> None:
         ours, _ = S3Access(server.endpoint).client()
         theirs = boto3.client("s3", endpoint_url=server.endpoint, region_name="us-east-1")
         for prefix in ("run/", "run/p", "run/none"):
-            assert told(ours, prefix) == told(theirs, prefix)
+            assert output(ours, prefix) == output(theirs, prefix)
         assert sorted(storage.keys()) == sorted(NAMES)
 
 
-def test_an_error_in_place_of_a_page_is_told_as_ever() -> None:
+def test_an_error_in_place_of_a_page_is_reported_as_ever() -> None:
     with running_memory_s3(demanded={"x-pay": "yes"}) as server:
         client, _ = S3Access(server.endpoint).client()
         with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):

@@ -79,13 +79,13 @@ def test_a_server_that_stays_away_is_an_error_when_patience_is_over(server: Memo
     assert 0.7 < time.monotonic() - since < 20
 
 
-def test_a_person_is_told_once_that_a_storage_does_not_answer_and_when_it_does_again(
+def test_a_person_is_reported_once_that_a_storage_does_not_answer_and_when_it_does_again(
     server: MemoryS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
 
     def say(text: str) -> None:
-        told.append(text)
+        messages.append(text)
         server.down = server.throttles = False
 
     monkeypatch.setattr(news, "SECONDS_TO_TELL", 0.2)
@@ -95,10 +95,10 @@ def test_a_person_is_told_once_that_a_storage_does_not_answer_and_when_it_does_a
         setattr(server, mode, True)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(storage.exists, "abcd"))
-        assert len(told) == 2
-        assert told[0].startswith(f"s3://corpus/run {words} for up to 30.0 s (")
-        assert told[1].startswith("s3://corpus/run answers again, after ")
-        told.clear()
+        assert len(messages) == 2
+        assert messages[0].startswith(f"s3://corpus/run {words} for up to 30.0 s (")
+        assert messages[1].startswith("s3://corpus/run answers again, after ")
+        messages.clear()
 
 
 @pytest.mark.parametrize(("fault", "first"), [("silent", 0.2), ("throttled", 1.0)])
@@ -243,7 +243,7 @@ def test_a_server_that_gives_back_something_else_is_refused(server: MemoryS3, mo
     assert server.objects == {}
 
 
-def test_a_certificate_that_nobody_knows_is_told_at_once(certificate: Path) -> None:
+def test_a_certificate_that_nobody_knows_is_reported_at_once(certificate: Path) -> None:
     with running_memory_s3(certificate) as server:
         since = time.monotonic()
         with pytest.raises(StorageError, match="CERTIFICATE_VERIFY_FAILED"):

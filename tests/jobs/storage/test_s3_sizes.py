@@ -29,7 +29,7 @@ class Bucket:
         return page
 
 
-def test_what_lies_close_together_is_told_in_few_pages() -> None:
+def test_what_lies_close_together_is_reported_in_few_pages() -> None:
     names = [f"run/audio/{number:06d}.flac" for number in range(20_000)] + [f"run/midi/{n:06d}.mid" for n in range(50)]
     bucket = Bucket(names)
     wanted = names[5_000:10_000] + names[-50:]
@@ -49,7 +49,7 @@ def test_what_lies_apart_is_given_up_when_pages_do_not_pay(every: int) -> None:
     assert bucket.pages <= PAGES_TO_LOSE + 1 + len(found) / LEAST_HITS
 
 
-def test_what_is_not_there_is_not_told() -> None:
+def test_what_is_not_there_is_not_reported() -> None:
     names = [f"run/audio/{number:04d}.flac" for number in range(100)]
     bucket = Bucket(names[:50])
     assert sizes_by_listing(bucket.page_after, names) == bucket.sizes

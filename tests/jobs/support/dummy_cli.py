@@ -1,4 +1,4 @@
-"""`render-corpus` as a process of its own, with as many fake GPUs as it is told.
+"""`render-corpus` as a process of its own, with as many fake GPUs as it is asked for.
 
 It renders with the dummy renderer, or if ``DUMMY_RENDERER`` is ``model``, with the options' model.
 """

@@ -108,7 +108,7 @@ def test_a_language_model_is_trained_on_the_codes_of_the_codec(undisturbed: Path
     assert isinstance(load_codec(find_codec(str(tmp_path / "model/model"))), SinusoidalCodec)
 
 
-def test_a_codec_learns_to_listen_only_where_it_is_told_notes(corpus: Path, tmp_path: Path) -> None:
+def test_a_codec_is_note_conditioned_only_where_it_is_trained_so(corpus: Path, tmp_path: Path) -> None:
     assert train(corpus, tmp_path / "deaf", told=0.0, steps=1, warmup=1) == FINISHED
     deaf = load_codec(find_codec(str(tmp_path / "deaf" / "codec")))
     assert isinstance(deaf, SinusoidalCodec) and not deaf.config.told_notes
@@ -156,7 +156,7 @@ def test_encodecs_recipe_brings_its_losses_down_and_resumes_exactly(corpus: Path
     assert last < 0.9 * first
 
 
-def test_an_encodec_is_told_of_its_recipe(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_encodec_is_reported_of_its_recipe(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = str(ROOT / "tests/fixtures/codec_small.bin")
     assert train(corpus, tmp_path / "out", init=source, steps=1, warmup=1, validate_every=0) == FINISHED
     assert "--recipe encodec is the one of EnCodec" in capsys.readouterr().err

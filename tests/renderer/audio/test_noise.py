@@ -1,4 +1,4 @@
-"""The background's level is told, with or without music over it."""
+"""The background's level is measured, with or without music over it."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.renderer.tones import melody, played
 
 @pytest.mark.parametrize("rate", [16_000, 32_000, 48_000])
 @pytest.mark.parametrize("level", [-80.0, -60.0, -40.0])
-def test_white_noise_is_told_alone_and_beneath_notes(level: float, rate: int) -> None:
+def test_white_noise_is_reported_alone_and_beneath_notes(level: float, rate: int) -> None:
     # Of what lies above 16 kHz nothing is heard.
     heard = 10 * np.log10(min(1.0, 32_000 / rate))
     noise = np.random.default_rng(0).normal(0, 10 ** (level / 20), 3 * rate).astype(np.float32)

@@ -8,7 +8,7 @@ import torch
 
 from renderer.codecs.oscillators import Oscillators, oscillator_frequencies
 from renderer.codecs.sinusoidal_codec import SinusoidalCodec, SinusoidalCodecConfig, centred, slow
-from renderer.codecs.touch import IS_TOLD, TOLD, told_roll
+from renderer.codecs.touch import HAS_NOTES, NOTE_FEATURES, note_roll
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import Notes
 from renderer.weights.checkpoint import find_model, load_codec
@@ -31,10 +31,10 @@ def test_audio_of_the_bundled_codec_equals_the_golden() -> None:
     notes = read_midi(GOLDEN.with_suffix(".mid"), "extend").notes
     with np.load(GOLDEN) as golden:
         codes = torch.from_numpy(golden["greedy_codes"]).T[None]
-        audio, told_audio = (torch.from_numpy(golden[name]) for name in ("audio", "told_audio"))
-    assert audio.abs().max() > 0.01 and (audio - told_audio).abs().max() > 0.01
+        audio, conditioned = (torch.from_numpy(golden[name]) for name in ("audio", "told_audio"))
+    assert audio.abs().max() > 0.01 and (audio - conditioned).abs().max() > 0.01
     torch.testing.assert_close(bundled.decode(codes)[0], audio, rtol=0, atol=1e-5)
-    torch.testing.assert_close(bundled.decode(codes, notes=[notes])[0], told_audio, rtol=0, atol=1e-5)
+    torch.testing.assert_close(bundled.decode(codes, notes=[notes])[0], conditioned, rtol=0, atol=1e-5)
 
 
 def tone(index: int, frames: int, start: int = 0) -> torch.Tensor:
@@ -97,7 +97,7 @@ def test_a_clip_does_not_depend_on_its_company(codec: SinusoidalCodec) -> None:
 
 @pytest.fixture(scope="module")
 def listening() -> SinusoidalCodec:
-    """A codec whose decoder does something, whatever it is, with the notes that it is told."""
+    """A codec whose decoder does something, whatever it is, with the notes that it is given."""
     torch.manual_seed(0)
     config = SinusoidalCodecConfig(encoder_width=32, decoder_width=32, decoder_blocks=1, fine_blocks=1)
     codec = SinusoidalCodec(config)
@@ -108,7 +108,7 @@ def listening() -> SinusoidalCodec:
 
 
 @torch.inference_mode()
-def test_what_a_clip_is_told_is_its_own_notes_whatever_its_company(listening: SinusoidalCodec) -> None:
+def test_a_clip_is_conditioned_on_its_own_notes_whatever_its_company(listening: SinusoidalCodec) -> None:
     notes = [melody(seed, 2.0) for seed in range(3)]
     codes = listening.encode(torch.from_numpy(np.stack([played(of_clip, 2.0) for of_clip in notes])))
     audio = listening.decode(codes, notes=notes)
@@ -124,22 +124,22 @@ def test_what_a_clip_is_told_is_its_own_notes_whatever_its_company(listening: Si
 
 
 @torch.inference_mode()
-def test_a_note_is_told_at_its_time_and_on_its_key_alone(listening: SinusoidalCodec) -> None:
+def test_a_note_has_notes_at_its_time_and_on_its_key_alone(listening: SinusoidalCodec) -> None:
     codes = torch.zeros(1, 4, 150, dtype=torch.int64)
     note = Notes.of([2.0], [2.5], [69], [90])
-    silence, told = (listening.synthesize(listening.dequantize(codes), notes=[n]) for n in (Notes.none(), note))
+    silence, played = (listening.synthesize(listening.dequantize(codes), notes=[n]) for n in (Notes.none(), note))
     # What is known of the sound is a mean over a second to either side, of what sees .3 s ahead in this small decoder.
-    assert torch.allclose(silence[0, : 32000 * 7 // 10], told[0, : 32000 * 7 // 10], rtol=0, atol=1e-3)
-    assert (silence[0, 64000:80000] - told[0, 64000:80000]).abs().max() > 0.1
-    roll = told_roll(note, 300, 100)
-    assert roll.shape == (300, 88, TOLD) and roll[..., IS_TOLD].eq(1).all()
-    assert roll[..., :IS_TOLD].abs().sum((0, 2)).nonzero().flatten().tolist() == [69 - 21]
+    assert torch.allclose(silence[0, : 32000 * 7 // 10], played[0, : 32000 * 7 // 10], rtol=0, atol=1e-3)
+    assert (silence[0, 64000:80000] - played[0, 64000:80000]).abs().max() > 0.1
+    roll = note_roll(note, 300, 100)
+    assert roll.shape == (300, 88, NOTE_FEATURES) and roll[..., HAS_NOTES].eq(1).all()
+    assert roll[..., :HAS_NOTES].abs().sum((0, 2)).nonzero().flatten().tolist() == [69 - 21]
     assert roll[:, 48, 4].argmax() == 200
-    assert not told_roll(None, 200, 100).any()
+    assert not note_roll(None, 200, 100).any()
 
 
-def test_what_is_told_of_a_key_falls_slower_after_its_release_in_its_tails() -> None:
-    roll = told_roll(Notes.of([0.0], [1.0], [60], [64]), 200, 100)[:, 60 - 21]
+def test_what_has_notes_of_a_key_falls_slower_after_its_release_in_its_tails() -> None:
+    roll = note_roll(Notes.of([0.0], [1.0], [60], [64]), 200, 100)[:, 60 - 21]
     quick, tail, long_tail = (float((roll[100, place] / roll[150, place]).log()) for place in (2, 5, 6))
     assert abs(quick - (0.5 / 0.08 + 0.25)) < 1e-3
     assert abs(tail - (0.5 / 0.25 + 0.25)) < 1e-3 and abs(long_tail - (0.5 / 0.8 + 0.25)) < 1e-3
@@ -153,7 +153,7 @@ def test_a_codec_that_begins_to_listen_decodes_codes_alone_as_before() -> None:
         encoder_width=32, decoder_width=32, decoder_blocks=1, fine_blocks=1, told_notes=False
     )
     deaf, notes = SinusoidalCodec(config).for_inference(), melody(0, 2.0)
-    listening = deaf.to_be_told().for_inference()
+    listening = deaf.note_conditioned().for_inference()
     codes = deaf.encode(torch.from_numpy(played(notes, 2.0))[None])
     assert torch.equal(listening.decode(codes), deaf.decode(codes))
     assert torch.equal(deaf.decode(codes, notes=[notes]), deaf.decode(codes))
@@ -171,23 +171,23 @@ def test_means_are_of_a_second_to_either_side() -> None:
 
 
 @torch.inference_mode()
-def test_told_the_notes_no_code_makes_a_tone_begin() -> None:
+def test_with_the_notes_no_code_makes_a_tone_begin() -> None:
     torch.manual_seed(0)
     config = SinusoidalCodecConfig(encoder_width=32, decoder_width=32, decoder_blocks=1, fine_blocks=1)
     decoder = SinusoidalCodec(config).for_inference().decoder
     latent = 5 * torch.randn(1, 100, 64)
-    roll = told_roll(Notes.of([0.5], [1.0], [60], [64]), 200, 100)[None]
-    told, _ = decoder(latent, roll)
-    untold, _ = decoder(latent)
+    roll = note_roll(Notes.of([0.5], [1.0], [60], [64]), 200, 100)[None]
+    conditioned, _ = decoder(latent, roll)
+    free, _ = decoder(latent)
 
     def swell(tones: torch.Tensor) -> torch.Tensor:
         """How much each oscillator rises from frame to frame, in nats, before the note begins."""
         return tones[0, :48].log().diff(dim=0).clamp_min(0).amax(dim=0)
 
-    assert swell(untold).mean() > 3 * swell(told).mean()
+    assert swell(free).mean() > 3 * swell(conditioned).mean()
     # The note's own fundamental rises with it.
     fundamental = int(np.abs(np.array(oscillator_frequencies()) - 261.63).argmin())
-    rise = told[0, :, fundamental].log().diff()
+    rise = conditioned[0, :, fundamental].log().diff()
     assert int(rise.argmax()) == 49 and rise.max() > 0.3
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from renderer.codecs.touch import Touch, told_roll
+from renderer.codecs.touch import Touch, note_roll
 from renderer.midi.notes import KEYS, Notes
 
 RATE, WIDTH = 100, 16
@@ -12,7 +12,7 @@ RATE, WIDTH = 100, 16
 def touched(*notes: tuple[float, float, int, int]) -> torch.Tensor:
     """What is added to the log loudness of each key's only spectrum in 3 s, (frames, KEYS)."""
     with torch.no_grad():
-        roll = told_roll(Notes.of(*zip(*notes, strict=True)), 3 * RATE, RATE)
+        roll = note_roll(Notes.of(*zip(*notes, strict=True)), 3 * RATE, RATE)
         added: torch.Tensor = Touch(1, WIDTH)(roll, torch.randn(3 * RATE, WIDTH))
     assert added.shape == (3 * RATE, KEYS, 1)
     return added[..., 0]
@@ -36,16 +36,16 @@ def test_how_a_key_sounds_depends_on_the_sound_and_on_how_hard_it_was_struck() -
     torch.manual_seed(0)
     touch = Touch(4, WIDTH)
     torch.nn.init.normal_(touch.output.weight)
-    soft, hard = (told_roll(Notes.of([0.1], [0.9], [60], [velocity]), RATE, RATE) for velocity in (32, 96))
+    soft, hard = (note_roll(Notes.of([0.1], [0.9], [60], [velocity]), RATE, RATE) for velocity in (32, 96))
     one, other = torch.randn(2, 1, WIDTH).expand(2, RATE, WIDTH)
     with torch.no_grad():
         of_key = [touch(roll, sound)[20, 60 - 21] for roll, sound in ((soft, one), (hard, one), (soft, other))]
     assert (of_key[0] - of_key[1]).abs().min() > 0.01 and (of_key[0] - of_key[2]).abs().min() > 0.01
 
 
-def test_where_nothing_is_told_nothing_is_added() -> None:
+def test_without_notes_nothing_is_added() -> None:
     torch.manual_seed(0)
     touch = Touch(4, WIDTH)
     for parameter in touch.parameters():
         torch.nn.init.normal_(parameter)
-    assert not touch(told_roll(None, 50, RATE), torch.randn(50, WIDTH)).any()
+    assert not touch(note_roll(None, 50, RATE), torch.randn(50, WIDTH)).any()

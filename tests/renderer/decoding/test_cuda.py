@@ -123,8 +123,8 @@ def test_passes_never_wait_for_the_device() -> None:
     model = MidiValle(ModelConfig(layers=2)).eval().requires_grad_(False).to("cuda", torch.bfloat16)
     admitted = [(index, random_segment(index, 0.5, model, 50).input) for index in range(4)]
     runner = make_runner(model, 4)
-    for attempt in range(4):  # The first calls choose kernels and record the step.
-        torch.cuda.set_sync_debug_mode("error" if attempt == 3 else "default")
+    for number in range(4):  # The first calls choose kernels and record the step.
+        torch.cuda.set_sync_debug_mode("error" if number == 3 else "default")
         try:
             runner.prefill(admitted)
             runner.decode([0] * 4, Sampling())

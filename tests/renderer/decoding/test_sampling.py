@@ -32,7 +32,7 @@ def test_noise_is_splitmix64_of_key_step_and_code() -> None:
     assert noise[0].tolist() == pytest.approx([splitmix64_gumbel(key, 44 + c) for c in range(4)], abs=1e-6)
 
 
-def test_every_attempt_has_a_key_of_its_own_and_the_first_the_segments() -> None:
+def test_every_take_has_a_key_of_its_own_and_the_first_the_segments() -> None:
     assert noise_key(2026, 3, 0) == noise_key(2026, 3)
     made = {noise_key(seed, segment, n) for seed in (-1, 1, 11) for segment in (0, 1, 11) for n in range(5)}
     assert len(made) == 45

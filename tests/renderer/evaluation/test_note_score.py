@@ -20,7 +20,7 @@ def test_hearing_exactly_what_was_played_is_perfect() -> None:
     assert score.velocity_error == 0.0
 
 
-def test_onsets_offsets_and_velocities_are_told_apart() -> None:
+def test_onsets_offsets_and_velocities_are_distinguished() -> None:
     # The first is right, the second too long, the third 51 ms late, the fourth is missing, and one is not there.
     heard = Notes.of([0.02, 1.0, 2.051, 3.0], [0.5, 1.8, 2.5, 3.5], [60, 62, 64, 66], [40, 60, 80, 100])
     score = NoteScore.of(PLAYED, heard)

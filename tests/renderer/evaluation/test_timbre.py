@@ -1,4 +1,4 @@
-"""Recordings are told apart by how they sound, not by what is played or how loud."""
+"""Recordings are distinguished by how they sound, not by what is played or how loud."""
 
 import numpy as np
 import pytest

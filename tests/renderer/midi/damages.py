@@ -78,7 +78,7 @@ HARMLESS: tuple[Damage, ...] = (
     add_empty_notes,
     shorten_tempos,
 )
-"""What is to be played can still be told."""
+"""What is to be played is still certain."""
 
 DAMAGES: tuple[Damage, ...] = (truncate, lose_note_offs, *HARMLESS)
 

@@ -158,7 +158,7 @@ def test_published_rows_are_ordered_by_the_rounded_onset() -> None:
         max_size=30,
     )
 )
-def test_notes_on_the_grid_can_be_told_from_their_rows(notes: list[tuple[int, int, int, int]]) -> None:
+def test_notes_on_the_grid_can_be_known_from_their_rows(notes: list[tuple[int, int, int, int]]) -> None:
     start, duration, pitch, velocity = np.array(sorted(notes), np.int64).T
     rows = octuple_rows(start, duration, pitch, velocity)
     np.testing.assert_array_equal((rows[:, 5] - 4) * 384 + rows[:, 4] - 4, start)

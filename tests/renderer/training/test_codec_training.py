@@ -130,8 +130,8 @@ def test_an_adversary_learns_to_tell_noise_from_tones() -> None:
     losses = [adversary.learn(noise, tones) for _ in range(25)]
     assert losses[0] > 1.8 and losses[-1] < 0.85 * losses[0]
     noise.requires_grad_()
-    told = adversary.losses(noise, tones)
-    told["adversarial"].backward(retain_graph=True)
+    losses = adversary.losses(noise, tones)
+    losses["adversarial"].backward(retain_graph=True)
     assert noise.grad is not None and noise.grad.abs().sum() > 0
     assert all(parameter.grad is None or not parameter.requires_grad for parameter in adversary.network.parameters())
     assert float(adversary.losses(tones, tones)["features"]) == 0.0
@@ -235,7 +235,7 @@ def test_the_latents_learn_to_tell_the_notes() -> None:
     assert np.mean(curve[-5:]) < 0.2 * curve[0]
 
 
-def test_a_decoder_that_is_told_the_notes_learns_to_play_them() -> None:
+def test_a_note_conditioned_decoder_learns_to_play_them() -> None:
     training = training_of(small_codec(), steps=200, unquantized=5, shallow=1.0)
     for step in range(200):
         training.step(step)
@@ -243,11 +243,11 @@ def test_a_decoder_that_is_told_the_notes_learns_to_play_them() -> None:
     audio = torch.from_numpy(played(notes, SECONDS))[None]
     loss, latent = SpectralLoss(32000), codec.dequantize(codec.encode(audio))
     with torch.no_grad():
-        told, untold, wrongly = (
+        rightly, without, wrongly = (
             float(loss(codec.synthesize(latent, notes=[of_clip])[:, : audio.shape[1]], audio, 1))
             for of_clip in (notes, None, melody(3, SECONDS))
         )
-    assert told < 0.85 * untold and told < 0.85 * wrongly
+    assert rightly < 0.85 * without and rightly < 0.85 * wrongly
 
 
 def test_with_its_codes_kept_a_codec_learns_to_decode_them_alone() -> None:
@@ -300,7 +300,7 @@ def check_that_audiocraft_builds(document: str, config: EncodecConfig) -> None:
     assert quantizer == {"n_q": config.codebooks, "q_dropout": False, "bins": config.codebook_size}
 
 
-def test_codebooks_that_nothing_is_known_of_are_told_as_they_are(tmp_path: Path) -> None:
+def test_codebooks_that_nothing_is_known_of_are_reported_as_they_are(tmp_path: Path) -> None:
     config, state = read_audiocraft_export(read_weights(FIXTURES / "codec_small.bin", "an EnCodec"))
     for name in state:
         if name.endswith(("cluster_size", "embed_avg", "inited")):

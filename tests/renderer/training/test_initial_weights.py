@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from renderer.model.midi_valle import MidiValle, ModelConfig, TokenEmbedding
+from renderer.model.layers import TokenEmbedding
+from renderer.model.midi_valle import MidiValle, ModelConfig
 from renderer.training.initial_weights import embed_codebooks, initialise
 
 CONFIG = ModelConfig(d_model=64, heads=2, layers=2, codebooks=4, codebook_size=32, roll_frame_rate=50)

@@ -143,7 +143,7 @@ def test_windows_without_a_prompt_know_nothing_of_its_codes(model: MidiValle, wi
 
 
 @pytest.fixture
-def told_model() -> MidiValle:
+def conditioned_model() -> MidiValle:
     seed_torch("told")
     model = MidiValle(replace(CONFIG, roll_frame_rate=50, summary_width=8))
     initialise(model)
@@ -154,30 +154,33 @@ def told_model() -> MidiValle:
 
 
 @torch.no_grad()
-def test_frames_of_a_pack_are_told_what_each_windows_are_in_inference(
-    told_model: MidiValle, windows: list[Window]
+def test_frames_of_a_pack_are_conditioned_as_each_windows_are_in_inference(
+    conditioned_model: MidiValle, windows: list[Window]
 ) -> None:
     pack = packed(windows)
-    for told, alone in (
-        (pack.ar_told(told_model), told_model.ar_told),
-        (pack.nar_told(told_model), told_model.nar_told),
+    for conditioning, alone in (
+        (pack.ar_conditioning(conditioned_model), conditioned_model.ar_conditioning),
+        (pack.nar_conditioning(conditioned_model), conditioned_model.nar_conditioning),
     ):
-        assert told is not None
+        assert conditioning is not None
         expected = [alone(notes_of_rows(window.rows), window.codes[:150], len(window.codes)) for window in windows]
-        torch.testing.assert_close(told, torch.cat([frames for frames in expected if frames is not None], dim=1))
+        torch.testing.assert_close(
+            conditioning, torch.cat([frames for frames in expected if frames is not None], dim=1)
+        )
 
 
 @torch.no_grad()
 def test_summary_says_how_the_prompt_sounds_to_what_comes_after_it(
-    told_model: MidiValle, windows: list[Window]
+    conditioned_model: MidiValle, windows: list[Window]
 ) -> None:
     window, other = windows[0], (windows[0].codes + 1) % CONFIG.codebook_size
     frames = len(window.codes)
     ar, ar_other = (
-        told_model.ar_told(notes_of_rows(window.rows), codes[:150], frames) for codes in (window.codes, other)
+        conditioned_model.ar_conditioning(notes_of_rows(window.rows), codes[:150], frames)
+        for codes in (window.codes, other)
     )
     assert ar is not None and ar_other is not None
-    assert torch.equal(ar[:, :149], ar_other[:, :149])  # Where the prompt itself is predicted, it must not be told.
+    assert torch.equal(ar[:, :149], ar_other[:, :149])  # Where the prompt itself is predicted, it must not be known.
     difference = (ar - ar_other)[0, 149:]
     assert difference[0].abs().max() > 1e-3
     torch.testing.assert_close(difference, difference[:1].expand_as(difference))
@@ -187,8 +190,8 @@ def test_summary_says_how_the_prompt_sounds_to_what_comes_after_it(
 def test_summary_begins_as_if_it_were_not_there(windows: list[Window]) -> None:
     model = MidiValle(replace(CONFIG, summary_width=8))
     initialise(model)
-    told = packed(windows).ar_told(model)
-    assert told is not None and not told.any()
+    conditioning = packed(windows).ar_conditioning(model)
+    assert conditioning is not None and not conditioning.any()
 
 
 def test_prefix_attention_is_one_causal_mask_and_midi_once_more() -> None:

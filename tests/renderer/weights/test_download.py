@@ -145,7 +145,7 @@ def test_a_server_without_ranges_sends_the_file_from_the_start(server: Server, t
     assert (tmp_path / "f").read_bytes() == BODY
 
 
-def test_a_file_that_changes_between_two_attempts_is_not_stitched_together(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_changes_between_two_requests_is_not_stitched_together(server: Server, tmp_path: Path) -> None:
     changed = BODY[::-1]
     url, _ = server.offer("/f", BODY)
     server.faults = ["cut"]
@@ -191,7 +191,7 @@ def test_a_server_that_stays_busy_is_given_up(server: Server, tmp_path: Path) ->
     assert 1 < len(server.asked) < 1000
 
 
-def test_attempts_that_bring_something_are_not_counted_against_the_limit(server: Server, tmp_path: Path) -> None:
+def test_requests_that_bring_something_are_not_counted_against_the_limit(server: Server, tmp_path: Path) -> None:
     url, md5 = server.offer("/f", BODY)
     server.faults = ["cut"] * 12
     download(url, tmp_path / "f", size=len(BODY), md5=md5, patience=QUICK)
@@ -301,12 +301,12 @@ def test_an_answer_that_is_no_record_is_quoted(server: Server, body: bytes) -> N
 
 
 def test_the_published_files_are_downloaded_after_the_licence_was_shown(zenodo: Server, tmp_path: Path) -> None:
-    told: list[str] = []
-    files = published.find_or_download(tmp_path / "cache", announce=told.append)
+    messages: list[str] = []
+    files = published.find_or_download(tmp_path / "cache", announce=messages.append)
     assert files.model.read_bytes() == BODY
     assert files.codec.read_bytes() == BODY[:99_999]
     assert files.licence is not None and files.licence.read_bytes() == b"Licence text\n"
-    assert "CC BY-NC-SA 4.0" in told[0] and "CC BY 4.0" in told[0] and "cc-by-nc-sa-4.0" in told[0]
+    assert "CC BY-NC-SA 4.0" in messages[0] and "CC BY 4.0" in messages[0] and "cc-by-nc-sa-4.0" in messages[0]
     assert not any("other.zip" in path for path, _, _ in zenodo.asked)
 
 
@@ -346,9 +346,9 @@ def test_a_record_without_the_file_names_what_it_has(zenodo: Server, tmp_path: P
 
 
 def test_downloads_at_once_do_not_spoil_each_others_files(zenodo: Server, tmp_path: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda _: published.find_or_download(tmp_path, announce=told.append), range(4)))
+        found = list(pool.map(lambda _: published.find_or_download(tmp_path, announce=messages.append), range(4)))
     assert {files.model.read_bytes() for files in found} == {BODY}
     assert sum(path.endswith("best-valid-loss.pt/content") for path, _, _ in zenodo.asked) == 1
-    assert any("Waiting for another process" in message for message in told)
+    assert any("Waiting for another process" in message for message in messages)

@@ -114,7 +114,7 @@ def test_a_training_checkpoint_holds_the_state_dict_under_model(state: State, tm
     assert_equal(found, state)
 
 
-def test_the_format_is_told_from_the_content_not_from_the_name(state: State, tmp_path: Path) -> None:
+def test_the_format_is_known_from_the_content_not_from_the_name(state: State, tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     save_file({name: tensor.clone() for name, tensor in state.items()}, path)
     assert_equal(read_language_model(path, heads=4)[1], state)
@@ -311,15 +311,15 @@ def test_an_import_that_fails_while_writing_leaves_nothing(model_file: Path, tmp
 
 
 def test_given_files_are_imported_once_under_a_name_from_their_content(model_file: Path, tmp_path: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     cache = tmp_path / "cache"
-    first = published_directory(cache, model_file, CODEC_FILE, announce=told.append)
+    first = published_directory(cache, model_file, CODEC_FILE, announce=messages.append)
     assert describe(first).model == replace(SMALL, heads=1)
-    assert first.parent == cache and "CC BY-NC-SA 4.0" in told[0]
-    told.clear()
+    assert first.parent == cache and "CC BY-NC-SA 4.0" in messages[0]
+    messages.clear()
     renamed = model_file.rename(tmp_path / "renamed.pt")
-    assert published_directory(cache, renamed, CODEC_FILE, announce=told.append) == first
-    assert told == []
+    assert published_directory(cache, renamed, CODEC_FILE, announce=messages.append) == first
+    assert messages == []
     other = {name: tensor + 1 for name, tensor in read_language_model(renamed)[1].items()}
     torch.save(other, renamed)
     assert published_directory(cache, renamed, CODEC_FILE) != first

@@ -1,4 +1,4 @@
-"""Models whose frames are told what the prompt sounds like decode as they were trained."""
+"""Models whose frames are conditioned on what the prompt sounds like decode as they were trained."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -15,8 +15,8 @@ from renderer.segments import Segment
 
 
 @dataclass(frozen=True)
-class Attempts:
-    """A segment that breaks a threshold is rendered again, until one rendering is good or there are ``most``."""
+class Retakes:
+    """A segment that breaks a threshold is rendered again, until one take is good or there are ``most`` of them."""
 
     most: int = 1
     thresholds: QualityThresholds = field(default_factory=QualityThresholds)
@@ -33,14 +33,14 @@ class Take(NamedTuple):
     audio: FloatSamples
 
 
-class Trial:
-    """What became of a segment so far: how many takes there were, and the best of them."""
+class Takes:
+    """A segment's takes so far: how many there were, and the best of them."""
 
-    def __init__(self, segment: Segment, attempts: Attempts) -> None:
+    def __init__(self, segment: Segment, retakes: Retakes) -> None:
         self.segment = segment
         self.count = 0
         self.is_over = False
-        self._attempts = attempts
+        self._retakes = retakes
         self._best: Take | None = None
         self._rank = (0, 0.0)
 
@@ -53,15 +53,15 @@ class Trial:
     def add(self, take: Take, sample_rate: int, crossfade: int) -> None:
         """Judge a take; ``crossfade``, in frames, is how much is heard before the segment's own frames."""
         self.count += 1
-        if self._attempts.most == 1:
+        if self._retakes.most == 1:
             self._best, self.is_over = take, True
             return
         quality = segment_quality(self.segment, take.audio, sample_rate, crossfade)
-        faults = () if quality is None else self._attempts.thresholds.faults(quality)
+        faults = () if quality is None else self._retakes.thresholds.faults(quality)
         rank = (-len(faults), 1.0 if quality is None else quality.score)
         if self._best is None or rank > self._rank:
             self._best, self._rank = take, rank
-        self.is_over = not faults or self.count == self._attempts.most
+        self.is_over = not faults or self.count == self._retakes.most
 
 
 def segment_quality(segment: Segment, audio: FloatSamples, sample_rate: int, crossfade: int) -> Quality | None:

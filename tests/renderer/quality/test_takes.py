@@ -11,8 +11,8 @@ from renderer.audio.audio_file import FloatSamples
 from renderer.decoding.model_input import model_input
 from renderer.decoding.sampling import noise_key
 from renderer.midi.notes import NoteReport, Notes, Performance
-from renderer.quality.attempts import Attempts, Take, Trial, segment_quality
 from renderer.quality.quality import QualityThresholds
+from renderer.quality.takes import Retakes, Take, Takes, segment_quality
 from renderer.segments import Segment
 from tests.renderer.tones import melody, played
 
@@ -31,32 +31,32 @@ def noise(seed: int) -> FloatSamples:
 
 
 def test_a_good_take_ends_a_trial_and_is_kept() -> None:
-    trial = Trial(SEGMENT, Attempts(3))
-    trial.add(take(noise(0), 0), RATE, 5)
-    assert not trial.is_over
-    trial.add(take(played(NOTES, 4.0), 1), RATE, 5)
-    assert trial.is_over and trial.count == 2 and trial.best.codes[0, 0] == 1
+    takes = Takes(SEGMENT, Retakes(3))
+    takes.add(take(noise(0), 0), RATE, 5)
+    assert not takes.is_over
+    takes.add(take(played(NOTES, 4.0), 1), RATE, 5)
+    assert takes.is_over and takes.count == 2 and takes.best.codes[0, 0] == 1
 
 
 def test_fewest_faults_come_before_the_highest_score_and_the_first_of_equals_is_kept() -> None:
     clean = played(NOTES, 4.0)
     half = played(NOTES.selected(np.arange(len(NOTES)) % 2 == 0), 4.0)
-    trial = Trial(SEGMENT, Attempts(4, QualityThresholds(clipped=1e-4, notes_found=0.95)))
-    trial.add(take(np.clip(30 * half, -2, 2), 0), RATE, 5)  # Two faults.
-    trial.add(take(half, 1), RATE, 5)  # One fault.
-    trial.add(take(half.copy(), 2), RATE, 5)
-    trial.add(take(30 * clean, 3), RATE, 5)  # One fault, and it plays its notes better.
-    assert trial.is_over and trial.best.codes[0, 0] == 3
-    trial = Trial(SEGMENT, Attempts(2, QualityThresholds(notes_found=0.95)))
-    trial.add(take(half, 1), RATE, 5)
-    trial.add(take(half.copy(), 2), RATE, 5)
-    assert trial.is_over and trial.best.codes[0, 0] == 1
+    takes = Takes(SEGMENT, Retakes(4, QualityThresholds(clipped=1e-4, notes_found=0.95)))
+    takes.add(take(np.clip(30 * half, -2, 2), 0), RATE, 5)  # Two faults.
+    takes.add(take(half, 1), RATE, 5)  # One fault.
+    takes.add(take(half.copy(), 2), RATE, 5)
+    takes.add(take(30 * clean, 3), RATE, 5)  # One fault, and it plays its notes better.
+    assert takes.is_over and takes.best.codes[0, 0] == 3
+    takes = Takes(SEGMENT, Retakes(2, QualityThresholds(notes_found=0.95)))
+    takes.add(take(half, 1), RATE, 5)
+    takes.add(take(half.copy(), 2), RATE, 5)
+    assert takes.is_over and takes.best.codes[0, 0] == 1
 
 
-def test_one_attempt_is_kept_unjudged() -> None:
-    trial = Trial(SEGMENT, Attempts())
-    trial.add(take(np.full(200 * FRAME, np.nan, np.float32)), RATE, 5)  # Judging it would raise.
-    assert trial.is_over
+def test_one_take_is_kept_unjudged() -> None:
+    takes = Takes(SEGMENT, Retakes())
+    takes.add(take(np.full(200 * FRAME, np.nan, np.float32)), RATE, 5)  # Judging it would raise.
+    assert takes.is_over
 
 
 def test_a_segment_is_judged_by_what_will_be_heard_of_it() -> None:
@@ -73,9 +73,9 @@ def test_a_segment_is_judged_by_what_will_be_heard_of_it() -> None:
         assert segment_quality(rest, audio, RATE, 5) is None
 
 
-def test_no_attempts_make_no_sense() -> None:
+def test_no_takes_make_no_sense() -> None:
     with pytest.raises(ValueError, match="most is 0"):
-        Attempts(0)
+        Retakes(0)
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,13 @@ def renderer() -> Renderer:
     return Renderer.load("mini", device="cpu", batch_size=3)
 
 
-def request(renderer: Renderer, number: int, seconds: float, attempts: Attempts) -> RenderRequest:
+def request(renderer: Renderer, number: int, seconds: float, retakes: Retakes) -> RenderRequest:
     performance = Performance(melody(number, seconds), NoteReport())
-    return RenderRequest(str(number), performance, renderer.prompt("salamander-close"), number, attempts=attempts)
+    return RenderRequest(str(number), performance, renderer.prompt("salamander-close"), number, retakes=retakes)
 
 
 def test_what_is_kept_does_not_depend_on_what_is_rendered_beside_it(renderer: Renderer) -> None:
-    requests = [request(renderer, n, s, Attempts(2, UNREACHABLE)) for n, s in enumerate([1.0, 11.0, 1.3])]
+    requests = [request(renderer, n, s, Retakes(2, UNREACHABLE)) for n, s in enumerate([1.0, 11.0, 1.3])]
     together = {r.item_id: r for r in renderer.render(requests)}
     backwards = {r.item_id: r for r in renderer.render(requests[::-1])}
     alone = {r.item_id: r for each in requests for r in renderer.render([each])}
@@ -99,17 +99,17 @@ def test_what_is_kept_does_not_depend_on_what_is_rendered_beside_it(renderer: Re
     assert together["1"].segments == len(together["1"].joints) + 1 > 1
 
 
-def test_a_poor_segment_is_replaced_by_the_best_of_its_attempts(renderer: Renderer) -> None:
-    asked = request(renderer, 1, 2.0, Attempts(4, UNREACHABLE))
-    (once,) = renderer.render([request(renderer, 1, 2.0, Attempts())], tail=0.0)
+def test_a_poor_segment_is_replaced_by_the_best_of_its_takes(renderer: Renderer) -> None:
+    asked = request(renderer, 1, 2.0, Retakes(4, UNREACHABLE))
+    (once,) = renderer.render([request(renderer, 1, 2.0, Retakes())], tail=0.0)
     (kept,) = renderer.render([asked], tail=0.0)
     frames = -(-len(kept.samples) // FRAME)
     segment = Segment(0, 0, 0, frames, frames, asked.performance.notes)
     model, grid = renderer.model_config, renderer.description.time_grid
     work = model_input(segment, asked.prompt, asked.seed, model, 50, grid)
     scores, takes = [], []
-    for attempt in range(4):
-        again = type(work)(work.rows, work.positions, work.prompt, work.frames, noise_key(1, 0, attempt))
+    for number in range(4):
+        again = type(work)(work.rows, work.positions, work.prompt, work.frames, noise_key(1, 0, number))
         ((_, codes),) = renderer.engine.generate([again], Sampling())
         with torch.inference_mode():
             audio = renderer.codec.decode(codes.T[None], notes=[asked.performance.notes])[0].numpy()
@@ -125,8 +125,8 @@ def test_a_poor_segment_is_replaced_by_the_best_of_its_attempts(renderer: Render
 
 def test_good_segments_are_rendered_once(renderer: Renderer) -> None:
     lax = QualityThresholds(level=-300, silence=99, notes_found=0, attacks_explained=0, clipped=1)
-    (once,) = renderer.render([request(renderer, 0, 1.5, Attempts())])
-    (judged,) = renderer.render([request(renderer, 0, 1.5, Attempts(3, lax))])
+    (once,) = renderer.render([request(renderer, 0, 1.5, Retakes())])
+    (judged,) = renderer.render([request(renderer, 0, 1.5, Retakes(3, lax))])
     assert judged.segments_retried == 0 and judged.samples.tobytes() == once.samples.tobytes()
 
 
@@ -136,7 +136,7 @@ def test_segments_that_are_rendered_again_fill_slots_that_others_leave(renderer:
     def requests() -> Iterator[RenderRequest]:
         for number in range(6):
             pulled.append(number)
-            yield request(renderer, number, 1.2, Attempts(3, UNREACHABLE))
+            yield request(renderer, number, 1.2, Retakes(3, UNREACHABLE))
 
     before = renderer.occupancy
     renderings = renderer.render(requests(), tail=0.0)
