@@ -45,11 +45,16 @@ class _TaskCount:
 
 @dataclass(eq=False)
 class _Begun:
-    """An item of a task without a result, and the seconds of audio that it will have."""
+    """An item of a task without a result."""
 
     task: TaskKey
-    seconds: float
+    request: RenderRequest
     is_rendered: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Of audio that it will have."""
+        return self.request.duration
 
 
 class ProgressReporter:
@@ -63,7 +68,7 @@ class ProgressReporter:
 
     def began(self, task: TaskKey, request: RenderRequest) -> None:
         """An item is under way."""
-        self._begun[request.item_id] = _Begun(task, request.duration)
+        self._begun[request.item_id] = _Begun(task, request)
 
     def rendered(self, item_id: str) -> None:
         """All of an item's audio is there; it is yet to be written."""

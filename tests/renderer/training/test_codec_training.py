@@ -130,8 +130,8 @@ def test_an_adversary_learns_to_tell_noise_from_tones() -> None:
     losses = [adversary.learn(noise, tones) for _ in range(25)]
     assert losses[0] > 1.8 and losses[-1] < 0.85 * losses[0]
     noise.requires_grad_()
-    losses = adversary.losses(noise, tones)
-    losses["adversarial"].backward(retain_graph=True)
+    of_noise = adversary.losses(noise, tones)
+    of_noise["adversarial"].backward(retain_graph=True)
     assert noise.grad is not None and noise.grad.abs().sum() > 0
     assert all(parameter.grad is None or not parameter.requires_grad for parameter in adversary.network.parameters())
     assert float(adversary.losses(tones, tones)["features"]) == 0.0
