@@ -116,7 +116,8 @@ def gpu_nodes(address: str) -> tuple[int, int]:
     gone = "[node for node in ray.nodes() if not node['Alive']]"
     script = f"import ray; ray.init({address!r}); print(len({there}), len({gone}))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    alive, ended = map(int, ran.stdout.split())
+    counts = ran.stdout.splitlines()[-1]  # Before it, Ray may tell what the autoscaler does.
+    alive, ended = map(int, counts.split())
     return alive, ended
 
 
