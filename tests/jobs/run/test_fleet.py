@@ -65,7 +65,7 @@ def test_nodes_with_another_model_or_code_or_no_manifest_are_refused_in_words(
     nodes.add({manifest.parent: None})
     nodes.add({out: None})
     nodes.add({ROOT / "jobs": None})
-    ran = run(nodes, manifest, out, "--actors", 6, DUMMY_SECONDS_PER_ITEM="0.5", DUMMY_NODES_OWN="1")
+    ran = run(nodes, manifest, out, "--actors", 6, DUMMY_SECONDS_PER_ITEM="8", DUMMY_NODES_OWN="1")
     assert ran.returncode == 0, ran.stderr
     assert {row["status"] for row in results(out)} == {"ok"} and len(results(out)) == 12
     refused = [event for event in events(out) if event["event"] == "slot_given_up"]

@@ -169,7 +169,7 @@ def test_a_cluster_that_is_lost_is_replaced_and_a_second_driver_is_refused(fleet
         nodes.add_apart(fleet.corpus.parent)
         another = fleet._replace(nodes=nodes)
         told: list[subprocess.CompletedProcess[str]] = []
-        going_on = threading.Thread(target=lambda: told.append(another.run(DUMMY_SECONDS_PER_ITEM="3")))
+        going_on = threading.Thread(target=lambda: told.append(another.run(DUMMY_SECONDS_PER_ITEM="10")))
         going_on.start()
         wait_until(lambda: fleet.finished() > before)
         second = another.run()
