@@ -128,7 +128,7 @@ def start(manifest: Path, out: Path, cluster: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.jobs.support.dummy_cli", str(manifest), *map(str, options)],
         cwd=ROOT,
-        env={**os.environ, "DUMMY_SECONDS_PER_ITEM": "1"},
+        env={**os.environ, "DUMMY_SECONDS_PER_ITEM": "1", "DUMMY_STRAGGLER_SECONDS": "180"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

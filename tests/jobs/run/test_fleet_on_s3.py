@@ -159,7 +159,7 @@ def test_a_cluster_that_is_lost_is_replaced_and_a_second_driver_is_refused(fleet
 
     losing = threading.Thread(target=lose_the_head)
     losing.start()
-    lost = fleet.run(DUMMY_SECONDS_PER_ITEM="3")
+    lost = fleet.run(DUMMY_SECONDS_PER_ITEM="5")
     losing.join()
     assert lost.returncode == 1 and "shards are not finished; the same command goes on" in lost.stderr, lost.stderr
     port = fleet.nodes.address.rpartition(":")[2]
