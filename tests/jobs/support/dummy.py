@@ -23,7 +23,7 @@ from renderer.segments import SegmentCodes
 
 SAMPLE_RATE = 8000
 SLICES = 5
-STRAGGLER_SECONDS = 60.0
+STRAGGLER_SECONDS = float(os.environ.get("DUMMY_STRAGGLER_SECONDS", "60"))
 
 
 @dataclass(frozen=True)
