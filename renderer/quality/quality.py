@@ -58,7 +58,8 @@ class QualityThresholds:
 
     The two shares of ``renderer/quality/note_match.py`` are set so low that clean renderings by sampled pianos hardly
     ever fall below: dense music, pedal and rooms lower them as well. They tell broken renderings, not slightly wrong
-    ones. So does ``codes_match``, of which codes of recordings that are hard to hear have not much more.
+    ones. ``codes_match`` is set so low that it tells a model that has hardly learned: of dense music in rooms, codes of
+    recordings themselves can be below.
     """
 
     length_error: float = 0
