@@ -37,3 +37,4 @@ midi-valle train "$work/corpus" --codec "$work/codec/codec" --out "$work/trainin
 echo "Choose prompts from the corpus (items of its metadata), and put the parts together:"
 echo "midi-valle models assemble --out $work/mini --model $work/training/model --codec $work/decoder/codec \\"
 echo "  --corpus $work/corpus --name mini --licence 'CC BY 4.0' --prompt salamander-close=ITEM --prompt splendid-hall=ITEM"
+echo "midi-valle models probe --model $work/mini --corpus $work/corpus"

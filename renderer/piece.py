@@ -5,6 +5,7 @@ import numpy as np
 from renderer.codecs.codec import Codec
 from renderer.equalizer import Equalizer
 from renderer.midi.notes import Notes
+from renderer.quality.codes_probe import CodesProbe
 from renderer.quality.takes import Takes
 from renderer.rendering import Rendering, RenderRequest
 from renderer.segments import Joiner, Segment, SegmentCodes, SegmentLimits, decoder_notes, plan_segments
@@ -53,8 +54,8 @@ class Piece:
         self._frames += len(codes.own)
         self._retried += takes.count > 1
 
-    def rendering(self, equalizer: Equalizer) -> Rendering:
-        """The whole piece, equalized."""
+    def rendering(self, equalizer: Equalizer, probe: CodesProbe | None = None) -> Rendering:
+        """The whole piece, equalized; with the ``probe`` that judges its codes."""
         frame_rate = self._codec.frame_rate
         segments = [self._codes[index] for index in range(len(self.segments))]
         return Rendering(
@@ -73,4 +74,5 @@ class Piece:
             crossfade=self._limits.crossfade / frame_rate,
             segments_retried=self._retried,
             equalizer=equalizer,
+            probe=probe,
         )

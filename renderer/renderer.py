@@ -35,6 +35,7 @@ from renderer.midi.notes import PedalPolicy
 from renderer.model.midi_valle import MidiValle
 from renderer.piece import Piece
 from renderer.prompt import Prompt, prompt_from_files
+from renderer.quality.codes_probe import CodesProbe
 from renderer.quality.takes import Retakes, Take, Takes
 from renderer.rendering import Rendering, RenderRequest
 from renderer.segments import SegmentLimits
@@ -42,6 +43,7 @@ from renderer.sound_checks import SoundChecks
 from renderer.steps import render_all
 from renderer.transfer import Fetch, Lanes
 from renderer.weights.checkpoint import ModelDescription, find_model, load_model
+from renderer.weights.probe_file import load_probe
 
 _FARTHEST_BEHIND = 3
 """So many of the codec's batches may be on their way to the host before it waits: they take memory."""
@@ -62,10 +64,12 @@ class Renderer:
         batch_size: int,
         decoding: torch.dtype,
         overlap: bool = False,
+        probe: CodesProbe | None = None,
     ) -> None:
         self.description = description
         self.model_config = model.config
         self.codec = codec
+        self.probe = probe
         self.limits = SegmentLimits(int(description.max_segment_seconds * description.frame_rate))
         self.batch_plan = plan_batch(model, decoding, self.limits.longest, description.frame_rate, batch_size)
         plan = self.batch_plan
@@ -105,7 +109,8 @@ class Renderer:
         compute_the_same_way(place)
         network = load_model(description).to(place, dtype)
         codec = codec_on(description, place, dtype)
-        return cls(description, network, codec, choose_batch_size(batch_size, place.type), decoding)
+        probe = load_probe(description.folder, codec)
+        return cls(description, network, codec, choose_batch_size(batch_size, place.type), decoding, probe=probe)
 
     @property
     def sample_rate(self) -> int:
@@ -189,7 +194,7 @@ class Renderer:
         self._queue(piece)
 
     def _queue(self, piece: Piece) -> None:
-        self._waiting += [(piece, Takes(segment, piece.request.retakes)) for segment in piece.segments]
+        self._waiting += [(piece, Takes(segment, piece.request.retakes, self.probe)) for segment in piece.segments]
 
     @torch.inference_mode()
     def step(self, sampling: Sampling | None = None) -> list[Rendering]:
@@ -288,6 +293,6 @@ class Renderer:
             if (equalizer := self._checks.equalizer(piece.request.prompt)) is None:
                 waiting.append(piece)
             else:
-                renderings.append(piece.rendering(equalizer))
+                renderings.append(piece.rendering(equalizer, self.probe))
         self._whole = waiting
         return renderings

@@ -12,6 +12,7 @@ from renderer.audio.loudness import Gain, Level
 from renderer.equalizer import Equalizer
 from renderer.midi.notes import FloatArray, NoteReport, Notes, Performance
 from renderer.prompt import Prompt
+from renderer.quality.codes_probe import CodesProbe
 from renderer.quality.quality import Quality, measure_quality
 from renderer.quality.takes import Retakes
 from renderer.segments import SegmentCodes
@@ -52,7 +53,7 @@ class Rendering:
     exactly once. The audio was decoded from segments that overlap, with what lies before and after their own
     frames: decoding ``codes`` (and ``notes``) in one go gives nearly the same audio, but not at the joints. From
     ``segment_codes``, which are there if a codec made the audio, :class:`CodesDecoder` makes it to the bit, up to what
-    the ``equalizer`` did to it.
+    the ``equalizer`` did to it. The ``probe`` is what judges the codes, if the model has one.
     """
 
     item_id: str
@@ -71,10 +72,16 @@ class Rendering:
     segments_retried: int = 0
     segment_codes: Sequence[SegmentCodes] = ()
     equalizer: Equalizer = field(default_factory=Equalizer)
+    probe: CodesProbe | None = None
 
     def quality(self) -> Quality:
         """Measures of the audio as it is (renderer/quality/quality.py); ValueError if it is empty or no numbers."""
-        return measure_quality(self.samples, self.sample_rate, self.notes, self.duration, self.joints, self.crossfade)
+        quality = measure_quality(
+            self.samples, self.sample_rate, self.notes, self.duration, self.joints, self.crossfade
+        )
+        if self.probe is None or self.codes is None:
+            return quality
+        return replace(quality, codes_match=self.probe.match(self.codes.T.astype(np.int64), self.notes))
 
     def resampled(self, sample_rate: int) -> "Rendering":
         """The same at another rate, again exactly round(duration x sample_rate) samples long."""

@@ -37,6 +37,7 @@ class ItemResult:
     ``verdict`` is ``poor`` where a threshold of the run's settings is broken; ``faults`` names those that are. Both
     come from columns beside them, so that other thresholds can be set later: ``notes_found``, the share of notes
     that are heard to begin; ``attacks_explained``, the share of what is struck that belongs to a note;
+    ``codes_match``, how well the model's codes tell what is struck, of models with a probe for it;
     ``silence_s``, the longest silence while a note should sound; ``joint_prominence``, how much more the spectrum
     changes at the worst joint of two segments than elsewhere; ``length_error`` in samples; ``rms_dbfs``; and
     ``clipped_samples`` of ``samples``. They are of the audio as it is written, but for the notes, silences and
@@ -74,6 +75,7 @@ class ItemResult:
     quality_score: float | None = None
     notes_found: float | None = None
     attacks_explained: float | None = None
+    codes_match: float | None = None
     silence_s: float | None = None
     joint_prominence: float | None = None
     length_error: int | None = None

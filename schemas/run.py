@@ -11,6 +11,9 @@ MIDI_READING = "MIDI reading"
 """Among a run's versions: that of the rules by which notes are taken from MIDI files."""
 
 
+_THRESHOLD = "quality threshold "
+
+
 class RunError(Exception):
     """A folder that is not this run's: another run's, or not a run directory at all."""
 
@@ -30,8 +33,9 @@ class RunSettings:
 
     ``device``, ``precision`` and ``batch_size`` are here because they decide how sums are rounded. ``thresholds`` is
     what an item is judged by, and its segments are if they have more than one of the ``attempts``; None in runs of
-    an older version, which did not judge. ``id_separator`` stands for ``/`` of item ids in the names of files.
-    ``pedal_channels`` is None in runs of an older version, where each channel had a pedal of its own.
+    an older version, which did not judge, and without those that came later. ``id_separator`` stands for ``/`` of item
+    ids in the names of files. ``pedal_channels`` is None in runs of an older version, where each channel had a pedal of
+    its own.
     """
 
     layout: str
@@ -60,7 +64,7 @@ class RunSettings:
         """Every setting by its name; each threshold by its own."""
         values = asdict(self)
         thresholds = values.pop("thresholds") or {}
-        return values | {f"quality threshold {name}": value for name, value in thresholds.items()}
+        return values | {f"{_THRESHOLD}{name}": value for name, value in thresholds.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +127,16 @@ def differences(old: Run, new: Run, extend: bool = False) -> list[str]:
     """Each field in which ``new`` is another run than ``old``, with both values; empty if they are the same.
 
     With ``extend``, the manifest's content is left out. Where the manifest lies, when the run began and how it is
-    cut into shards are no part of what it is. A run that does not say which ``pedal_channels`` it has goes on as it
-    began.
+    cut into shards are no part of what it is. A run that does not say which ``pedal_channels`` it has, or lacks one
+    of the thresholds, goes on as it began.
     """
     names = [name for name in _IDENTITY if not (extend and name in _GROWS)]
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
     before, now = old.settings.values(), new.settings.values()
     if before["pedal_channels"] is None:
         del before["pedal_channels"], now["pedal_channels"]
+    if old.settings.thresholds:
+        now = {name: value for name, value in now.items() if name in before or not name.startswith(_THRESHOLD)}
     settings = [(name, before.get(name), now.get(name)) for name in {**before, **now}]
     return _named(pairs + settings)
 

@@ -10,6 +10,7 @@ from jobs.cli.finish import finishes
 from jobs.cli.from_options import takes
 from jobs.console import download_bar
 from jobs.training.assemble_options import AssembleOptions
+from jobs.training.probe_options import ProbeOptions
 from renderer.errors import RendererError
 
 if TYPE_CHECKING:
@@ -58,6 +59,17 @@ def assemble(options: AssembleOptions) -> int:
 
     assemble_model(options)
     typer.echo(f"Assembled in {options.out}")
+    return 0
+
+
+@models_app.command()
+@takes(ProbeOptions)
+def probe(options: ProbeOptions) -> int:
+    """Fit what tells from codes alone which notes are struck, by which verdicts judge a language model."""
+    from jobs.training.fit_probe import fit_probe
+
+    seconds = fit_probe(options)
+    typer.echo(f"Fitted to {seconds / 60:,.0f} minutes of audio: {options.model / 'probe.safetensors'}")
     return 0
 
 

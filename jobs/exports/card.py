@@ -108,8 +108,9 @@ class Card:
             yield table(("measure", "5 %", "median", "95 %"), rows)
             yield (
                 "`notes_found` is the share of an item's notes that are heard to begin, `attacks_explained` the share "
-                "of what is struck that belongs to a note, by the run's own detector; `quality_score` is the harmonic "
-                "mean of both, `rms_dbfs` the level."
+                "of what is struck that belongs to a note, by the run's own detector, `codes_match` how well "
+                "the model's codes tell what is struck, where it has a probe for it; `quality_score` is the harmonic "
+                "mean of the first two, `rms_dbfs` the level."
             )
 
     def _whose(self) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from jobs.exports.chosen import ALL, UNASSIGNED, Chosen, ChosenShard
 from jobs.exports.licences import LICENCE_COLUMNS, Licences
 
-MEASURES = ("notes_found", "attacks_explained", "quality_score", "rms_dbfs")
+MEASURES = ("notes_found", "attacks_explained", "codes_match", "quality_score", "rms_dbfs")
 """Measures of which a card tells the spread."""
 
 _COLUMNS = ("item_id", "status", "split", "duration_s", "note_count", "verdict", "faults", *MEASURES, *LICENCE_COLUMNS)

@@ -23,8 +23,8 @@ _TEXTS = (
     *("prompt_id", "split", "audio_path", "midi_path", "codes_path", "verdict"),
 )
 _NUMBERS = (
-    *("duration_s", "peak", "rms_dbfs", "quality_score", "notes_found", "attacks_explained", "silence_s"),
-    "joint_prominence",
+    *("duration_s", "peak", "rms_dbfs", "quality_score", "notes_found", "attacks_explained", "codes_match"),
+    *("silence_s", "joint_prominence"),
 )
 _ADDED = ("row", "metadata")
 

@@ -21,6 +21,7 @@ _MEASURES = {
     "level": "rms_dbfs",
     "found": "notes_found",
     "explained": "attacks_explained",
+    "codes": "codes_match",
     "silence": "silence_s",
     "joints": "joint_prominence",
     "score": "quality_score",
@@ -149,10 +150,12 @@ def _charts(thresholds: Mapping[str, float]) -> list[dict[str, Any]]:
 
     found = axis("found", "notes found", "", "notes_found")
     explained = axis("explained", "attacks explained", "", "attacks_explained")
+    codes = axis("codes", "codes match", "", "codes_match")
     length = axis("length", "length", "s")
     return [
         {"title": "Notes found, and attacks explained", "x": found, "y": explained},
         {"title": "How notes are played, by length", "x": length, "y": axis("score", "score")},
+        {"title": "How well codes tell what is struck", "x": codes},
         {"title": "Level (RMS)", "x": axis("level", "level", "dBFS", "level")},
         {"title": "Length", "x": length},
         {"title": "Longest silence where a note should sound", "x": axis("silence", "silence", "s", "silence")},

@@ -126,13 +126,12 @@ def _nodes(report: RunReport) -> Sequence[NodeRecord]:
     return report.nodes if several else ()
 
 
+_SHARES = {"notes_found": "notes found", "attacks_explained": "attacks explained", "codes_match": "codes' match"}
+
+
 def _card(item: HeardItem) -> Mapping[str, Any]:
     row = item.row
-    measured = [
-        f"{_share(row[name])} of {what}"
-        for name, what in (("notes_found", "notes found"), ("attacks_explained", "attacks explained"))
-        if row[name] is not None
-    ]
+    measured = [f"{_share(row[name])} of {what}" for name, what in _SHARES.items() if row[name] is not None]
     level = "silent" if row["rms_dbfs"] is None else f"{row['rms_dbfs']:.1f} dBFS"
     return {
         "row": row,

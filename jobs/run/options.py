@@ -74,7 +74,7 @@ class RenderOptions(S3Options):
         Sequence[str],
         Option(
             "NAME=VALUE: what makes an item poor. At most: clipped (share of samples), silence (s), joints, "
-            "length_error (samples). At least: notes_found, attacks_explained, level (dBFS). Repeatable.",
+            "length_error (samples). At least: notes_found, attacks_explained, codes_match, level (dBFS). Repeatable.",
             QUALITY,
         ),
     ] = ()

@@ -74,7 +74,7 @@ class Committer:
         stored = [feather.read_table(io.BytesIO(self._storage.read(_rows_key(part.name)))) for part in parts]
         tables = [shard.writer.adopt(rows, part.objects) for rows, part in zip(stored, parts, strict=True)]
         places = [place for part in parts for place in part.rows]
-        return pa.concat_tables(tables).take(np.argsort(places)).combine_chunks()
+        return pa.concat_tables(tables, promote_options="default").take(np.argsort(places)).combine_chunks()
 
     def _forget(self, parts: Sequence[Part]) -> None:
         """Remove what the parts were stored in; what stays is garbage, and wrong for nobody."""

@@ -6,6 +6,9 @@ from typing import NamedTuple
 from renderer.quality.quality import QualityThresholds
 from schemas.run import RunSettings
 
+_BEFORE = {"codes_match": 0.0}
+"""What is asked by runs that began before there was such a threshold: nothing."""
+
 
 class Thresholds(NamedTuple):
     """Of what is ``written``, and of the ``takes`` that a model gives of a segment.
@@ -19,6 +22,6 @@ class Thresholds(NamedTuple):
     @classmethod
     def of(cls, settings: RunSettings) -> "Thresholds":
         """Those of a run."""
-        written = QualityThresholds(**settings.thresholds or {})
+        written = QualityThresholds(**{**_BEFORE, **settings.thresholds} if settings.thresholds else {})
         is_levelled = settings.loudness is not None or settings.peak is not None
         return cls(written, replace(written, clipped=1.0) if is_levelled else written)

@@ -12,18 +12,20 @@ from jobs.training.assemble_options import AssembleOptions
 from renderer.prompt import PROMPT_SECONDS, prompt_notes
 from renderer.training.model_writing import ModelMetadata, RecordedPrompt, write_model
 from renderer.weights.checkpoint import CodecDescription, ModelDescription, find_codec, find_model
+from renderer.weights.probe_file import PROBE_FILE
 
 _ENCODING = ("encoder.", "quantizer.")
 
 
 def assemble_model(options: AssembleOptions) -> None:
-    """Write a model directory.
+    """Write a model directory, with the probe that lies beside the codec or the model.
 
     The prompts are the first 3 s of a corpus' item, each under a name. JobError if the codec's codes are not the
     model's, or a prompt cannot be had.
     """
     trained, decoder = find_model(options.model), find_codec(options.codec)
     _check_same_codes(trained, decoder)
+    probe = next((p for f in (decoder, trained) if (p := f.folder / PROBE_FILE).is_file()), None)
     cards = {"language_model": _card(trained.folder), "codec": _card(decoder.folder)}
     facts = ModelMetadata(
         name=options.name,
@@ -32,22 +34,22 @@ def assemble_model(options: AssembleOptions) -> None:
         pedal=trained.pedal,
         time_grid=trained.time_grid,
         match_prompt=options.match_prompt,
-        card={"licence": options.licence, **_judged(decoder), **cards},
+        card={"licence": options.licence, **_judged(decoder, probe), **cards},
     )
     source = Corpus.open(options.corpus)
     if source.sample_rate != decoder.sample_rate:
         raise JobError(f"{options.corpus} has {source.sample_rate} Hz, the codec {decoder.sample_rate} Hz")
     recorded = dict(_recorded(text, source) for text in options.prompt)
-    write_model(options.out, load_file(trained.folder / "model.safetensors"), facts, decoder, recorded)
+    write_model(options.out, load_file(trained.folder / "model.safetensors"), facts, decoder, recorded, probe)
 
 
-def _judged(decoder: CodecDescription) -> dict[str, str]:
+def _judged(decoder: CodecDescription, probe: Path | None) -> dict[str, str]:
     """What a run's verdicts are worth, for the card of a model whose decoder plays the notes whatever the codes say."""
     if not getattr(decoder.codec, "told_notes", False):
         return {}
     return {
-        "verdicts": "The codec is told the notes, so notes_found and attacks_explained judge its decoder, not what the "
-        "language model adds."
+        "verdicts": "The codec is told the notes, so notes_found and attacks_explained judge its decoder. "
+        + ("codes_match judges the language model." if probe else "Nothing judges what the language model adds.")
     }
 
 

@@ -27,6 +27,7 @@ class Quality:
     scale, ``rms_dbfs`` the level (-inf for silence). ``silence``: the longest time in seconds for which nothing
     sounds though a note has been struck less than a second before and is held. ``joint_prominence``: see
     renderer/quality/joints.py. ``notes_found`` and ``attacks_explained``: see renderer/quality/note_match.py.
+    ``codes_match``: see renderer/quality/codes_probe.py; what has no codes, or a model without a probe, has none.
     """
 
     length_error: int
@@ -37,6 +38,7 @@ class Quality:
     joint_prominence: float
     notes_found: float
     attacks_explained: float
+    codes_match: float = float("nan")
 
     @property
     def score(self) -> float:
@@ -52,11 +54,12 @@ class QualityThresholds:
     """What a rendering must keep to, and by the same names what can be wrong with it. What is NaN breaks none.
 
     At most: ``length_error``, ``clipped``, ``silence`` and ``joints``, the joint prominence. At least: ``level`` in
-    dBFS, ``notes_found`` and ``attacks_explained``. ValueError for values that make no sense.
+    dBFS, ``notes_found``, ``attacks_explained`` and ``codes_match``. ValueError for values that make no sense.
 
     The two shares of ``renderer/quality/note_match.py`` are set so low that clean renderings by sampled pianos hardly
     ever fall below: dense music, pedal and rooms lower them as well. They tell broken renderings, not slightly wrong
-    ones.
+    ones. ``codes_match`` is set so low that it tells a model that has hardly learned: of dense music in rooms, codes of
+    recordings themselves can be below.
     """
 
     length_error: float = 0
@@ -66,9 +69,10 @@ class QualityThresholds:
     joints: float = 2.0
     notes_found: float = 0.45
     attacks_explained: float = 0.8
+    codes_match: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("clipped", "notes_found", "attacks_explained"):
+        for name in ("clipped", "notes_found", "attacks_explained", "codes_match"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is a share, 0 to 1")
         for name in ("length_error", "silence", "joints"):
@@ -87,6 +91,7 @@ class QualityThresholds:
             "joints": quality.joint_prominence > self.joints,
             "notes_found": quality.notes_found < self.notes_found,
             "attacks_explained": quality.attacks_explained < self.attacks_explained,
+            "codes_match": quality.codes_match < self.codes_match,
         }
         return tuple(name for name, is_broken in broken.items() if is_broken)
 

@@ -19,6 +19,7 @@ from renderer.model.midi_valle import ModelConfig
 from renderer.model.tokens import TimeGrid
 from renderer.prompt import PROMPT_SECONDS
 from renderer.weights.checkpoint import FORMAT, CodecDescription, codec_document
+from renderer.weights.probe_file import PROBE_FILE
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,12 @@ def write_model(
     facts: ModelMetadata,
     codec: CodecDescription,
     prompts: Mapping[str, RecordedPrompt] | None = None,
+    probe: Path | None = None,
 ) -> None:
     """Write a model directory, in half precision, in place of any there is; the codec's weights are copied.
 
-    Its prompts are those given by their names, or those that lie beside the codec. TrainingError if it cannot be
-    written.
+    Its prompts are those given by their names, or those that lie beside the codec. A ``probe`` of it is copied,
+    by default the one that lies beside it, if there is one. TrainingError if it cannot be written.
     """
     config = {
         "format": FORMAT,
@@ -78,6 +80,9 @@ def write_model(
         # safetensors lets nobody but the owner read; a shared folder should stay shared.
         (temporary / "model.safetensors").chmod((temporary / "config.json").stat().st_mode)
         shutil.copyfile(codec.folder / "codec.safetensors", temporary / "codec.safetensors")
+        probe = probe or codec.folder / PROBE_FILE
+        if probe.is_file():
+            shutil.copyfile(probe, temporary / PROBE_FILE)
         if prompts is not None:
             (temporary / "prompts").mkdir()
             for name, prompt in prompts.items():

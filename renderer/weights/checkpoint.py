@@ -1,4 +1,4 @@
-"""Model directories: ``config.json``, ``model.safetensors``, ``codec.safetensors``, a card, a licence, prompts.
+"""Model directories: ``config.json``, ``model.safetensors``, ``codec.safetensors``, card, licence, prompts, probe.
 
 ``mini`` is bundled, ``midi-valle`` stands for the published weights (renderer/weights/published.py brings them into
 this format), and anything else is the path of a directory.

@@ -75,6 +75,13 @@ def test_a_run_begun_before_pedal_channels_could_be_chosen_goes_on() -> None:
     ]
 
 
+def test_a_run_begun_before_there_was_a_threshold_goes_on_without_it() -> None:
+    old = replace(RUN, settings=replace(SETTINGS, thresholds={"silence": 0.5}))
+    new = replace(RUN, settings=replace(SETTINGS, thresholds={"silence": 0.5, "codes_match": 0.3}))
+    assert differences(old, new) == []
+    assert differences(new, old) == ["quality threshold codes_match: 0.3 in the run, None now"]
+
+
 def test_where_and_when_and_how_it_is_cut_do_not_make_another_run() -> None:
     other = replace(RUN, manifest_path="/b/m.parquet", created="later", shards=(Shard(0, 0, 5),))
     assert differences(RUN, other) == []

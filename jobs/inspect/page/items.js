@@ -13,6 +13,7 @@ const COLUMNS = [
   { title: "split", value: split, isText: true },
   { title: "found", value: place => items.found[place], show: percent },
   { title: "explained", value: place => items.explained[place], show: percent },
+  { title: "codes", value: place => items.codes[place], show: percent },
   { title: "level, dBFS", value: place => items.level[place], show: number },
   { title: "length, s", value: place => items.length[place], show: number },
   { title: "what is wrong", value: wrong, isText: true },

@@ -1,14 +1,20 @@
 """How fast a run was at which time."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jobs.inspect.report_page import page
+from jobs.inspect.status import status
 from jobs.inspect.timeline import INTERVALS, read_timeline
 from jobs.storage.local_storage import LocalStorage
+from tests.jobs.support.corpus import make_corpus
+from tests.jobs.support.rendered import render_run
+from tests.jobs.support.reported import report_of
 
 BEGIN = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -65,3 +71,17 @@ def test_files_that_are_no_event_logs_are_passed_over(out: Path) -> None:
         storage.write(f"events/{name}", content)
     write_session(storage, "20260102T000000-aaaaaaaa-000", (0, "driver_started", {}), (9, "driver_ended", {}))
     assert read_timeline(storage).seconds == 9
+
+
+def test_other_files_behind_a_link_in_the_place_of_events_are_passed_over(tmp_path: Path, out: Path) -> None:
+    directory = render_run(make_corpus(tmp_path, ["a"]), out)
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    for name in ("photo.jpg", "20260101T000000-aaaaaaaa-000.jsonl", "deep/20260101T000001-aaaaaaaa-000.jsonl"):
+        (elsewhere / name).write_bytes(b"\xff\xd8 theirs")
+    shutil.rmtree(out / "events", ignore_errors=True)
+    (out / "events").symlink_to(elsewhere)
+    assert read_timeline(directory.storage).seconds == 0
+    assert "<audio" in page(report_of(directory))
+    assert "items: 1 of 1 rendered" in status(directory)
+    assert (elsewhere / "photo.jpg").read_bytes() == b"\xff\xd8 theirs"

@@ -1,8 +1,10 @@
 """Runs in places that are as people's machines are: names, folders, modules and limits that are not ours."""
 
+import errno
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +72,42 @@ def test_a_run_works_on_a_real_file_system_without_hard_links(tmp_path: Path) ->
             assert ran.returncode == 0, ran.stderr
         assert [row["status"] for row in results(stick / "out")] == ["ok", "ok"]
         assert list(find_problems(RunDirectory(LocalStorage(stick / "out")), Inputs())) == []
+
+
+REFUSING = """import errno, os
+
+def refuse(*arguments, **named):
+    raise OSError(number, os.strerror(number))
+
+number = getattr(errno, os.environ["REFUSED_WITH"])
+os.link = os.fsync = refuse
+"""
+"""What Python imports at its start: hard links and syncing are refused, as file systems refuse what they have not."""
+
+
+@pytest.mark.parametrize(
+    "refusal", ["ENOTSUP", *(pytest.param(name, marks=pytest.mark.slow) for name in ("EPERM", "ENOSYS", "EINVAL"))]
+)
+def test_a_run_is_killed_and_resumed_where_links_and_syncing_are_refused(tmp_path: Path, refusal: str) -> None:
+    ids, out, python = [f"i{number}" for number in range(8)], tmp_path / "out", tmp_path / "python"
+    python.mkdir()
+    (python / "sitecustomize.py").write_text(REFUSING)
+    run = [*command(make_corpus(tmp_path, ids), "--out", out), "--shard-items", "1"]
+    refused = environment(PYTHONPATH=f"{python}:{ROOT}", REFUSED_WITH=refusal, DUMMY_SECONDS_PER_ITEM="0.2")
+    link = subprocess.run([sys.executable, "-c", "import os; os.link('.', 'x')"], env=refused, capture_output=True)
+    assert os.strerror(getattr(errno, refusal)).encode() in link.stderr
+    with subprocess.Popen(run, env=refused, stderr=subprocess.PIPE, start_new_session=True) as killed:
+        while not list((out / "_state/done").glob("*.json")):
+            assert killed.poll() is None, killed.communicate()
+            time.sleep(0.02)
+        os.killpg(killed.pid, signal.SIGKILL)
+    kept = {path: path.stat().st_mtime_ns for path in (out / "_state/done").glob("*.json")}
+    assert 1 <= len(kept) < len(ids)
+    ran = subprocess.run(run, env=refused, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    assert kept.items() <= {path: path.stat().st_mtime_ns for path in (out / "_state/done").glob("*.json")}.items()
+    assert [(row["item_id"], row["status"]) for row in results(out)] == [(item_id, "ok") for item_id in ids]
+    assert list(find_problems(RunDirectory(LocalStorage(out)), Inputs())) == []
 
 
 def test_too_little_address_space_for_ray_is_reported_at_once(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def test_notes_that_are_played_make_a_good_item_and_noise_a_poor_one_that_can_be
         assert row["notes_found"] > 0.9 and row["attacks_explained"] > 0.9 and row["quality_score"] > 0.9
         assert row["silence_s"] == 0.0 and row["length_error"] == 0 and row["segments_retried"] == 0
         assert row["joint_prominence"] is None  # Of one segment: null, so that no comparison holds.
+        assert row["codes_match"] is None  # There is no language model to judge.
     noise, failed = results(tmp_path / "noise")
     assert noise["status"] == "ok" and noise["verdict"] == "poor" and "attacks_explained" in noise["faults"]
     assert failed["status"] == "failed" and all(failed[name] is None for name in QUALITY)

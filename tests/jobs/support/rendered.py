@@ -24,7 +24,7 @@ from tests.jobs.support.dummy import DummyBackend
 
 QUALITY = [
     *("segments_retried", "verdict", "faults", "quality_score", "notes_found", "attacks_explained"),
-    *("silence_s", "joint_prominence", "length_error"),
+    *("codes_match", "silence_s", "joint_prominence", "length_error"),
 ]
 """The columns that tell of quality alone."""
 

@@ -63,14 +63,14 @@ def test_a_segment_is_judged_by_what_will_be_heard_of_it() -> None:
     whole = melody(5, 8.0)
     later = Segment(1, 100, 150, 300, 310, whole.clipped(2.0, 6.2).shifted(-2.0))
     audio = played(whole, 8.0)[100 * FRAME : 310 * FRAME].copy()
-    quality = segment_quality(later, audio, RATE, 5)
+    quality = segment_quality(later, take(audio), RATE, 5)
     assert quality is not None and quality.notes_found > 0.9 and quality.length_error == 0
     audio[: 45 * FRAME] = 0.9  # The pre-roll before the cross-fade, and the post-roll, are not heard.
     audio[200 * FRAME :] = 0.9
-    assert repr(segment_quality(later, audio, RATE, 5)) == repr(quality)
+    assert repr(segment_quality(later, take(audio), RATE, 5)) == repr(quality)
     for end in (0.5, 4.0):  # A note of the pre-roll, which in the segment itself is over, or dies away.
         rest = Segment(1, 100, 150, 300, 310, Notes.of([0.1], [end], [60], [64]))
-        assert segment_quality(rest, audio, RATE, 5) is None
+        assert segment_quality(rest, take(audio), RATE, 5) is None
 
 
 def test_no_takes_make_no_sense() -> None:
@@ -113,7 +113,7 @@ def test_a_poor_segment_is_replaced_by_the_best_of_its_takes(renderer: Renderer)
         ((_, codes),) = renderer.engine.generate([again], Sampling())
         with torch.inference_mode():
             audio = renderer.codec.decode(codes.T[None], notes=[asked.performance.notes])[0].numpy()
-        quality = segment_quality(segment, audio, RATE, 5)
+        quality = segment_quality(segment, take(audio), RATE, 5)
         assert quality is not None
         scores.append((-len(UNREACHABLE.faults(quality)), quality.score))
         takes.append(codes.T.numpy())
