@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from renderer.quality.attempts import Attempts, Take, Trial
 
 from renderer import Renderer, Rendering, RenderRequest
 from renderer.midi.midi_file import read_midi
@@ -15,6 +14,7 @@ from renderer.model.midi_valle import MidiValle
 from renderer.quality import codes_probe
 from renderer.quality.codes_probe import FEWEST_STRIKES, CodesProbe, strikes
 from renderer.quality.quality import QualityThresholds
+from renderer.quality.takes import Retakes, Take, Takes
 from renderer.segments import Segment
 from renderer.training.probe_fitting import ProbeFitting
 from renderer.weights.checkpoint import find_model, load_codec
@@ -83,11 +83,11 @@ def test_of_two_takes_that_sound_alike_the_one_whose_codes_match_is_kept(probe: 
     audio = played(notes, 4.0)
     good = made_up(notes, 200, 1)
     for first, second, kept in ((0 * good, good, good), (good, 0 * good, good)):
-        trial = Trial(segment, Attempts(2), probe)
-        trial.add(Take(first, audio), 32_000, 5)
-        if not trial.is_over:
-            trial.add(Take(second, audio), 32_000, 5)
-        assert np.array_equal(trial.best.codes, kept)
+        takes = Takes(segment, Retakes(2), probe)
+        takes.add(Take(first, audio), 32_000, 5)
+        if not takes.is_over:
+            takes.add(Take(second, audio), 32_000, 5)
+        assert np.array_equal(takes.best.codes, kept)
 
 
 def rendered(renderer: Renderer) -> Rendering:
