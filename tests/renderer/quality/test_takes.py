@@ -100,8 +100,14 @@ def test_what_is_kept_does_not_depend_on_what_is_rendered_beside_it(renderer: Re
 
 
 def test_a_poor_segment_is_replaced_by_the_best_of_its_takes(renderer: Renderer) -> None:
-    asked = request(renderer, 1, 2.0, Retakes(4, UNREACHABLE))
-    (once,) = renderer.render([request(renderer, 1, 2.0, Retakes())], tail=0.0)
+    replaced = [_best_of_takes(renderer, seed) > 0 for seed in range(1, 6)]
+    assert any(replaced) and not all(replaced)
+
+
+def _best_of_takes(renderer: Renderer, seed: int) -> int:
+    """The number of the best of four takes, checked to be what a rendering keeps."""
+    asked = request(renderer, seed, 2.0, Retakes(4, UNREACHABLE))
+    (once,) = renderer.render([request(renderer, seed, 2.0, Retakes())], tail=0.0)
     (kept,) = renderer.render([asked], tail=0.0)
     frames = -(-len(kept.samples) // FRAME)
     segment = Segment(0, 0, 0, frames, frames, asked.performance.notes)
@@ -109,7 +115,7 @@ def test_a_poor_segment_is_replaced_by_the_best_of_its_takes(renderer: Renderer)
     work = model_input(segment, asked.prompt, asked.seed, model, 50, grid)
     scores, takes = [], []
     for number in range(4):
-        again = type(work)(work.rows, work.positions, work.prompt, work.frames, noise_key(1, 0, number))
+        again = type(work)(work.rows, work.positions, work.prompt, work.frames, noise_key(seed, 0, number))
         ((_, codes),) = renderer.engine.generate([again], Sampling())
         with torch.inference_mode():
             audio = renderer.codec.decode(codes.T[None], notes=[asked.performance.notes])[0].numpy()
@@ -120,7 +126,8 @@ def test_a_poor_segment_is_replaced_by_the_best_of_its_takes(renderer: Renderer)
     best = scores.index(max(scores))
     assert kept.codes is not None and once.codes is not None
     assert np.array_equal(kept.codes, takes[best]) and np.array_equal(once.codes, takes[0])
-    assert best > 0 and kept.segments_retried == 1 and once.segments_retried == 0
+    assert kept.segments_retried == 1 and once.segments_retried == 0
+    return best
 
 
 def test_good_segments_are_rendered_once(renderer: Renderer) -> None:
