@@ -16,7 +16,7 @@ from jobs.corpora.backend import CodecFiles, RecordingsBackend, StudioBackend
 from jobs.corpora.conditions import facts_text
 from jobs.corpora.corpus import FACTS
 from jobs.corpora.plan import Augmentation, PlanSettings, plan_clips
-from jobs.corpora.prepare_options import PrepareOptions
+from jobs.corpora.prepare_options import TAIL_SECONDS, PrepareOptions
 from jobs.corpora.sources import SourcePiece, names_held_out, read_source, without
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs, folder_of, is_s3
@@ -32,7 +32,6 @@ PLAN_KEY = "_state/manifest.parquet"
 """The plan is a manifest. It lies in the run's own folder, so that every machine of a cluster can read it."""
 
 PLANNED_BY = b"prepare"
-TAIL_SECONDS = 1.0
 SHOWN_FAULTS = 5
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from jobs.corpora.conditions import Conditions
     from renderer.pianos.open_piano import PianoFiles
 
+TAIL_SECONDS = 1.0
+"""That each clip played on a piano rings after its last note."""
+
 MATERIAL, SOUND, AUGMENTATION, MACHINE = "Material", "Pianos and rooms", "Augmentation (training clips)", "Machine"
 
 
@@ -109,12 +112,13 @@ class PrepareOptions(S3Options):
         if self.format not in ("flac", "flac24", "wav", "wav24", "wav-float"):
             raise JobError(f"--format is {self.format!r}; train on flac, flac24, wav, wav24 or wav-float")
         slow, fast = self.tempo_scale
-        if not 1.0 <= self.shortest * fast <= self.longest * slow / 1.5:
-            factor = 1.5 * fast / slow
+        factor = 1.5 * max(1.0, fast) / min(1.0, slow)
+        needed = self.shortest * factor + TAIL_SECONDS
+        if not (self.shortest >= 1 and self.longest >= needed):
             raise JobError(
                 f"--shortest {self.shortest:g} --longest {self.longest:g}: cannot be cut: give 1 s or more, and for "
-                f"the longest at least {factor:.3g} times the shortest, here {self.shortest * factor:.3g}: one and a "
-                f"half times, and clips are played {slow:g} to {fast:g} times as fast (--tempo-scale)"
+                f"the longest at least {needed:.3g}: {factor:.3g} times the shortest (one and a half times, and clips "
+                f"are played {slow:g} to {fast:g} times as fast, --tempo-scale) and {TAIL_SECONDS:g} s to ring"
             )
         try:
             for room in self.room:

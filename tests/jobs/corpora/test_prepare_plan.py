@@ -173,8 +173,15 @@ def test_a_tables_own_splits_are_kept_and_may_not_divide_a_piece() -> None:
         ({"share": [-1.0]}, "more than 0"),
         ({"hours": 0.0}, "--hours"),
         ({"validation": 0.7, "test": 0.3}, "leave something"),
-        ({"shortest": 20.0}, "--shortest 20 --longest 30: cannot be cut: .* longest at least 1.83 times .* here 36.7"),
-        ({"shortest": 8.0, "longest": 12.0}, "--shortest 8 --longest 12: .* here 14.7: .* 0.9 to 1.1 times as fast"),
+        (
+            {"shortest": 20.0},
+            "--shortest 20 --longest 30: cannot be cut: .* at least 37.7: 1.83 times",
+        ),
+        (
+            {"shortest": 8.0, "longest": 12.0},
+            "--shortest 8 --longest 12: .* at least 15.7: .* 0.9 to 1.1 times",
+        ),
+        ({"shortest": 8.0, "longest": 15.0}, "--shortest 8 --longest 15: .* and 1 s to ring"),
         ({"tempo_scale": (1.1, 0.9)}, "--tempo-scale"),
         ({"format": "mp3"}, "--format"),
         ({"pedal": "model"}, "--pedal is 'model'; it must be one of ignore, extend"),

@@ -23,12 +23,11 @@ from renderer.segments import SegmentCodes
 
 SAMPLE_RATE = 8000
 SLICES = 5
-STRAGGLER_SECONDS = float(os.environ.get("DUMMY_STRAGGLER_SECONDS", "60"))
 
 
 @dataclass(frozen=True)
 class DummyBackend:
-    """Loads a DummyRenderer; ``seconds_per_item`` makes it slow.
+    """Loads a DummyRenderer; ``seconds_per_item`` makes it slow, ``straggler_seconds`` items that straggle.
 
     ``dies_loading`` is a file to which every worker that dies while loading adds a letter.
     """
@@ -37,6 +36,7 @@ class DummyBackend:
     model_hash: str = "0123"
     fails_to_load: str = ""
     dies_loading: str = ""
+    straggler_seconds: float = 60.0
 
     def describe(self) -> ModelFacts:
         return ModelFacts("dummy", self.model_hash, ("plain", "soft"), "extend", "none", SAMPLE_RATE)
@@ -48,7 +48,7 @@ class DummyBackend:
             with Path(self.dies_loading).open("a") as file:
                 file.write("x")
             os.kill(os.getpid(), signal.SIGKILL)
-        return DummyRenderer(self.seconds_per_item)
+        return DummyRenderer(self.seconds_per_item, self.straggler_seconds)
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,9 @@ class DummyRenderer:
     batch_plan = None
     batch_size = None
 
-    def __init__(self, seconds_per_item: float) -> None:
+    def __init__(self, seconds_per_item: float, straggler_seconds: float = 60.0) -> None:
         self._seconds_per_item = seconds_per_item
+        self._straggler_seconds = straggler_seconds
         self.occupancy = Occupancy()
         self._waiting: deque[RenderRequest] = deque()
         self._slices = 0
@@ -134,7 +135,7 @@ class DummyRenderer:
             if not self._slices:
                 self._misbehave(self._waiting[0].item_id)
             straggles = "straggles" in self._waiting[0].item_id
-            time.sleep((STRAGGLER_SECONDS if straggles else self._seconds_per_item) / SLICES)
+            time.sleep((self._straggler_seconds if straggles else self._seconds_per_item) / SLICES)
             self._slices += 1
             if self._slices < SLICES:
                 return []

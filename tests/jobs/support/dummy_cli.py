@@ -14,7 +14,10 @@ from tests.jobs.support.dummy import DummyBackend, NodesOwn, Registered
 
 
 def chosen_backend(options: RenderOptions) -> Backend:
-    backend: Backend = DummyBackend(float(os.environ.get("DUMMY_SECONDS_PER_ITEM", "0")))
+    backend: Backend = DummyBackend(
+        float(os.environ.get("DUMMY_SECONDS_PER_ITEM", "0")),
+        straggler_seconds=float(os.environ.get("DUMMY_STRAGGLER_SECONDS", "60")),
+    )
     if os.environ.get("DUMMY_RENDERER") == "model":
         backend = ModelBackend.from_options(options)
     if os.environ.get("DUMMY_NODES_OWN"):
