@@ -48,6 +48,7 @@ def autoscaling(gcs_address: str) -> dict[str, object]:
         "provider": {
             "type": "fake_multinode",
             "gcs_address": gcs_address,
+            "use_node_id_as_ip": True,  # All nodes have the address of this machine; idle ones are not found else.
             "disable_node_updaters": True,
             "disable_launch_config_check": True,
         },
