@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 OUT = "s3://corpus/out"
 IDS = [f"item-{i:02d}" for i in range(12)]
 COMMAND = "from jobs.cli.commands import midi_valle; midi_valle()"
-WAIT = 60.0
+WAIT = 180.0
 LONG_PATIENCE = 1200.0
 SECONDS = 20.0
 """In so many a command ends that is interrupted: it does not wait for the storage, only for a machine that is busy."""
