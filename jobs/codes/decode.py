@@ -6,7 +6,6 @@ from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, w
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import replace
-from multiprocessing import get_context
 
 from jobs.codes.coded_run import CodedRun
 from jobs.codes.decode_options import DecodeOptions
@@ -18,6 +17,7 @@ from jobs.run_directory.lease import HEARTBEAT_SECONDS, Lease
 from jobs.run_directory.run_directory import RunDirectory
 from jobs.run_directory.totals import Totals
 from jobs.storage import S3Access, open_storage
+from jobs.worker_processes import worker_processes
 from schemas.marker import Marker
 from schemas.run import Run
 
@@ -95,7 +95,7 @@ def _workers(options: DecodeOptions, work: DecodeWork, shards: int) -> ProcessPo
     """Processes that decode: as many as asked for, by default one on a GPU, and all that fit on the CPUs."""
     fitting = 1 if work.device == "cuda" else max(1, len(os.sched_getaffinity(0)) // work.made.threads)
     count = min(options.workers or fitting, shards)
-    return ProcessPoolExecutor(count, get_context("spawn"), load_decoder, (work,))
+    return worker_processes(count, load_decoder, work)
 
 
 def _decode(pool: Executor, left: Sequence[Marker], lease: Lease, totals: Totals, progress: Advance) -> None:

@@ -1,13 +1,9 @@
 """Inside a worker of ``midi-valle decode``: a finished shard of codes becomes a finished shard of audio."""
 
-import os
-import signal
-import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import parent_process
 from typing import Any
 
 import pyarrow as pa
@@ -94,18 +90,9 @@ _decoder: ShardDecoder | None = None
 
 
 def load_decoder(work: DecodeWork) -> None:
-    """Make this process a worker, which ends when the one that started it does: killed, that could not tell it."""
+    """Make this process a worker."""
     global _decoder
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it.
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     _decoder = ShardDecoder(work)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def decode_shard(marker: Marker) -> Marker:

@@ -3,10 +3,8 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from jobs.corpora.corpus import Corpus
 from jobs.corpora.encoded_clips import EncodedClips
 from jobs.corpora.pack_options import PackOptions
 from jobs.errors import JobError
+from jobs.worker_processes import worker_processes
 from renderer.file_hash import file_hash
 from renderer.training.pack import Pack, PackedClip
 from renderer.training.windows import ClipSource
@@ -91,7 +90,7 @@ def _parallel(processes: int) -> Iterator[Callable[..., Iterator[list[PackedClip
     if processes == 1:
         yield map
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with worker_processes(processes, torch.set_num_threads, 1) as pool:
         yield pool.map
 
 

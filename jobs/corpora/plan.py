@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from jobs.corpora.sources import SourcePiece
 from jobs.errors import JobError
 from jobs.inputs.inputs import Inputs
 from jobs.seeded import digest, generator
+from jobs.worker_processes import worker_processes
 from renderer.errors import MidiError
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import PedalPolicy
@@ -142,7 +141,7 @@ def _parallel(pieces: int) -> Iterator[Callable[..., Iterator[Any]]]:
     if pieces < _PIECES_IN_PARALLEL:
         yield map
         return
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with worker_processes() as pool:
         yield pool.map
 
 

@@ -2,15 +2,14 @@
 
 import multiprocessing
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from jobs.inspect.options import VerifyOptions
+from jobs.worker_processes import worker_processes
 
 _Portion = TypeVar("_Portion")
 _Result = TypeVar("_Result")
@@ -55,8 +54,7 @@ class Processes:
             yield from map(work, () if first is None else (first,))
             return
         others = set(multiprocessing.active_children())
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.width, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        with worker_processes(self.width) as pool:
             try:
                 futures = (pool.submit(work, portion) for portion in _chained(first, second, portions))
                 for future in _ahead(futures, AHEAD * self.width):

@@ -1,14 +1,12 @@
 """Reading many MIDI files, on all cores: each is measured, or it is said why it cannot be rendered."""
 
-import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from multiprocessing import get_context
 
 from tqdm import tqdm
 
@@ -18,6 +16,7 @@ from jobs.manifests.measures import Measures, measure
 from jobs.storage import S3Access
 from jobs.storage.s3_names import bucket_and_key
 from jobs.storage.s3_storage import S3Storage
+from jobs.worker_processes import worker_processes
 from renderer.errors import MidiError
 from renderer.midi.midi_file import DEFAULT_LIMITS, read_midi
 from renderer.midi.notes import PedalPolicy
@@ -58,7 +57,7 @@ class Surveyor:
             return [self._measured(content) for content in pool.map(self._content, locations)]
 
     def _in_parallel(self, tasks: Iterator[Sequence[str]], processes: int) -> Iterator[list[Measures | str]]:
-        pool = ProcessPoolExecutor(processes, get_context("spawn"), _leave_interrupts_to_the_parent)
+        pool = worker_processes(processes)
         try:
             waiting: deque[Future[list[Measures | str]]] = deque(
                 pool.submit(self, task) for task in islice(tasks, processes * TASKS_IN_LINE)
@@ -99,7 +98,3 @@ class Surveyor:
 def _bucket(bucket: str, access: S3Access) -> S3Storage:
     """A process's connection, which all its tasks share."""
     return S3Storage(bucket, access=access)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
