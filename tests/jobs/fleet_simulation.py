@@ -32,6 +32,8 @@ NOTICE_SECONDS = 120.0
 LOADING_SECONDS = 30.0
 REPLACING_SECONDS = 90.0
 ROUND_TRIP = 0.01
+MUCH_IDLE = 0.05
+"""Fleets that idle for a larger share of the time paid for are named."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,8 @@ def main(fleets: int, first: int = 0) -> int:
             figures["GPU seconds lost by a death"].append(outcome.redone / outcome.deaths)
         figures["deaths"].append(outcome.deaths)
         figures["parts"].append(outcome.parts)
+        if outcome.idle > MUCH_IDLE * outcome.paid:
+            wrong.append(f"idle for {outcome.idle / outcome.paid:.1%} of {outcome.paid:.0f} s paid for")
         if wrong:
             print(f"fleet {seed} ({plan.workers} workers, {len(plan.items)} rows): {'; '.join(wrong)}", flush=True)
     print(f"{fleets - bad} of {fleets} fleets ok, in {time.monotonic() - began:.0f} s")
