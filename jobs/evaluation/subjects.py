@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,6 +25,8 @@ from renderer.errors import AudioError
 from renderer.file_hash import file_hash
 from renderer.midi.notes import Notes
 from renderer.prompt import PROMPT_SECONDS
+
+_Subject = TypeVar("_Subject")
 
 SHORTEST_SECONDS = 1.0
 """A clip must be longer than its prompt by so much to be evaluated."""
@@ -93,8 +95,17 @@ class Subjects(Protocol):
         ...
 
 
+def spread(subjects: Sequence[_Subject], limit: int | None, kinds: Sequence[str]) -> list[_Subject]:
+    """At most so many, in their order, and of each kind about its share; where kinds take turns, every n-th is not."""
+    if limit is None or limit >= len(subjects):
+        return list(subjects)
+    by_kind = sorted(range(len(subjects)), key=kinds.__getitem__)
+    chosen = sorted(by_kind[place * len(subjects) // limit] for place in range(limit))
+    return [subjects[place] for place in chosen]
+
+
 class CorpusSubjects:
-    """The clips of one split of a prepared corpus, evenly spread if there are more than ``limit``."""
+    """The clips of one split of a prepared corpus, spread over its conditions if there are more than ``limit``."""
 
     def __init__(self, corpus: Corpus, split: str, limit: int | None) -> None:
         self.corpus = corpus
@@ -103,7 +114,7 @@ class CorpusSubjects:
         if not clips:
             known = sorted({clip.split for clip in corpus.clips})
             raise JobError(f"{corpus.uri}: no clip of split {split!r} is long enough; its splits: {', '.join(known)}")
-        self._clips = clips if limit is None else clips[:: -(-len(clips) // limit)]
+        self._clips = spread(clips, limit, [corpus.clips[place].condition for place in clips])
         evaluated = set(self._clips)
         self._others: dict[str, list[int]] = {}
         for place, clip in enumerate(corpus.clips):
@@ -180,7 +191,7 @@ class RunSubjects:
         if not found:
             where = f" of which {references} has a recording" if references else ""
             raise JobError(f"{uri}: there is no rendered item{where}")
-        self._rows = found if limit is None else found[:: -(-len(found) // limit)]
+        self._rows = spread(found, limit, [row["prompt_id"] or "" for row in found])
         chosen = [(row["item_id"], row["audio_path"], row["samples"]) for row in self._rows]
         self.fingerprint = hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
         self.recordings_sha256 = "" if self._recordings is None else self._hash_of_recordings()
