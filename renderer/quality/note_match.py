@@ -101,20 +101,24 @@ def key_onsets(samples: FloatSamples, sample_rate: int) -> FloatArray:
     return np.asarray(weights[:, 2:-2] @ strength[:, 2:-2].T / count[:, None])
 
 
-# What is measured of whole pieces lies frame by frame, (T, bands), and is worked on in torch: its operations leave the
-# interpreter to other threads, and are few. A worker measures as fast as a device renders.
+# A worker measures in threads of one process, as fast as a device renders. What is as long as the audio lies frame by
+# frame, (T, bands), and is worked on in single precision by few operations of NumPy's, each of which leaves the
+# interpreter to others once; most of torch's leave it three times, which takes longer than what they do.
 
 
-def _strength(power: torch.Tensor) -> _Float32:
+def _strength(power: _Float32) -> _Float32:
     """How far every band rises and stands out at every frame, in dB: (T, bands)."""
     level = _decibels(power)
-    loudest = _running_maximum(_decibels(power.sum(dim=1)))
-    level = torch.maximum(level, (loudest - _RANGE_DB)[:, None])
+    loudest = _running_maximum(_decibels(power.sum(axis=1)))
+    np.maximum(level, (loudest - np.float32(_RANGE_DB))[:, None], out=level)
     before, after = _mean_of(level, *_BEFORE), _mean_of(level, *_AFTER)
-    strength = torch.full_like(level, -torch.inf)
-    standing = after[:, 2:-2] - (after[:, :-4] + after[:, 4:]).mul_(0.5)
-    torch.minimum((after - before)[:, 2:-2], standing, out=strength[:, 2:-2])
-    return np.asarray(strength.numpy())
+    standing = after[:, :-4] + after[:, 4:]
+    standing *= np.float32(-0.5)
+    standing += after[:, 2:-2]
+    strength = np.full_like(level, -np.inf)
+    np.subtract(after, before, out=after)
+    np.minimum(after[:, 2:-2], standing, out=strength[:, 2:-2])
+    return strength
 
 
 def _prominence(strength: _Float32, onset: IntArray, pitch: IntArray) -> FloatArray:
@@ -127,27 +131,31 @@ def _prominence(strength: _Float32, onset: IntArray, pitch: IntArray) -> FloatAr
     return np.asarray(mean.max(axis=1, initial=-np.inf), np.float64)
 
 
-def _explained(power: torch.Tensor, onset: IntArray, pitch: IntArray) -> float:
+def _explained(power: _Float32, onset: IntArray, pitch: IntArray) -> float:
     """The share of what rises, in amplitude and at spectral peaks, that is at a partial of a note as it is struck."""
     if len(power) <= _FIRST_FRAME or not len(pitch):
         return float("nan")
-    amplitude = functional.pad(power.sqrt(), (1, 1))
-    here, below, above = amplitude[:, 1:-1], amplitude[:, :-2], amplitude[:, 2:]
-    beside = torch.maximum(below, above)
-    peak = here > beside
+    amplitude = np.sqrt(power)
+    beside = np.zeros_like(amplitude)
+    beside[:, 1:] = amplitude[:, :-1]
+    np.maximum(beside[:, :-1], amplitude[:, 1:], out=beside[:, :-1])
+    peak = amplitude > beside
     # What a strike must exceed: the bands beside too, as in the SuperFlux of Boeck and Widmer (2013), as a partial
     # may waver between two; and a quarter of a second, by 3.5 dB, as the sound of a hall rises and falls by itself.
-    near = _recent_maximum(torch.maximum(here, beside)).mul_(_LEAST_RISE)
-    late, early = slice(2 * _RISE_FRAMES, None), slice(None, -2 * _RISE_FRAMES)
-    rise = (here[late] - near[early]).clamp_(min=0).mul_(peak[late])[_FIRST_FRAME - _RISE_FRAMES :]
+    near = _recent_maximum(np.maximum(amplitude, beside, out=beside))
+    near *= np.float32(_LEAST_RISE)
+    rise = amplitude[2 * _RISE_FRAMES :] - near[: -2 * _RISE_FRAMES]
+    np.maximum(rise, 0, out=rise)
+    rise *= peak[2 * _RISE_FRAMES :]
+    rise = rise[_FIRST_FRAME - _RISE_FRAMES :]
     expected = np.zeros((len(power), _BANDS), np.bool_)
     bands = _partials()[pitch]
     note, partial = np.nonzero((bands >= 0) & (bands < _BANDS))
     frames = (onset[:, None] + np.arange(*_EXPLAINED_FRAMES)).clip(0, len(power) - 1)
     expected[frames[note], bands[note, partial][:, None]] = True
-    whole = float(rise.sum(dtype=torch.float64))
-    rise.mul_(torch.from_numpy(expected[_FIRST_FRAME : len(power) - _RISE_FRAMES]))
-    return float(rise.sum(dtype=torch.float64)) / whole if whole > 0 else float("nan")
+    whole = float(rise.sum(dtype=np.float64))
+    rise *= expected[_FIRST_FRAME : len(power) - _RISE_FRAMES]
+    return float(rise.sum(dtype=np.float64)) / whole if whole > 0 else float("nan")
 
 
 @cache
@@ -165,16 +173,17 @@ def _heard() -> BoolArray:
     return np.asarray(heard & (heard.cumsum(axis=1) <= _PARTIALS_HEARD))
 
 
-def _band_power(samples: FloatSamples) -> torch.Tensor:
+def _band_power(samples: FloatSamples) -> _Float32:
     """Power by frame of 10 ms and band, (T, bands); some frames at a time, as all at once would fill memory."""
     padded = functional.pad(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), (_WINDOW // 2, _WINDOW // 2))
     frames = padded.unfold(0, _WINDOW, _HOP)
     power = torch.empty(_BANDS, len(frames))
     for part, found in zip(frames.split(_FRAMES_AT_ONCE), power.split(_FRAMES_AT_ONCE, dim=1), strict=True):
-        squares = torch.view_as_real(torch.fft.rfft(part * _hann())).square_().flatten(1).T
+        spectrum = torch.view_as_real(torch.fft.rfft(torch.mul(part, _hann()))).flatten(1)
+        squares = torch.square(spectrum, out=spectrum).T
         for bands, parts, weights in _filterbank():
             torch.mm(weights, squares[parts], out=found[bands])
-    return power.T.contiguous()
+    return np.ascontiguousarray(power.numpy().T)
 
 
 @cache
@@ -203,27 +212,36 @@ def _filterbank() -> list[tuple[slice, slice, torch.Tensor]]:
     return found
 
 
-def _decibels(power: torch.Tensor) -> torch.Tensor:
-    return (power + _SILENT_POWER).log10_().mul_(10)
+def _decibels(power: _Float32) -> _Float32:
+    level = power + np.float32(_SILENT_POWER)
+    np.log10(level, out=level)
+    level *= 10
+    return level
 
 
-def _running_maximum(values: torch.Tensor) -> torch.Tensor:
+def _running_maximum(values: _Float32) -> _Float32:
     """The largest of the frames (T,) around each: what is loud elsewhere does not hide what is soft here."""
-    return functional.max_pool1d(values[None], 2 * _NEAR_FRAMES + 1, 1, _NEAR_FRAMES)[0]
+    spread = functional.max_pool1d(torch.from_numpy(values)[None], 2 * _NEAR_FRAMES + 1, 1, _NEAR_FRAMES)
+    return np.asarray(spread[0].numpy())
 
 
-def _recent_maximum(values: torch.Tensor) -> torch.Tensor:
+def _recent_maximum(values: _Float32) -> _Float32:
     """The largest of each frame (T, bands) and the _RECENT_FRAMES before it."""
     reach = 0
-    while reach < _RECENT_FRAMES and reach < len(values) - 1:
-        further = min(reach + 1, _RECENT_FRAMES - reach)
-        values = torch.cat([values[:further], torch.maximum(values[further:], values[:-further])])
-        reach += further
+    while reach < _RECENT_FRAMES:
+        step = min(reach + 1, _RECENT_FRAMES - reach)
+        further = values.copy()
+        np.maximum(values[step:], values[:-step], out=further[step:])
+        values, reach = further, reach + step
     return values
 
 
-def _mean_of(level: torch.Tensor, first: int, last: int) -> torch.Tensor:
+def _mean_of(level: _Float32, first: int, last: int) -> _Float32:
     """For every frame the mean over the frames from ``first`` to ``last`` behind it; the edges go on for ever."""
     before, after = max(0, -first), max(0, last)
-    padded = torch.cat([level[:1].expand(before, -1), level, level[-1:].expand(after, -1)])
-    return padded[before + first : before + last + len(level)].unfold(0, last - first + 1, 1).mean(dim=2)
+    padded = np.concatenate([level[:1].repeat(before, 0), level, level[-1:].repeat(after, 0)])
+    total = padded[before + first :][: len(level)].copy()
+    for place in range(first + 1, last + 1):
+        total += padded[before + place :][: len(level)]
+    total *= np.float32(1 / (last - first + 1))
+    return total
