@@ -4,6 +4,7 @@ What reads and writes them is imported when it is needed: a training from codes 
 """
 
 import io
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,20 +239,26 @@ def _encoding(audio_format: str) -> _Encoding:
 
 
 def _encode(samples: FloatSamples, sample_rate: int, encoding: _Encoding) -> bytes:
-    import soundfile
-
-    buffer = io.BytesIO()
-    with soundfile.SoundFile(
-        buffer, "w", sample_rate, channels=1, format=encoding.container, subtype=encoding.subtype
-    ) as file:
-        # In blocks, because libvorbis puts all of one call on the stack.
-        for start in range(0, len(samples), _BLOCK_FRAMES):
-            block = samples[start : start + _BLOCK_FRAMES]
-            file.write(block if encoding.bits is None else _integers(block, encoding.bits))
-    content = buffer.getvalue()
+    # libsndfile writes Linux's files in memory by itself; for any other it asks the interpreter, which others need too.
+    with os.fdopen(os.memfd_create("audio"), "w+b", 0) if hasattr(os, "memfd_create") else io.BytesIO() as file:
+        _encode_into(file if isinstance(file, io.BytesIO) else file.fileno(), samples, sample_rate, encoding)
+        file.seek(0)
+        content = file.read()
     if encoding.container == "OGG":
         return _with_fixed_serial_number(content)
     return _without_time(content) if encoding.subtype == "FLOAT" else content
+
+
+def _encode_into(file: int | io.BytesIO, samples: FloatSamples, sample_rate: int, encoding: _Encoding) -> None:
+    import soundfile
+
+    with soundfile.SoundFile(
+        file, "w", sample_rate, channels=1, format=encoding.container, subtype=encoding.subtype, closefd=False
+    ) as sound:
+        # In blocks, because libvorbis puts all of one call on the stack.
+        for start in range(0, len(samples), _BLOCK_FRAMES):
+            block = samples[start : start + _BLOCK_FRAMES]
+            sound.write(block if encoding.bits is None else _integers(block, encoding.bits))
 
 
 def _integers(samples: FloatSamples, bits: int) -> NDArray[np.int32]:

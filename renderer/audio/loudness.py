@@ -69,7 +69,7 @@ def largest(samples: FloatSamples) -> float:
 def root_mean_square(samples: FloatSamples) -> float:
     """The level of samples (N,)."""
     # In blocks, because an hour of squares in double precision would be a gigabyte.
-    blocks = np.array_split(samples, len(samples) // 65_536 + 1)
+    blocks = np.array_split(samples, len(samples) // 65_536 + 1) if len(samples) >= 65_536 else [samples]
     energy = math.fsum(float(np.dot(block, block)) for block in blocks)
     return math.sqrt(energy / max(len(samples), 1))
 

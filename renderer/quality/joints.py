@@ -1,11 +1,13 @@
 """Whether it can be heard where the segments of a rendering were joined."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from renderer.audio.audio_file import FloatSamples
+from renderer.audio.loudness import root_mean_square
 from renderer.midi.notes import FloatArray, Notes
 from renderer.quality.power_spectrum import power_spectrum
 from renderer.segments import SegmentLimits, plan_segments
@@ -37,40 +39,41 @@ def joint_prominence(
     it, until just after it. Elsewhere it is the 95th percentile of the same over all stretches as long. What lies
     around onsets counts for neither. NaN where there is no joint, or onsets hide all of them.
     """
-    flux = spectral_flux(samples, sample_rate)
-    time = np.asarray((np.arange(len(flux)) + 0.5) * HOP_SECONDS, np.float64)
-    flux = np.where(_around_onsets(time, notes), np.nan, flux)
+    time = np.asarray((np.arange(len(samples) // round(HOP_SECONDS * sample_rate)) + 0.5) * HOP_SECONDS, np.float64)
+    flux = spectral_flux(samples, sample_rate, ~_around_onsets(time, notes))
     at_joint = [_largest(flux[(time >= joint - crossfade - 0.005) & (time <= joint + 0.015)]) for joint in joints]
     length = round((crossfade + 0.02) / HOP_SECONDS)
     for joint in joints:
         flux[(time >= joint - crossfade - 0.005) & (time <= joint + 0.015)] = np.nan
     stretches = flux[: len(flux) // length * length].reshape(-1, length)
-    elsewhere = [value for value in map(_largest, stretches) if np.isfinite(value)]
+    elsewhere = np.where(np.isnan(stretches), -np.inf, stretches).max(axis=1)
+    elsewhere = elsewhere[np.isfinite(elsewhere)].astype(np.float64)
     heard = [value for value in at_joint if np.isfinite(value)]
-    if not heard or not elsewhere:
+    if not heard or not len(elsewhere):
         return float("nan")
     return float(max(heard) / max(np.percentile(elsewhere, 95), 1e-6))
 
 
-def spectral_flux(samples: FloatSamples, sample_rate: int) -> NDArray[np.float32]:
-    """Growth of the magnitudes, compressed, over one window: (T,), one every ``HOP_SECONDS``, of a mean level's."""
+def spectral_flux(samples: FloatSamples, sample_rate: int, wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Growth of the magnitudes, compressed, over one window, of a mean level's: (T,), one every ``HOP_SECONDS``.
+
+    Only where it is ``wanted`` (T,), and else NaN: in dense music that is a small part.
+    """
     window, hop = round(WINDOW_SECONDS * sample_rate), round(HOP_SECONDS * sample_rate)
-    audio = functional.pad(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), (window, window))
-    audio = audio / audio.square().mean().sqrt().clamp(min=1e-6)
-    frames = audio.unfold(0, window, hop)
-    lag = window // hop
-    growth = [
-        _growth(frames[start : start + _FRAMES_AT_ONCE + lag], lag)
-        for start in range(0, len(frames) - lag, _FRAMES_AT_ONCE)
-    ]
-    return np.asarray(torch.cat(growth)[: len(samples) // hop].numpy())
-
-
-def _growth(frames: torch.Tensor, lag: int) -> torch.Tensor:
-    """The growth of each frame (T, window) but the first ``lag`` over the one ``lag`` before it: (T - lag,)."""
-    window = frames.shape[1]
-    magnitude = power_spectrum(frames, torch.hann_window(window) * (_COMPRESSION / window)).sqrt_().log1p_()
-    return (magnitude[lag:] - magnitude[:-lag]).clamp_(min=0).mean(dim=1)
+    audio = np.pad(np.asarray(samples, np.float32), window)
+    level = root_mean_square(samples) * math.sqrt(len(samples) / len(audio))
+    hann = torch.hann_window(window) * (_COMPRESSION / window / max(level, 1e-6))
+    frames, lag = np.lib.stride_tricks.sliding_window_view(audio, window)[::hop], window // hop
+    flux = np.full(len(wanted), np.nan, np.float32)
+    places = np.flatnonzero(wanted)
+    for first in range(0, len(places), _FRAMES_AT_ONCE):
+        some = places[first : first + _FRAMES_AT_ONCE]
+        needed, at = np.unique([some, some + lag], return_inverse=True)
+        before, after = torch.from_numpy(at.reshape(2, -1))
+        magnitude = power_spectrum(torch.from_numpy(frames[needed]), hann).sqrt_().log1p_()
+        growth = magnitude.index_select(0, after) - magnitude.index_select(0, before)
+        flux[some] = growth.clamp_(min=0).mean(dim=1).numpy()
+    return flux
 
 
 def _around_onsets(time: FloatArray, notes: Notes) -> NDArray[np.bool_]:

@@ -119,7 +119,7 @@ def measure_quality(
         peak=peak,
         clipped=float((np.abs(samples) > 1).mean()) if peak > 1 else 0.0,
         rms_dbfs=20 * math.log10(level) if level else -math.inf,
-        silence=_longest_silence(samples, sample_rate, notes),
+        silence=_longest_silence(samples, sample_rate, notes, level),
         joint_prominence=(
             joint_prominence(samples, sample_rate, notes, joints, crossfade) if len(joints) else float("nan")
         ),
@@ -128,20 +128,26 @@ def measure_quality(
     )
 
 
-def _longest_silence(samples: FloatSamples, sample_rate: int, notes: Notes) -> float:
-    """The longest run of frames in which a note that was struck shortly before should sound, and nothing does."""
+def _longest_silence(samples: FloatSamples, sample_rate: int, notes: Notes, whole: float) -> float:
+    """The longest run of frames in which a note that was struck shortly before should sound, and nothing does.
+
+    ``whole`` is the level of all samples.
+    """
     size = round(_FRAME_SECONDS * sample_rate)
-    frames = -(-len(samples) // size)
-    blocks = np.pad(samples, (0, frames * size - len(samples))).reshape(frames, size)
-    level = 10 * np.log10(np.einsum("ts,ts->t", blocks, blocks, dtype=np.float64) / size + 1e-20)
-    whole = 10 * np.log10(root_mean_square(samples) ** 2 + 1e-20)
-    silent = level < max(whole - _SILENT_BELOW_ITEM_DB, _SILENT_DBFS)
+    frames, full = -(-len(samples) // size), len(samples) // size
+    energy = np.empty(frames)
+    blocks = samples[: full * size].reshape(full, size)
+    np.einsum("ts,ts->t", blocks, blocks, dtype=np.float64, out=energy[:full])
+    if full < frames:
+        energy[full] = np.square(samples[full * size :], dtype=np.float64).sum()
+    level = 10 * np.log10(energy / size + 1e-20)
+    silent = level < max(10 * math.log10(whole**2 + 1e-20) - _SILENT_BELOW_ITEM_DB, _SILENT_DBFS)
+    if not silent.any():
+        return 0.0
     held = np.minimum(notes.offset, notes.onset + _STRUCK_SECONDS)
     first = np.ceil(notes.onset / _FRAME_SECONDS).astype(np.int64).clip(0, frames)
     last = np.floor(held / _FRAME_SECONDS).astype(np.int64).clip(first, frames)
-    change = np.zeros(frames + 1)
-    np.add.at(change, first, 1)
-    np.add.at(change, last, -1)
+    change = np.bincount(first, minlength=frames + 1) - np.bincount(last, minlength=frames + 1)
     return _longest_run(silent & (np.cumsum(change[:-1]) > 0)) * _FRAME_SECONDS
 
 

@@ -2,8 +2,11 @@
 
 ``python -m tests.jobs.overhead`` prints, for every layout, items/s and the CPU time of one item, by who spends it:
 the driver, the actors, the rest of Ray, the S3 server. CPU time says more than items/s where other work shares the
-machine. An item is 3 s of noise at 32 kHz with 30 notes. ``--items 1000 10000 100000 --layouts none`` shows whether
-an item costs the same in a large corpus, and ``--planning 1000000`` how long such a manifest is planned.
+machine. An item is noise at 32 kHz with 10 notes a second, of 3 s, or of ``--seconds 2 10 180``. ``--items 1000 10000
+100000 --layouts none`` shows whether an item costs the same in a large corpus, ``--planning 1000000`` how long such a
+manifest is planned. ``--gpus 8 --rate 800`` has eight actors with a GPU each that is none, and gives no more than 800
+audio-s/s; with ``--measured`` they are spared measuring, so that with layout ``none`` two cores reach rates that ask as
+much of driver and storage as eight GPUs would.
 """
 
 import argparse
@@ -18,10 +21,11 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +39,7 @@ from tests.jobs.support.noise import NoiseBackend
 from tests.jobs.support.s3_server import ENVIRONMENT, running_s3_server
 
 ROOT = Path(__file__).parents[2]
-NOTES, NOTE_SECONDS = 30, 2.0
+NOTES_A_SECOND, TAIL = 10, 1.0
 MIDI_FILES = 100
 SAMPLING_SECONDS = 0.2
 KINDS = ("driver", "actors", "Ray", "S3 server")
@@ -45,22 +49,41 @@ OURS = "OVERHEAD_RUN"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def make_manifest(folder: Path, items: int) -> Path:
-    """A manifest of so many items, which share some MIDI files of 3 s, audio's tail included."""
-    (folder / "midi").mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True)
+class Load:
+    """What a run is asked to do, by whom; see the options."""
+
+    layout: LayoutName
+    seconds: float
+    actors: int
+    gpus: int
+    rate: float
+    is_measured: bool
+
+    def __str__(self) -> str:
+        workers = f"{self.gpus} GPUs that are none" if self.gpus else f"{self.actors} actors"
+        most = f" of {self.rate:g} audio-s/s" if self.rate < float("inf") else ""
+        return f"{self.layout}, {self.seconds:g} s, {workers}{most}{', measured' if self.is_measured else ''}"
+
+
+def make_manifest(folder: Path, items: int, seconds: float = 3.0) -> Path:
+    """A manifest of so many items, which share some MIDI files of so many seconds, audio's tail included."""
+    name = f"{seconds:g}s"
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    last, count = seconds - TAIL, round(NOTES_A_SECOND * seconds)
     for number in range(MIDI_FILES):
         chance = np.random.default_rng(number)
-        onset = np.sort(chance.uniform(0.0, NOTE_SECONDS - 0.3, NOTES))
-        offset = np.append(onset[:-1] + 0.25, NOTE_SECONDS)
-        notes = Notes.of(onset, offset, chance.permutation(88)[:NOTES] + 21, chance.integers(30, 90, NOTES))
-        write_midi(notes, folder / f"midi/{number}.mid")
+        onset = np.sort(chance.uniform(0.0, last - 0.3, count))
+        offset = np.append(onset[:-1] + 0.25, last)
+        keys = np.resize(chance.permutation(88), count) + 21
+        write_midi(Notes.of(onset, offset, keys, chance.integers(30, 90, count)), folder / f"{name}/{number}.mid")
     columns = {
         "item_id": [f"item-{index:07d}" for index in range(items)],
-        "midi": [f"midi/{index % MIDI_FILES}.mid" for index in range(items)],
+        "midi": [f"{name}/{index % MIDI_FILES}.mid" for index in range(items)],
         "prompt": pa.repeat("plain", items),
     }
-    pq.write_table(pa.table(columns), folder / f"{items}.parquet")
-    return folder / f"{items}.parquet"
+    pq.write_table(pa.table(columns), folder / f"{items}-{name}.parquet")
+    return folder / f"{items}-{name}.parquet"
 
 
 @dataclass(frozen=True)
@@ -68,15 +91,18 @@ class Cost:
     """What the rendering of a run took: seconds, CPU seconds by who spent them, memory of the driver at most."""
 
     items: int
+    audio_seconds: float
     seconds: float
     cpu: dict[str, float]
     driver_bytes: int
 
     def __str__(self) -> str:
         each = ", ".join(f"{who} {1000 * spent / self.items:.2f}" for who, spent in self.cpu.items())
+        whole = 1000 * sum(self.cpu.values())
         return (
-            f"{self.items / self.seconds:.0f} items/s; CPU ms an item: {each}, "
-            f"in all {1000 * sum(self.cpu.values()) / self.items:.2f}; driver's peak {self.driver_bytes >> 20} MiB"
+            f"{self.items / self.seconds:.0f} items/s, {self.audio_seconds / self.seconds:.0f} audio-s/s; "
+            f"CPU ms an item: {each}, in all {whole / self.items:.2f}; "
+            f"{whole / self.audio_seconds:.2f} an audio-second; driver's peak {self.driver_bytes >> 20} MiB"
         )
 
 
@@ -132,11 +158,11 @@ class Meter:
         return (int(values[11]) + int(values[12])) / TICKS_PER_SECOND
 
 
-def measure(manifest: Path, out: str, layout: str, actors: int) -> Cost:
+def measure(manifest: Path, out: str, load: Load) -> Cost:
     """Run `render-corpus` with the noise renderer as a process of its own, whose environment marks its children."""
     with Meter(os.environ[OURS]) as meter:
         time.sleep(2 * SAMPLING_SECONDS)
-        command = [sys.executable, "-m", "tests.jobs.overhead", "--run", manifest, out, layout, actors]
+        command = [sys.executable, "-m", "tests.jobs.overhead", "--run", manifest, out, json.dumps(asdict(load))]
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=output, stderr=output)
             _, status, usage = os.wait4(process.pid, 0)
@@ -144,7 +170,9 @@ def measure(manifest: Path, out: str, layout: str, actors: int) -> Cost:
             assert os.waitstatus_to_exitcode(status) == 0, output.read().decode()
         time.sleep(2 * SAMPLING_SECONDS)
     start, end, items = _rendered(out)
-    return Cost(items, (end - start).total_seconds(), meter.between(start, end), usage.ru_maxrss << 10)
+    return Cost(
+        items, items * load.seconds, (end - start).total_seconds(), meter.between(start, end), usage.ru_maxrss << 10
+    )
 
 
 def _rendered(out: str) -> tuple[datetime, datetime, int]:
@@ -158,15 +186,27 @@ def _rendered(out: str) -> tuple[datetime, datetime, int]:
     return datetime.fromisoformat(start), datetime.fromisoformat(end), sum(event["items"] for event in finished)
 
 
-def run(manifest: str, out: str, layout: LayoutName, actors: str) -> int:
+def run(manifest: str, out: str, load: Load) -> int:
     """One run, in this process."""
     from jobs.run.options import RenderOptions
     from jobs.run.render import render_corpus
 
-    options = RenderOptions(
-        manifest=manifest, out=out, layout=layout, actors=int(actors), device="cpu", overwrite=True, yes=True
-    )
-    return render_corpus(options, NoiseBackend())
+    if load.gpus:
+        import ray
+
+        from jobs.cluster import OBJECT_STORE_BYTES
+
+        ray.init(
+            address="local",
+            num_cpus=load.gpus,
+            num_gpus=load.gpus,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+        )
+    where: dict[str, Any] = {"gpus": load.gpus} if load.gpus else {"actors": load.actors, "device": "cpu"}
+    options = RenderOptions(manifest=manifest, out=out, layout=load.layout, overwrite=True, yes=True, **where)
+    return render_corpus(options, NoiseBackend(load.seconds, load.rate, load.is_measured))
 
 
 def plan(manifest: Path, out: Path) -> float:
@@ -200,19 +240,23 @@ def main(arguments: argparse.Namespace) -> None:
         with nullcontext() if arguments.local else running_s3_server(folder / "s3") as server:
             if server is not None:
                 os.environ["AWS_ENDPOINT_URL_S3"] = server.endpoint
-            for layout in arguments.layouts:
-                for items in arguments.items:
-                    out = str(folder / uuid.uuid4().hex) if server is None else server.uri("overhead")
-                    cost = measure(make_manifest(folder, items), out, layout, arguments.actors)
-                    where = "a local disk" if server is None else "S3"
-                    print(f"{layout}, {items:,} items, {where}, load {os.getloadavg()[0]:.1f}: {cost}", flush=True)
+            for layout, seconds, items in product(arguments.layouts, arguments.seconds, arguments.items):
+                out = str(folder / uuid.uuid4().hex) if server is None else server.uri("overhead")
+                load = Load(layout, seconds, arguments.actors, arguments.gpus, arguments.rate, arguments.measured)
+                cost = measure(make_manifest(folder, items, seconds), out, load)
+                where = "a local disk" if server is None else "S3"
+                print(f"{load}, {items:,} items, {where}, load {os.getloadavg()[0]:.1f}: {cost}", flush=True)
 
 
 def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, nargs="+", default=[2000])
     parser.add_argument("--layouts", nargs="+", default=["files", "webdataset", "parquet", "none"])
+    parser.add_argument("--seconds", type=float, nargs="+", default=[3.0], help="how long an item is")
     parser.add_argument("--actors", type=int, default=2)
+    parser.add_argument("--gpus", type=int, default=0, help="so many actors, each on a GPU that is none")
+    parser.add_argument("--rate", type=float, default=float("inf"), help="audio-s/s of an actor at most")
+    parser.add_argument("--measured", action="store_true", help="renderings that need not be measured")
     parser.add_argument("--local", action="store_true", help="write to a local folder, not to an S3 server")
     parser.add_argument("--planning", type=int, default=0, metavar="ITEMS", help="measure only the planning")
     return parser.parse_args(given)
@@ -220,6 +264,6 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
-        _, _, manifest, out, layout, actors = sys.argv
-        sys.exit(run(manifest, out, cast(LayoutName, layout), actors))
+        _, _, manifest, out, load = sys.argv
+        sys.exit(run(manifest, out, Load(**json.loads(load))))
     main(_arguments(sys.argv[1:]))

@@ -1,4 +1,5 @@
 import io
+import os
 import time
 from pathlib import Path
 from typing import get_args
@@ -88,6 +89,19 @@ def test_equal_samples_give_equal_bytes_at_another_time() -> None:
     time.sleep(1.1)
     for audio_format in FORMATS:
         assert content(audio_format) == first[audio_format], audio_format
+
+
+@pytest.mark.parametrize("audio_format", FORMATS)
+def test_bytes_are_the_same_where_there_are_no_files_in_memory(
+    audio_format: AudioFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.3, 70_000).astype(np.float32)
+    rate = 48_000
+    written = io.BytesIO(), io.BytesIO()
+    write_audio(written[0], samples, rate, audio_format)
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    write_audio(written[1], samples, rate, audio_format)
+    assert written[0].getvalue() == written[1].getvalue() and len(written[0].getvalue()) > 1000
 
 
 @pytest.mark.parametrize("audio_format", [f for f in FORMATS if f not in LOSSY])

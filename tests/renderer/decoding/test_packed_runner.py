@@ -2,7 +2,8 @@
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -169,6 +170,21 @@ class Crossings(TorchDispatchMode):
         return result
 
 
+class StageCrossings:
+    """A clock for an engine, which counts the crossings of each stage."""
+
+    def __init__(self) -> None:
+        self.operations: Counter[str] = Counter()
+        self.entered: Counter[str] = Counter()
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        self.entered[stage] += 1
+        with Crossings() as crossings:
+            yield
+        self.operations[stage] += crossings.operations.total()
+
+
 def on_no_device(model: MidiValle, slots: int) -> PackedRunner:
     def nothing(query: torch.Tensor, *about: object, **more: object) -> torch.Tensor:
         return torch.empty_like(query)
@@ -194,6 +210,37 @@ def test_nobody_waits_for_the_device_and_a_pass_is_given_its_input_in_one_copy(m
         completed = runner.complete([Drawn(each, of) for (_, each), of in zip(admitted, codes, strict=True)])
     assert complete.operations.total() == 1 + rolls
     assert [tuple(each.shape) for each in completed] == [(20, 4), (33, 4)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_engine_at_work_touches_the_device_only_to_give_it_sequences(model: MidiValle, dtype: torch.dtype) -> None:
+    """All of it, from the first sequence to the last, with slots that are refilled."""
+    stages = StageCrossings()
+    engine = Engine(on_no_device(copy.deepcopy(model).to(dtype), 2), stages)
+    with Crossings() as whole:
+        found = dict(engine.generate(SEQUENCES, Sampling()))
+    assert {each: tuple(codes.shape) for each, codes in found.items()} == {each: (each.frames, 4) for each in SEQUENCES}
+    assert all(codes.dtype == torch.int64 and codes.device.type == "meta" for codes in found.values())
+    assert stages.entered["decode"] > 20 and stages.entered["prefill"] > 4
+    assert stages.operations["decode"] == 0
+    assert stages.operations["prefill"] >= 2 * stages.entered["prefill"]
+    assert whole.operations.total() == stages.operations.total()
+
+
+@pytest.mark.parametrize("wrong", [torch.Tensor.cpu, torch.Tensor.tolist, torch.Tensor.max])
+def test_a_host_read_between_two_steps_would_be_found(
+    model: MidiValle, wrong: Callable[[torch.Tensor], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = PackedRunner.finish
+
+    def reads(runner: PackedRunner, ended: Sequence[tuple[int, ModelInput]]) -> list[torch.Tensor]:
+        codes = finish(runner, ended)
+        assert not isinstance(read := wrong(codes[0]), torch.Tensor) or int(read) >= 0
+        return codes
+
+    monkeypatch.setattr(PackedRunner, "finish", reads)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        dict(Engine(on_no_device(model, 2)).generate(SEQUENCES, Sampling()))
 
 
 @torch.inference_mode()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from renderer.midi.notes import Notes
-from renderer.quality.joints import joint_prominence, joints_of
+from renderer.quality.joints import joint_prominence, joints_of, spectral_flux
 from renderer.segments import SegmentLimits, plan_segments
 from tests.renderer.tones import melody, played
 
@@ -49,6 +49,15 @@ def test_the_worst_of_several_joints_counts() -> None:
     broken[round((joint - 0.05) * RATE)] += 0.3
     alone = joint_prominence(broken, RATE, NOTES, np.array([joint]))
     assert joint_prominence(broken, RATE, NOTES, np.array([1.0, joint, 9.0])) == pytest.approx(alone, rel=0.3)
+
+
+def test_what_is_not_wanted_does_not_change_the_flux_elsewhere() -> None:
+    wanted = np.random.default_rng(0).uniform(size=2500) < 0.3
+    everywhere = spectral_flux(CLEAN, RATE, np.ones(2500, np.bool_))
+    some = spectral_flux(CLEAN, RATE, wanted)
+    assert np.isfinite(everywhere).all() and everywhere.max() > 0.01
+    np.testing.assert_allclose(some[wanted], everywhere[wanted], rtol=1e-5, atol=1e-7)
+    assert np.isnan(some[~wanted]).all()
 
 
 def test_where_onsets_hide_a_joint_nothing_is_said() -> None:

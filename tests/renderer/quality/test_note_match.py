@@ -8,7 +8,7 @@ import pytest
 from renderer.audio.audio_file import read_audio
 from renderer.midi.midi_file import read_midi
 from renderer.midi.notes import Notes
-from renderer.quality.note_match import match_notes
+from renderer.quality.note_match import FRAMES_PER_SECOND, _band_power, key_onsets, match_notes
 from renderer.weights.checkpoint import BUNDLED
 from tests.renderer.tones import melody, played
 
@@ -99,3 +99,28 @@ def test_long_audio_is_measured_in_parts_that_fit_together() -> None:
     assert match.notes == 2 * once.notes
     assert match.found == pytest.approx(once.found, abs=0.03)
     assert match.explained == pytest.approx(once.explained, abs=0.03)
+
+
+def test_an_onset_is_where_the_partials_of_its_key_rise() -> None:
+    """Frames and bands are those they are named for: of each note its own key stands out, in its own frame."""
+    notes = melody(5, 10.0, pace=1.0)
+    onsets = key_onsets(played(notes, 10.0), RATE)
+    assert onsets.shape == (88, 1001)
+    frame = np.rint(notes.onset * FRAMES_PER_SECOND).astype(np.int64)
+    near = np.stack([onsets[notes.pitch - 21, (frame + step).clip(0, 1000)] for step in range(-2, 4)]).max(axis=0)
+    elsewhere = np.quantile(onsets[notes.pitch - 21], 0.9, axis=1)
+    assert (near > elsewhere + 3).mean() > 0.9
+
+
+def test_the_power_of_a_band_is_what_its_triangle_covers_of_the_spectrum() -> None:
+    noise = np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)
+    centre = 440.0 * 2.0 ** ((np.arange(48, 120) - 69) / 12)
+    width = np.maximum(centre * (2 ** (1 / 24) - 2 ** (-1 / 24)), 1.2 * 16_000 / 2048)
+    triangles = np.maximum(0, 1 - np.abs(np.arange(1025) * 16_000 / 2048 - centre[:, None]) / width[:, None])
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2048) / 2048)
+    padded = np.pad(noise, 1024)
+    found = _band_power(noise)
+    assert found.shape == (101, 72)
+    for frame in (0, 7, 50, 100):
+        spectrum = np.fft.rfft(padded[160 * frame :][:2048] * window * 2 / 2048)
+        np.testing.assert_allclose(found[frame], triangles @ np.abs(spectrum) ** 2, rtol=1e-4)
