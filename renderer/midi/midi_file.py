@@ -1,10 +1,11 @@
 """MIDI files to performances, and notes to MIDI files.
 
-No library's reader is used: miditoolkit's, for one, drops unclosed notes, mixes up the tempo changes of several tracks,
-overlooks a pedal on a track of its own, and refuses damage that others read over. What is written are the bytes that
-miditoolkit writes.
+miditoolkit writes the files. Its reader is not used: it drops unclosed notes, mixes up the tempo changes of several
+tracks, overlooks a pedal on a track of its own, and refuses damage that others read over. It is imported when a file is
+written: a training from codes alone runs where it is not installed.
 """
 
+import io
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,7 +29,6 @@ from renderer.midi.notes import (
 )
 from renderer.midi.pedal import LONGEST_HOLD, Pedal, one_pedal
 from renderer.midi.tempo import TempoMap
-from renderer.midi.track_bytes import CONTROL, NOTE_OFF, NOTE_ON, chunk, track_bytes
 
 DEFAULT_LIMITS = MidiLimits()
 
@@ -40,14 +40,6 @@ SAME_STRIKE = 0.01
 
 BEATS_PER_MINUTE, TICKS_PER_BEAT, TICKS_PER_SECOND = 120, 480, 960
 """The grid of what is written. A common reader, pretty_midi, refuses files beyond 1e7 ticks: here, 2.9 h."""
-
-_TEMPO = b"\x00\xff\x51\x03" + (60_000_000 // BEATS_PER_MINUTE).to_bytes(3, "big")
-_FOUR_QUARTERS = b"\x00\xff\x58\x04\x04\x02\x18\x08"
-_BEFORE_THE_PIANO = chunk(b"MThd", b"\x00\x01\x00\x02" + TICKS_PER_BEAT.to_bytes(2, "big")) + chunk(
-    b"MTrk", _TEMPO + _FOUR_QUARTERS + b"\x01\xff\x2f\x00"
-)
-_PIANO = b"\x00\xff\x03\x05piano" + b"\x00\xc0\x00"
-"""A name and a program."""
 
 
 def read_midi(
@@ -96,20 +88,28 @@ def midi_bytes(notes: Notes, controls: Iterable[tuple[int, int, float]] = ()) ->
     provided that no key is struck again while it sounds, as :func:`read_midi` makes sure. ``controls`` are pedals'
     moves, in order: controller, value, seconds. Raises ValueError for negative onsets.
     """
+    import miditoolkit
+
     if len(notes) and notes.onset[0] < 0:
         raise ValueError(f"the first onset is {notes.onset[0]} s; a MIDI file begins at 0 s")
     onset, offset = (np.rint(seconds * TICKS_PER_SECOND).astype(np.int64) for seconds in (notes.onset, notes.offset))
+    columns = (notes.velocity, notes.pitch, onset, np.maximum(offset, onset + 1))
     # In the order of what is written, which rounding may have changed.
     order = np.lexsort((offset, notes.pitch, onset))
-    onset, end = onset[order], np.maximum(offset, onset + 1)[order]
-    pitch, velocity = notes.pitch[order], notes.velocity[order]
-    moves = np.array([(n, v, round(s * TICKS_PER_SECOND)) for n, v, s in controls], np.int64).reshape(-1, 3)
-    kinds, none = (CONTROL, NOTE_ON, NOTE_OFF), np.zeros(len(moves), np.int64)
-    status = np.repeat(kinds, (len(moves), len(notes), len(notes)))
-    first = np.concatenate([moves[:, 0], pitch, pitch])
-    second = np.concatenate([moves[:, 1], velocity, velocity])
-    tick, ends = np.concatenate([moves[:, 2], onset, end]), np.concatenate([none, end, end])
-    return _BEFORE_THE_PIANO + track_bytes(_PIANO, status, first, second, tick, ends)
+    piano = miditoolkit.Instrument(program=0, name="piano")
+    piano.notes = [
+        miditoolkit.Note(*note) for note in zip(*(column[order].tolist() for column in columns), strict=True)
+    ]
+    piano.control_changes = [
+        miditoolkit.ControlChange(number, value, round(seconds * TICKS_PER_SECOND))
+        for number, value, seconds in controls
+    ]
+    midi = miditoolkit.MidiFile(ticks_per_beat=TICKS_PER_BEAT)
+    midi.tempo_changes = [miditoolkit.TempoChange(BEATS_PER_MINUTE, 0)]
+    midi.instruments = [piano]
+    file = io.BytesIO()
+    midi.dump(file=file)
+    return file.getvalue()
 
 
 def write_midi(notes: Notes, path: Path | str) -> None:

@@ -1,9 +1,7 @@
 """Notes written as a MIDI file are read back as they were."""
 
-import io
 from pathlib import Path
 
-import miditoolkit
 import mido
 import numpy as np
 import pytest
@@ -53,35 +51,6 @@ def test_notes_written_and_read_are_the_same_within_half_a_tick(notes: Notes) ->
 def test_writing_what_was_read_changes_nothing_more(notes: Notes) -> None:
     once = midi_bytes(notes)
     assert midi_bytes(read_midi(once).notes) == once
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 8), st.integers(1, 4), st.integers(60, 63), st.integers(1, 127)), max_size=12),
-    st.lists(st.tuples(st.sampled_from([64, 66]), st.integers(0, 127), st.integers(0, 8)), max_size=4),
-    st.sampled_from([1 / 960, 0.13, 40.0]),
-)
-def test_what_is_written_are_the_bytes_of_miditoolkit(
-    strikes: list[tuple[int, int, int, int]], moves: list[tuple[int, int, int]], grid: float
-) -> None:
-    """Many at one tick, of one key too, and as far apart as four bytes can say."""
-    onset, length, pitch, velocity = np.array(strikes, np.int64).reshape(-1, 4).T
-    notes = Notes.of(onset * grid, (onset + length) * grid, pitch, velocity)
-    controls = [(number, value, place * grid) for number, value, place in sorted(moves, key=lambda move: move[2])]
-    assert midi_bytes(notes, controls) == by_miditoolkit(notes, controls)
-
-
-def by_miditoolkit(notes: Notes, controls: list[tuple[int, int, float]]) -> bytes:
-    ticks = [np.rint(seconds * 960).astype(np.int64) for seconds in (notes.onset, notes.offset)]
-    order = np.lexsort((ticks[1], notes.pitch, ticks[0]))
-    piano = miditoolkit.Instrument(program=0, name="piano")
-    columns = (notes.velocity, notes.pitch, ticks[0], np.maximum(ticks[1], ticks[0] + 1))
-    piano.notes = [miditoolkit.Note(*note) for note in np.stack(columns, axis=1)[order].tolist()]
-    piano.control_changes = [miditoolkit.ControlChange(n, value, round(960 * at)) for n, value, at in controls]
-    midi = miditoolkit.MidiFile(ticks_per_beat=480)
-    midi.tempo_changes, midi.instruments = [miditoolkit.TempoChange(120, 0)], [piano]
-    file = io.BytesIO()
-    midi.dump(file=file)
-    return file.getvalue()
 
 
 def test_what_is_written_is_plain(tmp_path: Path) -> None:
