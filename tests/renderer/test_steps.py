@@ -11,7 +11,7 @@ from renderer.prompt import Prompt
 from renderer.rendering import Rendering, RenderRequest
 from renderer.steps import OneByOne, StepRenderer, render_all
 from tests.jobs.support.dummy import DummyRenderer
-from tests.jobs.support.noise import NoiseRenderer
+from tests.jobs.support.noise import NoiseBackend, NoiseRenderer
 
 PROMPT = Prompt("plain", torch.zeros(150, 1, dtype=torch.int64), Notes.none())
 
@@ -21,7 +21,7 @@ def request(item_id: str) -> RenderRequest:
     return RenderRequest(item_id, Performance(notes, NoteReport()), PROMPT, tail=0.2)
 
 
-@pytest.fixture(params=[lambda: DummyRenderer(0.0), NoiseRenderer], ids=["dummy", "one by one"])
+@pytest.fixture(params=[lambda: DummyRenderer(0.0), lambda: NoiseRenderer(NoiseBackend())], ids=["dummy", "one by one"])
 def renderer(request: pytest.FixtureRequest) -> StepRenderer:
     made: StepRenderer = request.param()
     return made
